@@ -1,0 +1,6 @@
+//! placeholder
+pub mod config;
+pub mod hooks;
+#[cfg(feature = "lab")]
+pub mod lab;
+pub mod runner;

@@ -1,0 +1,90 @@
+//! What an election is told.
+
+use core::fmt;
+use core::net::IpAddr;
+
+use crate::id::Demotion;
+
+/// Something that happened, other than the arrival of an advert.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// Take part. A router does nothing before.
+    Start,
+    /// Hand over and stop. The router is done when its state is [`State::Init`](super::State::Init)
+    /// again.
+    Stop,
+    /// The [deadline](super::Deadline) may have passed. Early and repeated calls do nothing.
+    Timeout,
+    /// The operator wants another router to take over.
+    Yield,
+    /// The sum of all present faults has become this.
+    Demotion(Demotion),
+    /// The link has become this.
+    Link(LinkState),
+    /// [`Output::Prepare`](super::Output::Prepare) succeeded.
+    Prepared,
+    /// [`Output::Prepare`](super::Output::Prepare) failed: something vetoes the takeover.
+    Refused,
+    /// [`Output::Acquire`](super::Output::Acquire) is done: the addresses are there and announced.
+    Acquired,
+    /// Somebody removed one of our addresses.
+    AddressLost,
+    /// A neighbour announced one of our addresses as its own.
+    AnnouncementHeard,
+    /// An effect failed.
+    Fault(Fault),
+}
+
+/// Whether a router can send and receive on its link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkState {
+    /// It can, with this source address.
+    Up {
+        /// The interface's primary address, which adverts come from and ties are decided by.
+        source: IpAddr,
+    },
+    /// No carrier, or switched off, or no such interface.
+    Down,
+    /// The interface has no address of its own to send from.
+    NoAddress,
+}
+
+/// An effect that failed. The code is the operating system's error number, 0 if there is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The addresses could not be taken.
+    Acquire {
+        /// `errno`.
+        code: i32,
+    },
+    /// Taking the addresses, or announcing them, took too long.
+    AcquireTimeout,
+    /// The addresses could not be given back.
+    Release {
+        /// `errno`.
+        code: i32,
+    },
+    /// Other programs keep removing the addresses.
+    AddressLost,
+    /// A takeover was vetoed.
+    Refused,
+    /// What must come before a takeover took too long.
+    PrepareTimeout,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Acquire { code } => {
+                write!(f, "the addresses could not be installed (os error {code})")
+            }
+            Self::AcquireTimeout => f.write_str("the addresses could not be installed in time"),
+            Self::Release { code } => {
+                write!(f, "the addresses could not be removed (os error {code})")
+            }
+            Self::AddressLost => f.write_str("another program keeps removing the addresses"),
+            Self::Refused => f.write_str("the takeover was refused by before_active"),
+            Self::PrepareTimeout => f.write_str("before_active did not end in time"),
+        }
+    }
+}

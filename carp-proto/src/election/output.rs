@@ -1,0 +1,212 @@
+//! What an election wants done, and what it reports.
+
+use core::fmt;
+use core::net::IpAddr;
+use core::time::Duration;
+
+use super::input::Fault;
+use crate::time::Instant;
+
+/// An effect to carry out, in the order in which they come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Send one advert.
+    Advertise(Advertisement),
+    /// Do what must come before the addresses are taken, and answer
+    /// [`Input::Prepared`](super::Input::Prepared) or [`Input::Refused`](super::Input::Refused).
+    Prepare,
+    /// Take the addresses and announce them as one unit, and answer
+    /// [`Input::Acquired`](super::Input::Acquired) or [`Input::Fault`](super::Input::Fault).
+    Acquire,
+    /// Announce the addresses.
+    Announce,
+    /// Give the addresses back.
+    Release,
+    /// Report.
+    Event(Event),
+}
+
+/// What an advert says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Advertisement {
+    /// "I am active", with the own rank.
+    Claim,
+    /// "I resign": CARP's 255/255, VRRP's priority 0.
+    Resign,
+}
+
+/// The state of a virtual router (RFC 9568 section 6.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum State {
+    /// Takes no part: not started, stopped, or without a usable link.
+    Init,
+    /// Waits for the active router to fall silent.
+    Backup,
+    /// Holds the addresses, or is about to take or hand over.
+    #[doc(alias = "master")]
+    Active,
+}
+
+impl State {
+    /// The name in JSON, logs and hooks.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Init => "init",
+            Self::Backup => "backup",
+            Self::Active => "active",
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What an active router is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// It advertises, and takes the addresses.
+    TakingOver,
+    /// It advertises and has the addresses.
+    Serving,
+    /// It has resigned, and serves until a successor does.
+    Leaving,
+}
+
+impl Phase {
+    /// The name in JSON and logs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::TakingOver => "taking-over",
+            Self::Serving => "serving",
+            Self::Leaving => "leaving",
+        }
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Why a router changed its state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Cause {
+    /// It was started.
+    Start,
+    /// It was told to stop.
+    Stop,
+    /// No advert came for the active-down interval.
+    ActiveDown,
+    /// The active router resigned.
+    Resigned,
+    /// It was active and heard a better router.
+    BetterPeer,
+    /// It was backup, heard a worse active router, and preempts.
+    WorsePeer,
+    /// The operator told it to yield.
+    Yield,
+    /// The link came or went.
+    Link,
+    /// An effect failed.
+    Fault,
+    /// It had not run for longer than its own active-down interval, so that another router may have
+    /// taken over meanwhile.
+    Paused,
+}
+
+impl Cause {
+    /// The name in JSON, logs and hooks.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Stop => "stop",
+            Self::ActiveDown => "active-down",
+            Self::Resigned => "resigned",
+            Self::BetterPeer => "better-peer",
+            Self::WorsePeer => "worse-peer",
+            Self::Yield => "yield",
+            Self::Link => "link",
+            Self::Fault => "fault",
+            Self::Paused => "paused",
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What a transition rests on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Evidence {
+    /// The other router that the cause is about.
+    pub peer: Option<IpAddr>,
+    /// How long no advert of it was heard.
+    pub silent_for: Option<Duration>,
+    /// What failed.
+    pub fault: Option<Fault>,
+    /// How late the router itself ran.
+    pub late_by: Option<Duration>,
+}
+
+/// Something worth telling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The state changed. To [`State::Active`] this comes when the addresses are there.
+    State {
+        /// The state before.
+        from: State,
+        /// The state now.
+        to: State,
+        /// Why.
+        cause: Cause,
+        /// On what grounds.
+        evidence: Evidence,
+    },
+    /// While active, another active router of worse rank was heard: clients may have learnt its
+    /// link-layer address.
+    Rival {
+        /// The other router.
+        source: IpAddr,
+    },
+    /// Another program removed an address; it is being taken again.
+    AddressLost,
+    /// Nobody took over after [`Input::Yield`](super::Input::Yield) within the handover window: the
+    /// router serves on.
+    YieldUnanswered,
+}
+
+/// When a router wants to be woken, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deadline {
+    /// When. Call [`Input::Timeout`](super::Input::Timeout) at this instant or later.
+    pub at: Instant,
+    /// What for.
+    pub why: Wait,
+}
+
+/// What a deadline is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Wait {
+    /// The active router's next advert is due, if it lives.
+    ActiveDown,
+    /// The own next advert is due.
+    Advert,
+    /// Prepare or Acquire is out of time.
+    Takeover,
+    /// The addresses are to be announced again.
+    Announce,
+    /// The resignation is to be repeated.
+    Resignation,
+    /// The handover ends.
+    Handover,
+}
