@@ -32,7 +32,10 @@ impl VirtualAddress {
         }
         let ownable = match ip {
             IpAddr::V4(ip) => {
-                !ip.is_unspecified() && !ip.is_broadcast() && !ip.is_multicast() && !ip.is_loopback()
+                !ip.is_unspecified()
+                    && !ip.is_broadcast()
+                    && !ip.is_multicast()
+                    && !ip.is_loopback()
             }
             IpAddr::V6(ip) => !ip.is_unspecified() && !ip.is_multicast() && !ip.is_loopback(),
         };
@@ -76,11 +79,7 @@ const fn host_prefix(ip: IpAddr) -> u8 {
 
 impl fmt::Display for VirtualAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.is_host() {
-            self.ip.fmt(f)
-        } else {
-            write!(f, "{}/{}", self.ip, self.prefix_len)
-        }
+        if self.is_host() { self.ip.fmt(f) } else { write!(f, "{}/{}", self.ip, self.prefix_len) }
     }
 }
 
@@ -170,7 +169,9 @@ mod tests {
 
     #[test]
     fn addresses_that_no_host_owns_are_refused() {
-        for text in ["0.0.0.0", "255.255.255.255", "224.0.0.18", "127.0.0.1", "::", "ff02::1", "::1"] {
+        for text in
+            ["0.0.0.0", "255.255.255.255", "224.0.0.18", "127.0.0.1", "::", "ff02::1", "::1"]
+        {
             let error = text.parse::<VirtualAddress>().unwrap_err();
             assert!(matches!(error, AddressError::NotAHost { .. }), "{text}: {error}");
         }

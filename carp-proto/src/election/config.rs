@@ -9,7 +9,7 @@ use crate::interval::CarpInterval;
 
 /// The part of a router's configuration that the election reads.
 #[derive(Clone, Debug)]
-pub struct ElectionConfig {
+pub(crate) struct ElectionConfig {
     pub(crate) policy: &'static Policy,
     pub(crate) interval: CarpInterval,
     pub(crate) preempt: bool,

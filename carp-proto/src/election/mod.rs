@@ -1,17 +1,48 @@
-//! placeholder
+//! Claims, ranks and deadlines: who is the active router. No bytes, no sockets, no clocks.
+//!
+//! ```text
+//!                     start, link up
+//!          ┌────── Init ───────────────► Backup ◄─────────────────────────┐
+//!          │         ▲                   │    ▲                           │
+//!          │         │ stop, link down   │    │ better peer, fault,       │
+//!          │         └───────────────────┤    │ paused                    │
+//!          │                             ▼    │                           │
+//!          │   active-down, resigned,   Active: taking over ──► serving   │
+//!          │   worse peer                                          │      │
+//!          │                                            stop, yield▼      │
+//!          └◄──────────────────────────────── stop ────────── leaving ────┘ yield
+//! ```
+//!
+//! # The order of effects
+//!
+//! | on | outputs, in this order |
+//! |---|---|
+//! | becoming active | advertise; prepare, if something is registered, and wait; acquire, which announces; on `Acquired`: event |
+//! | stepping down for a better router | one last advert (only if strictly better, see [`Farewell`]); release; event |
+//! | stopping, yielding | advertise the resignation, again after 10 ms; serve on; release when the successor announces, or at its second advert, or 200 ms after its first, or at the end of the handover window; event |
+//! | nobody took over after a yield | advertise; acquire (and announce) again; event |
+//! | a worse active router was heard | event, the first time; announce at once (at most once an interval), after 1 s and after 5 s |
+//! | an address was removed by others | event; acquire again; after the third time in 60 s as for a fault |
+//! | a fault | advertise the resignation; release; event |
+//! | a pause longer than the active-down interval | release; event; then as any backup |
+//! | link down | release; event |
+
 mod config;
 mod input;
+mod machine;
 mod output;
 mod policy;
 mod rank;
 
-pub use config::{AnnouncePlan, ElectionConfig};
+pub use config::AnnouncePlan;
+pub(crate) use config::ElectionConfig;
 pub use input::{Fault, Input, LinkState};
-pub use output::{
-    Advertisement, Cause, Deadline, Event, Evidence, Output, Phase, State, Wait,
-};
+pub(crate) use machine::Machine;
+pub(crate) use output::Output;
+pub use output::{Advertisement, Cause, Deadline, Event, Evidence, Phase, State, Wait};
 pub use policy::{
     CounterRule, DemotionEffect, Dialect, Farewell, Policy, Preemption, UnknownDialect,
     WorseWhileActive,
 };
-pub use rank::{Claim, Rank, TieBreak};
+pub(crate) use rank::Claim;
+pub use rank::{Rank, TieBreak};

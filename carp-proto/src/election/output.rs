@@ -9,7 +9,7 @@ use crate::time::Instant;
 
 /// An effect to carry out, in the order in which they come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Output {
+pub(crate) enum Output {
     /// Send one advert.
     Advertise(Advertisement),
     /// Do what must come before the addresses are taken, and answer

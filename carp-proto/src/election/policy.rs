@@ -123,8 +123,7 @@ const FREEBSD: Policy = Policy {
     ..NATIVE
 };
 
-const UCARP: Policy =
-    Policy { tie: TieBreak::UcarpAddressStays, zero_interval: false, ..NATIVE };
+const UCARP: Policy = Policy { tie: TieBreak::UcarpAddressStays, zero_interval: false, ..NATIVE };
 
 impl Dialect {
     /// All dialects.

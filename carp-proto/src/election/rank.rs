@@ -35,38 +35,15 @@ impl Rank {
 /// Only validation makes one: [`VirtualRouter::handle_datagram`](crate::VirtualRouter::handle_datagram)
 /// is the way in, so that a rejected datagram cannot reach the election.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Claim {
+pub(crate) struct Claim {
+    /// The sender's rank; meaningless if it resigns.
     pub(crate) rank: Rank,
     pub(crate) demotion: Demotion,
+    /// The time until the sender's next advert.
     pub(crate) interval: Duration,
     pub(crate) source: IpAddr,
+    /// The sender gives up: CARP's 255/255, VRRP's priority 0.
     pub(crate) resigning: bool,
-}
-
-impl Claim {
-    /// The sender's rank. Meaningless if the claim is [resigning](Claim::resigning).
-    #[must_use]
-    pub const fn rank(&self) -> Rank {
-        self.rank
-    }
-
-    /// The time until the sender's next advert.
-    #[must_use]
-    pub const fn interval(&self) -> Duration {
-        self.interval
-    }
-
-    /// The sender.
-    #[must_use]
-    pub const fn source(&self) -> IpAddr {
-        self.source
-    }
-
-    /// Whether the sender gives up: CARP's 255/255, VRRP's priority 0.
-    #[must_use]
-    pub const fn resigning(&self) -> bool {
-        self.resigning
-    }
 }
 
 /// What decides between two active routers of equal rank.

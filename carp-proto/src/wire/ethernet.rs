@@ -14,10 +14,10 @@ use crate::id::MacAddr;
 /// The length of the header in bytes.
 pub const HEADER_LEN: usize = 14;
 
-/// The EtherType of IPv4.
+/// The `EtherType` of IPv4.
 pub const TYPE_IPV4: u16 = 0x0800;
 
-/// The EtherType of ARP.
+/// The `EtherType` of ARP.
 pub const TYPE_ARP: u16 = 0x0806;
 
 /// Appends a header.

@@ -115,7 +115,8 @@ fn fields(input: &[u8]) -> IResult<&[u8], Fields> {
         (be_u8, be_u8, be_u16, be_u16, be_u16).parse(input)?;
     let (rest, (ttl, protocol, _checksum, source, destination)) =
         (be_u8, be_u8, be_u16, be_u32, be_u32).parse(rest)?;
-    let fields = Fields { version_ihl, total_len, flags_offset, ttl, protocol, source, destination };
+    let fields =
+        Fields { version_ihl, total_len, flags_offset, ttl, protocol, source, destination };
     Ok((rest, fields))
 }
 
