@@ -1,4 +1,6 @@
 //! placeholder
+pub mod backend;
+pub mod clock;
 pub mod config;
 pub mod hooks;
 #[cfg(feature = "lab")]

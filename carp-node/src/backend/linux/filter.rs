@@ -1,0 +1,57 @@
+//! What the kernel drops before we see it: classic BPF.
+
+use carp_proto::VirtualId;
+use carp_proto::wire::arp;
+use socket2::SockFilter;
+
+const LOAD_BYTE_ABSOLUTE: u16 = (libc::BPF_LD | libc::BPF_B | libc::BPF_ABS) as u16;
+const LOAD_HALF_ABSOLUTE: u16 = (libc::BPF_LD | libc::BPF_H | libc::BPF_ABS) as u16;
+const LOAD_WORD_ABSOLUTE: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
+const LOAD_BYTE_INDEXED: u16 = (libc::BPF_LD | libc::BPF_B | libc::BPF_IND) as u16;
+const LOAD_HEADER_LENGTH: u16 = (libc::BPF_LDX | libc::BPF_B | libc::BPF_MSH) as u16;
+const COPY_TO_INDEX: u16 = (libc::BPF_MISC | libc::BPF_TAX) as u16;
+const JUMP_EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
+const JUMP_EQUAL_INDEX: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_X) as u16;
+const JUMP_ANY_BIT: u16 = (libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K) as u16;
+const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
+
+const ALL: u32 = u32::MAX;
+
+/// For a raw IPv4 socket: whole datagrams whose second byte after the IP header is one of these ids.
+/// CARP and VRRP both have their id there.
+pub(super) fn advert_ids(ids: &[VirtualId]) -> Vec<SockFilter> {
+    const FLAGS_OFFSET: u32 = 6;
+    const FRAGMENT: u32 = 0x3fff;
+    let mut program = vec![
+        SockFilter::new(LOAD_HALF_ABSOLUTE, 0, 0, FLAGS_OFFSET),
+        SockFilter::new(JUMP_ANY_BIT, 0, 1, FRAGMENT),
+        SockFilter::new(RETURN, 0, 0, 0),
+        SockFilter::new(LOAD_HEADER_LENGTH, 0, 0, 0),
+        SockFilter::new(LOAD_BYTE_INDEXED, 0, 0, 1),
+    ];
+    for id in ids {
+        program.push(SockFilter::new(JUMP_EQUAL, 0, 1, id.get().into()));
+        program.push(SockFilter::new(RETURN, 0, 0, ALL));
+    }
+    program.push(SockFilter::new(RETURN, 0, 0, 0));
+    program
+}
+
+/// For a packet socket that receives ARP: what announces its own sender.
+pub(super) fn arp_announcements() -> Vec<SockFilter> {
+    const SENDER: u32 = 28;
+    const TARGET: u32 = 38;
+    vec![
+        SockFilter::new(LOAD_WORD_ABSOLUTE, 0, 0, SENDER),
+        SockFilter::new(COPY_TO_INDEX, 0, 0, 0),
+        SockFilter::new(LOAD_WORD_ABSOLUTE, 0, 0, TARGET),
+        SockFilter::new(JUMP_EQUAL_INDEX, 0, 1, 0),
+        SockFilter::new(RETURN, 0, 0, arp::FRAME_LEN as u32),
+        SockFilter::new(RETURN, 0, 0, 0),
+    ]
+}
+
+/// Nothing at all: while a socket is being set up.
+pub(super) fn nothing() -> Vec<SockFilter> {
+    vec![SockFilter::new(LOAD_BYTE_ABSOLUTE, 0, 0, 0), SockFilter::new(RETURN, 0, 0, 0)]
+}

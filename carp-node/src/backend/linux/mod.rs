@@ -1,0 +1,53 @@
+//! Linux: raw sockets, packet sockets, netlink.
+//!
+//! Needs `CAP_NET_RAW` and `CAP_NET_ADMIN` in the network namespace.
+
+use std::io;
+
+use crate::backend::{Backend, Port};
+use crate::clock::BootClock;
+
+mod announce;
+mod filter;
+mod netlink;
+mod packets;
+mod sys;
+mod watch;
+
+pub use announce::ArpAnnouncer;
+pub use netlink::NetlinkAddresses;
+pub use packets::LinuxPackets;
+pub(crate) use sys::register;
+pub use watch::{NetlinkWatch, interfaces};
+
+/// The host that we run on, in the network namespace of the calling thread.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Linux;
+
+impl Backend for Linux {
+    type Packets = LinuxPackets;
+    type Addresses = NetlinkAddresses;
+    type Announcer = ArpAnnouncer;
+    type Links = NetlinkWatch;
+    type Clock = BootClock;
+
+    fn open(&mut self, port: &Port) -> io::Result<LinuxPackets> {
+        LinuxPackets::open(port)
+    }
+
+    fn addresses(&mut self) -> io::Result<NetlinkAddresses> {
+        NetlinkAddresses::open()
+    }
+
+    fn announcer(&mut self) -> io::Result<ArpAnnouncer> {
+        Ok(ArpAnnouncer::default())
+    }
+
+    fn watch(&mut self, interfaces: &[String]) -> io::Result<NetlinkWatch> {
+        NetlinkWatch::start(interfaces)
+    }
+
+    fn clock(&mut self) -> io::Result<BootClock> {
+        BootClock::new()
+    }
+}

@@ -1,0 +1,174 @@
+//! Watches interfaces through rtnetlink, on a thread of its own.
+//!
+//! An event says only that something has changed; what is, is asked anew. So nothing is missed when
+//! the kernel drops events because there are too many.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::task::{Context, Poll};
+
+use futures_util::{FutureExt, Stream, StreamExt, TryStreamExt};
+use netlink_packet_core::{NetlinkMessage, NetlinkPayload};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
+use netlink_sys::SocketAddr;
+use rtnetlink::{Handle, MulticastGroup};
+use tokio::sync::mpsc;
+
+use super::netlink::installed;
+use crate::backend::{Interface, LinkChange, LinkWatch};
+
+/// Changes that may wait for the protocol task.
+const QUEUE: usize = 64;
+
+type Event = NetlinkMessage<RouteNetlinkMessage>;
+
+/// Changes of some interfaces.
+#[derive(Debug)]
+pub struct NetlinkWatch {
+    changes: mpsc::Receiver<LinkChange>,
+}
+
+impl NetlinkWatch {
+    /// Starts to watch interfaces in the network namespace of the calling thread.
+    ///
+    /// # Errors
+    /// If the thread or the netlink socket cannot be made.
+    pub fn start(interfaces: &[String]) -> io::Result<Self> {
+        let names = interfaces.to_vec();
+        let (sender, changes) = mpsc::channel(QUEUE);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+        let connection = {
+            let _context = runtime.enter();
+            rtnetlink::new_multicast_connection(&[
+                MulticastGroup::Link,
+                MulticastGroup::Ipv4Ifaddr,
+            ])?
+        };
+        std::thread::Builder::new().name("carp-watch".into()).spawn(move || {
+            runtime.block_on(async move {
+                let (connection, handle, mut events) = connection;
+                tokio::spawn(connection);
+                let mut known = BTreeMap::new();
+                loop {
+                    if report_changes(&handle, &names, &mut known, &sender).await.is_err() {
+                        return;
+                    }
+                    if wait_for_event(&mut events, &names, &known).await.is_none() {
+                        return;
+                    }
+                }
+            });
+        })?;
+        Ok(Self { changes })
+    }
+}
+
+impl LinkWatch for NetlinkWatch {
+    fn poll_change(&mut self, cx: &mut Context<'_>) -> Poll<LinkChange> {
+        match self.changes.poll_recv(cx) {
+            Poll::Ready(Some(change)) => Poll::Ready(change),
+            // The watcher ends with the receiver only; should it fail, nothing changes any more.
+            Poll::Ready(None) | Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+/// The interfaces that exist, for messages to people.
+///
+/// # Errors
+/// What the kernel says.
+pub fn interfaces() -> io::Result<Vec<String>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    runtime.block_on(async {
+        let (connection, handle, _) = rtnetlink::new_connection()?;
+        tokio::spawn(connection);
+        let links: Vec<LinkMessage> =
+            handle.link().get().execute().try_collect().await.map_err(io::Error::other)?;
+        Ok(links.iter().filter_map(name_of).map(str::to_owned).collect())
+    })
+}
+
+/// The watched interfaces have gone to nobody, or the receiver has.
+struct Closed;
+
+async fn report_changes(
+    handle: &Handle,
+    names: &[String],
+    known: &mut BTreeMap<String, Option<Interface>>,
+    sender: &mpsc::Sender<LinkChange>,
+) -> Result<(), Closed> {
+    // A dump that fails is repeated at the next event.
+    let Ok(mut present) = present(handle, names).await else { return Ok(()) };
+    for name in names {
+        let interface = present.remove(name);
+        if known.get(name) == Some(&interface) {
+            continue;
+        }
+        known.insert(name.clone(), interface.clone());
+        let change = LinkChange { name: name.clone(), interface };
+        sender.send(change).await.map_err(|_| Closed)?;
+    }
+    Ok(())
+}
+
+async fn present(
+    handle: &Handle,
+    names: &[String],
+) -> Result<BTreeMap<String, Interface>, rtnetlink::Error> {
+    let mut found = BTreeMap::new();
+    let mut links = handle.link().get().execute();
+    while let Some(link) = links.try_next().await? {
+        let Some(name) = name_of(&link).filter(|name| names.iter().any(|known| known == name))
+        else {
+            continue;
+        };
+        let running = link.header.flags.contains(LinkFlags::Up | LinkFlags::Running);
+        let interface = Interface { index: link.header.index, running, addresses: Vec::new() };
+        found.insert(name.to_owned(), interface);
+    }
+    let mut addresses = handle.address().get().execute();
+    while let Some(address) = addresses.try_next().await? {
+        let index = address.header.index;
+        if let Some(interface) = found.values_mut().find(|interface| interface.index == index) {
+            interface.addresses.extend(installed(&address));
+        }
+    }
+    Ok(found)
+}
+
+fn name_of(link: &LinkMessage) -> Option<&str> {
+    link.attributes.iter().find_map(|attribute| match attribute {
+        LinkAttribute::IfName(name) => Some(name.as_str()),
+        _ => None,
+    })
+}
+
+/// Waits for something that may concern us, and takes with it what has queued up behind it.
+async fn wait_for_event(
+    events: &mut (impl Stream<Item = (Event, SocketAddr)> + Unpin),
+    names: &[String],
+    known: &BTreeMap<String, Option<Interface>>,
+) -> Option<()> {
+    while !concerns(&events.next().await?.0, names, known) {}
+    while events.next().now_or_never().flatten().is_some() {}
+    Some(())
+}
+
+/// Whether an event is about one of our interfaces, by its name now or its index before.
+fn concerns(event: &Event, names: &[String], known: &BTreeMap<String, Option<Interface>>) -> bool {
+    let ours = |index| known.values().flatten().any(|interface| interface.index == index);
+    match &event.payload {
+        NetlinkPayload::InnerMessage(
+            RouteNetlinkMessage::NewLink(link) | RouteNetlinkMessage::DelLink(link),
+        ) => {
+            ours(link.header.index)
+                || name_of(link).is_some_and(|name| names.iter().any(|ours| ours == name))
+        }
+        NetlinkPayload::InnerMessage(
+            RouteNetlinkMessage::NewAddress(address) | RouteNetlinkMessage::DelAddress(address),
+        ) => ours(address.header.index),
+        // Above all an overrun: the kernel has dropped events.
+        _ => true,
+    }
+}

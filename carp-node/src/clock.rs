@@ -1,0 +1,92 @@
+//! The only clock reads of the project.
+//!
+//! Elections run on `CLOCK_BOOTTIME`: it never goes back, nobody can set it, and it counts while the
+//! machine sleeps, so that a suspend shows as what it is, a router that was late. It wakes through a
+//! timerfd: the timeout of `epoll_wait` may come 0.1 % late, and tokio's timer counts milliseconds.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use carp_proto::Instant;
+use rustix::time::{
+    ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, clock_gettime,
+    timerfd_create, timerfd_settime,
+};
+use tokio::io::unix::AsyncFd;
+
+use crate::backend::Clock;
+use crate::backend::linux::register;
+
+/// The time since boot, and a timer on it.
+#[derive(Debug)]
+pub struct BootClock {
+    timer: AsyncFd<OwnedFd>,
+    armed_for: Option<Instant>,
+}
+
+impl BootClock {
+    /// A clock. Must be called inside a tokio runtime, which will drive the timer.
+    ///
+    /// # Errors
+    /// What the kernel says to a new timerfd.
+    pub fn new() -> io::Result<Self> {
+        let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
+        let timer = register(timerfd_create(TimerfdClockId::Boottime, flags)?)?;
+        Ok(Self { timer, armed_for: None })
+    }
+
+    fn arm(&mut self, at: Instant) -> io::Result<()> {
+        // A value of zero would disarm the timer.
+        let since_boot = Duration::from_nanos(at.as_nanos().max(1));
+        let it_value = Timespec::try_from(since_boot).map_err(io::Error::other)?;
+        let once = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value };
+        timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &once)?;
+        self.armed_for = Some(at);
+        Ok(())
+    }
+}
+
+impl Clock for BootClock {
+    fn now(&self) -> Instant {
+        boot_time()
+    }
+
+    fn poll_deadline(&mut self, cx: &mut Context<'_>, at: Option<Instant>) -> Poll<()> {
+        let Some(at) = at else { return Poll::Pending };
+        if self.armed_for != Some(at) && self.arm(at).is_err() {
+            // Nothing but a time beyond the range of the kernel gets here; it does not come.
+            return Poll::Pending;
+        }
+        loop {
+            let mut guard = match ready!(self.timer.poll_read_ready(cx)) {
+                Ok(guard) => guard,
+                Err(_) => return Poll::Pending,
+            };
+            let mut expirations = [0; 8];
+            match rustix::io::read(&self.timer, &mut expirations) {
+                Ok(_) => {
+                    self.armed_for = None;
+                    return Poll::Ready(());
+                }
+                Err(_) => guard.clear_ready(),
+            }
+        }
+    }
+}
+
+/// The present time of [`BootClock`].
+#[must_use]
+pub fn boot_time() -> Instant {
+    let time = clock_gettime(ClockId::Boottime);
+    let seconds = Duration::from_secs(u64::try_from(time.tv_sec).unwrap_or(0));
+    let nanos = Duration::from_nanos(u64::try_from(time.tv_nsec).unwrap_or(0));
+    Instant::ZERO + seconds + nanos
+}
+
+/// The wall clock, for people. No decision rests on it.
+#[must_use]
+pub fn wall_time() -> jiff::Timestamp {
+    jiff::Timestamp::now()
+}
