@@ -1,2 +1,53 @@
-//! placeholder
-fn main() {}
+//! `carp`: keeps a service's address alive on two or more Linux servers.
+//!
+//! This file maps results to exit codes. What was typed is in `args`, what each verb does in a file of
+//! its own under `command`.
+
+mod args;
+mod command;
+mod exit;
+mod output;
+mod privilege;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Cli, Command};
+use crate::command::{check, cleanup, demo, events, keygen, run, status, r#yield};
+use crate::exit::Failure;
+use crate::output::Output;
+
+fn main() -> ExitCode {
+    // This program is also its own helper process, and the processes of the demo's machines.
+    carp_node::runner::init();
+    carp_node::lab::init();
+    let Cli { color, command } = Cli::parse();
+    let output = Output::new(color);
+    match dispatch(command, &output) {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            output.failure(&failure);
+            ExitCode::from(failure.exit.code())
+        }
+    }
+}
+
+fn dispatch(command: Command, output: &Output) -> Result<u8, Failure> {
+    match command {
+        Command::Demo { json, plot, protocol, interval } => {
+            return demo::run(json, plot, protocol, interval);
+        }
+        Command::Run { config, socket } => run::run(&config, &socket.path, output)?,
+        Command::Check(arguments) => return check::run(&arguments, output),
+        Command::Status { name, json, exit_state, socket } => {
+            return status::run(&socket.path, name.as_deref(), json, exit_state);
+        }
+        Command::Events { follow, json, socket } => events::run(&socket.path, follow, json)?,
+        Command::Yield { name, socket } => r#yield::run(&socket.path, &name)?,
+        Command::Cleanup { config } => cleanup::run(&config, output)?,
+        Command::Keygen { file } => keygen::run(file.as_deref())?,
+        Command::Later(later) => return Err(Failure::not_supported(later.name())),
+    }
+    Ok(0)
+}

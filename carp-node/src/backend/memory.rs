@@ -1,1 +1,407 @@
-//! placeholder
+//! A link and hosts that exist in memory only, with a clock that somebody else turns.
+//!
+//! For tests of everything above the backend: a [`Lan`] connects any number of [`MemoryHost`]s, each
+//! of which is a [`Backend`]. The same node runs on it as on Linux.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use bytes::BytesMut;
+use carp_proto::wire::arp::Announcement;
+use carp_proto::wire::ip::{GROUP_IPV4, emit_ipv4};
+use carp_proto::{Instant, MacAddr, Transmit, VirtualAddress};
+
+use super::{
+    AddressTable, Announcer, Backend, Clock, InstalledAddress, Interface, LinkChange, LinkWatch,
+    NewAddress, PacketIo, Port, Received,
+};
+
+/// A link that carries everything to everybody else at once, and the time.
+#[derive(Clone, Debug, Default)]
+pub struct Lan {
+    shared: Arc<Mutex<Shared>>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    now: Instant,
+    timers: Vec<(Instant, Waker)>,
+    hosts: Vec<HostState>,
+}
+
+#[derive(Debug, Default)]
+struct HostState {
+    interface: String,
+    cut: bool,
+    inbox: VecDeque<Arrival>,
+    wakers: Vec<Waker>,
+    links: VecDeque<LinkChange>,
+    addresses: BTreeMap<String, Vec<InstalledAddress>>,
+    /// What an old kernel does: it takes `IFA_PROTO` and forgets it.
+    forgets_marks: bool,
+    promote_secondaries: bool,
+    refuses: Option<i32>,
+    announced: Vec<IpAddr>,
+}
+
+#[derive(Debug)]
+enum Arrival {
+    Packet(Vec<u8>),
+    Announcement(Announcement),
+}
+
+impl Lan {
+    /// A host with one interface that has one address.
+    #[must_use]
+    pub fn host(&self, interface: &str, address: Ipv4Addr) -> MemoryHost {
+        let own = InstalledAddress {
+            ip: address.into(),
+            prefix_len: 24,
+            protocol: None,
+            label: Some(interface.to_owned()),
+            secondary: false,
+        };
+        let mut shared = self.lock();
+        let index = shared.hosts.len();
+        shared.hosts.push(HostState {
+            interface: interface.to_owned(),
+            addresses: BTreeMap::from([(interface.to_owned(), vec![own])]),
+            ..HostState::default()
+        });
+        MemoryHost { lan: self.clone(), index }
+    }
+
+    /// The present time.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.lock().now
+    }
+
+    /// The earliest time that some host waits for.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.lock().timers.iter().map(|(at, _)| *at).min()
+    }
+
+    /// Sets the time, and wakes those who waited for it. It does not go back.
+    pub fn advance_to(&self, now: Instant) {
+        let mut shared = self.lock();
+        shared.now = shared.now.max(now);
+        let reached = shared.now;
+        let (due, waiting) = std::mem::take(&mut shared.timers)
+            .into_iter()
+            .partition::<Vec<_>, _>(|(at, _)| *at <= reached);
+        shared.timers = waiting;
+        drop(shared);
+        due.into_iter().for_each(|(_, waker)| waker.wake());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hands something to every other host that is plugged in.
+    fn spread(&self, from: usize, arrival: impl Fn() -> Arrival) {
+        let mut shared = self.lock();
+        if shared.hosts.get(from).is_none_or(|host| host.cut) {
+            return;
+        }
+        for (index, host) in shared.hosts.iter_mut().enumerate() {
+            if index != from && !host.cut {
+                host.inbox.push_back(arrival());
+                host.wakers.drain(..).for_each(Waker::wake);
+            }
+        }
+    }
+}
+
+/// A host on a [`Lan`]. Clones are the same host.
+#[derive(Clone, Debug)]
+pub struct MemoryHost {
+    lan: Lan,
+    index: usize,
+}
+
+impl MemoryHost {
+    /// Cuts the host's cable, or plugs it in again; the host does not notice.
+    pub fn set_cut(&self, cut: bool) {
+        self.with(|host| host.cut = cut);
+    }
+
+    /// Takes the carrier away, or gives it back, which the host notices.
+    pub fn set_running(&self, running: bool) {
+        self.with(|host| host.tell_link(running));
+    }
+
+    /// Makes the host's kernel one that does not keep `IFA_PROTO`.
+    pub fn forget_marks(&self) {
+        self.with(|host| host.forgets_marks = true);
+    }
+
+    /// Makes every attempt to add an address fail with this error number; `None` ends that.
+    pub fn refuse_addresses(&self, errno: Option<i32>) {
+        self.with(|host| host.refuses = errno);
+    }
+
+    /// Adds an address as some other program would.
+    pub fn add_foreign(&self, ip: Ipv4Addr, prefix_len: u8) {
+        self.with(|host| {
+            let interface = host.interface.clone();
+            let new = InstalledAddress {
+                ip: ip.into(),
+                prefix_len,
+                protocol: None,
+                label: Some(interface.clone()),
+                secondary: false,
+            };
+            host.install(&interface, new);
+            host.tell_link(true);
+        });
+    }
+
+    /// Removes an address as some other program would.
+    pub fn remove_foreign(&self, ip: Ipv4Addr) {
+        self.with(|host| {
+            let interface = host.interface.clone();
+            host.uninstall(&interface, ip.into());
+            host.tell_link(true);
+        });
+    }
+
+    /// The addresses of the host.
+    #[must_use]
+    pub fn installed(&self) -> Vec<InstalledAddress> {
+        self.with(|host| host.addresses.get(&host.interface).cloned().unwrap_or_default())
+    }
+
+    /// Whether the host has an address.
+    #[must_use]
+    pub fn has(&self, ip: Ipv4Addr) -> bool {
+        self.installed().iter().any(|address| address.ip == IpAddr::V4(ip))
+    }
+
+    /// Every address that was announced, in order.
+    #[must_use]
+    pub fn announced(&self) -> Vec<IpAddr> {
+        self.with(|host| host.announced.clone())
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&mut HostState) -> T) -> T {
+        act(&mut self.lan.lock().hosts[self.index])
+    }
+}
+
+impl HostState {
+    fn tell_link(&mut self, running: bool) {
+        let name = self.interface.clone();
+        let addresses = self.addresses.get(&name).cloned().unwrap_or_default();
+        let interface = Some(Interface { index: 2, running, addresses });
+        self.links.push_back(LinkChange { name, interface });
+        self.wakers.drain(..).for_each(Waker::wake);
+    }
+
+    /// Adds as Linux does: an address is secondary if another one of its subnet is there.
+    fn install(&mut self, interface: &str, mut new: InstalledAddress) {
+        let addresses = self.addresses.entry(interface.to_owned()).or_default();
+        new.secondary = addresses.iter().any(|other| in_subnet(other, &new));
+        addresses.push(new);
+    }
+
+    /// Removes as Linux does: secondary addresses go with their primary one, or one is promoted.
+    fn uninstall(&mut self, interface: &str, ip: IpAddr) -> bool {
+        let promote = self.promote_secondaries;
+        let Some(addresses) = self.addresses.get_mut(interface) else { return false };
+        let Some(place) = addresses.iter().position(|address| address.ip == ip) else {
+            return false;
+        };
+        let removed = addresses.remove(place);
+        if removed.secondary {
+            return true;
+        }
+        if promote {
+            if let Some(next) = addresses.iter_mut().find(|other| in_subnet(other, &removed)) {
+                next.secondary = false;
+            }
+        } else {
+            addresses.retain(|other| !(other.secondary && in_subnet(other, &removed)));
+        }
+        true
+    }
+}
+
+fn in_subnet(a: &InstalledAddress, b: &InstalledAddress) -> bool {
+    let (IpAddr::V4(x), IpAddr::V4(y)) = (a.ip, b.ip) else { return false };
+    let common = (x.to_bits() ^ y.to_bits()).leading_zeros();
+    a.prefix_len == b.prefix_len && common >= u32::from(a.prefix_len)
+}
+
+impl Backend for MemoryHost {
+    type Packets = Self;
+    type Addresses = Self;
+    type Announcer = Self;
+    type Links = Self;
+    type Clock = MemoryClock;
+
+    fn open(&mut self, _: &Port) -> io::Result<Self> {
+        Ok(self.clone())
+    }
+
+    fn addresses(&mut self) -> io::Result<Self> {
+        Ok(self.clone())
+    }
+
+    fn announcer(&mut self) -> io::Result<Self> {
+        Ok(self.clone())
+    }
+
+    fn watch(&mut self, _: &[String]) -> io::Result<Self> {
+        self.set_running(true);
+        Ok(self.clone())
+    }
+
+    fn clock(&mut self) -> io::Result<MemoryClock> {
+        Ok(MemoryClock { lan: self.lan.clone() })
+    }
+}
+
+impl PacketIo for MemoryHost {
+    fn poll_receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<Received>> {
+        self.with(|host| match host.inbox.pop_front() {
+            Some(Arrival::Packet(packet)) => {
+                buffer[..packet.len()].copy_from_slice(&packet);
+                Poll::Ready(Ok(Received::Ipv4 { len: packet.len(), ttl: None }))
+            }
+            Some(Arrival::Announcement(announcement)) => {
+                Poll::Ready(Ok(Received::Announcement(announcement)))
+            }
+            None => {
+                host.wakers.push(cx.waker().clone());
+                Poll::Pending
+            }
+        })
+    }
+
+    fn send(&mut self, advert: &Transmit<'_>, _: Option<MacAddr>) -> io::Result<()> {
+        let IpAddr::V4(source) = advert.source else {
+            return Err(io::ErrorKind::Unsupported.into());
+        };
+        let mut packet = BytesMut::new();
+        emit_ipv4(source, GROUP_IPV4, advert.payload.len(), &mut packet);
+        packet.extend_from_slice(advert.payload);
+        self.lan.spread(self.index, || Arrival::Packet(packet.to_vec()));
+        Ok(())
+    }
+
+    fn kernel_dropped(&self) -> u64 {
+        0
+    }
+}
+
+impl AddressTable for MemoryHost {
+    fn list(&mut self, interface: &str) -> io::Result<Vec<InstalledAddress>> {
+        self.with(|host| host.addresses.get(interface).cloned())
+            .ok_or(io::ErrorKind::NotFound.into())
+    }
+
+    fn add(
+        &mut self,
+        interface: &str,
+        addresses: &[NewAddress],
+    ) -> io::Result<Vec<io::Result<()>>> {
+        let add = |host: &mut HostState, new: &NewAddress| {
+            if let Some(errno) = host.refuses {
+                return Err(io::Error::from_raw_os_error(errno));
+            }
+            let present = host.addresses.get(interface).into_iter().flatten();
+            if present.clone().any(|other| other.ip == new.address.ip()) {
+                return Err(io::ErrorKind::AlreadyExists.into());
+            }
+            let label = new.label.clone().or_else(|| Some(interface.to_owned()));
+            let installed = InstalledAddress {
+                ip: new.address.ip(),
+                prefix_len: new.address.prefix_len(),
+                protocol: new.protocol.filter(|_| !host.forgets_marks),
+                label,
+                secondary: false,
+            };
+            host.install(interface, installed);
+            Ok(())
+        };
+        Ok(self.with(|host| addresses.iter().map(|new| add(host, new)).collect()))
+    }
+
+    fn remove(
+        &mut self,
+        interface: &str,
+        addresses: &[VirtualAddress],
+    ) -> io::Result<Vec<io::Result<()>>> {
+        let remove = |host: &mut HostState, address: &VirtualAddress| {
+            let found = host.uninstall(interface, address.ip());
+            if found { Ok(()) } else { Err(io::ErrorKind::AddrNotAvailable.into()) }
+        };
+        Ok(self.with(|host| addresses.iter().map(|address| remove(host, address)).collect()))
+    }
+
+    fn set_promote_secondaries(&mut self, _: &str, promote: bool) -> io::Result<bool> {
+        Ok(self.with(|host| std::mem::replace(&mut host.promote_secondaries, promote)))
+    }
+}
+
+impl Announcer for MemoryHost {
+    fn announce(&mut self, _: &str, addresses: &[IpAddr], burst: u8) -> io::Result<()> {
+        let mac = MacAddr([2, 0, 0, 0, 0, u8::try_from(self.index).unwrap_or(u8::MAX)]);
+        for _ in 0..burst {
+            for ip in addresses {
+                let IpAddr::V4(address) = *ip else {
+                    return Err(io::ErrorKind::Unsupported.into());
+                };
+                self.with(|host| host.announced.push(*ip));
+                let announcement = Announcement { mac, address };
+                self.lan.spread(self.index, || Arrival::Announcement(announcement));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl LinkWatch for MemoryHost {
+    fn poll_change(&mut self, cx: &mut Context<'_>) -> Poll<LinkChange> {
+        self.with(|host| match host.links.pop_front() {
+            Some(change) => Poll::Ready(change),
+            None => {
+                host.wakers.push(cx.waker().clone());
+                Poll::Pending
+            }
+        })
+    }
+}
+
+/// The clock of a [`Lan`].
+#[derive(Clone, Debug)]
+pub struct MemoryClock {
+    lan: Lan,
+}
+
+impl Clock for MemoryClock {
+    fn now(&self) -> Instant {
+        self.lan.now()
+    }
+
+    fn poll_deadline(&mut self, cx: &mut Context<'_>, at: Option<Instant>) -> Poll<()> {
+        let Some(at) = at else { return Poll::Pending };
+        let mut shared = self.lan.lock();
+        if at <= shared.now {
+            return Poll::Ready(());
+        }
+        shared.timers.retain(|(_, waker)| !waker.will_wake(cx.waker()));
+        shared.timers.push((at, cx.waker().clone()));
+        Poll::Pending
+    }
+}

@@ -1,1 +1,184 @@
-//! placeholder
+//! Something between a node and its backend: a capture, a trace, a fault.
+//!
+//! [`Wrapped`] is a backend around another one that shows every advert to a [`Tap`] on its way. A tap
+//! may keep it ([`Capture`], [`Trace`]) or stop it ([`Loss`]).
+
+use std::io::{self, Write};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use bytes::BytesMut;
+use carp_proto::wire::ip::{GROUP_IPV4, emit_ipv4};
+use carp_proto::{MacAddr, Transmit};
+
+use super::{Backend, PacketIo, Port, Received};
+use crate::clock::wall_time;
+
+/// Which way a packet goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// Received.
+    In,
+    /// Sent.
+    Out,
+}
+
+/// Sees every advert.
+pub trait Tap: Clone + 'static {
+    /// Sees a whole IPv4 packet.
+    ///
+    /// # Errors
+    /// An error stops the packet: one that is sent fails with it, one that was received is lost.
+    fn see(&mut self, direction: Direction, interface: &str, packet: &[u8]) -> io::Result<()>;
+}
+
+/// A backend whose adverts pass a tap.
+#[derive(Clone, Debug)]
+pub struct Wrapped<B, T> {
+    inner: B,
+    tap: T,
+}
+
+impl<B: Backend, T: Tap> Wrapped<B, T> {
+    /// Puts a tap between a node and `inner`.
+    pub fn new(inner: B, tap: T) -> Self {
+        Self { inner, tap }
+    }
+}
+
+impl<B: Backend, T: Tap> Backend for Wrapped<B, T> {
+    type Packets = WrappedPackets<B::Packets, T>;
+    type Addresses = B::Addresses;
+    type Announcer = B::Announcer;
+    type Links = B::Links;
+    type Clock = B::Clock;
+
+    fn open(&mut self, port: &Port) -> io::Result<Self::Packets> {
+        let inner = self.inner.open(port)?;
+        let (interface, packet) = (port.interface.clone(), BytesMut::new());
+        Ok(WrappedPackets { inner, tap: self.tap.clone(), interface, packet })
+    }
+
+    fn addresses(&mut self) -> io::Result<Self::Addresses> {
+        self.inner.addresses()
+    }
+
+    fn announcer(&mut self) -> io::Result<Self::Announcer> {
+        self.inner.announcer()
+    }
+
+    fn watch(&mut self, interfaces: &[String]) -> io::Result<Self::Links> {
+        self.inner.watch(interfaces)
+    }
+
+    fn clock(&mut self) -> io::Result<Self::Clock> {
+        self.inner.clock()
+    }
+}
+
+/// The packets of a [`Wrapped`] backend.
+#[derive(Debug)]
+pub struct WrappedPackets<P, T> {
+    inner: P,
+    tap: T,
+    interface: String,
+    packet: BytesMut,
+}
+
+impl<P: PacketIo, T: Tap> PacketIo for WrappedPackets<P, T> {
+    fn poll_receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<Received>> {
+        loop {
+            let received = ready!(self.inner.poll_receive(cx, buffer))?;
+            let Received::Ipv4 { len, .. } = received else { return Poll::Ready(Ok(received)) };
+            if self.tap.see(Direction::In, &self.interface, &buffer[..len]).is_ok() {
+                return Poll::Ready(Ok(received));
+            }
+        }
+    }
+
+    fn send(&mut self, advert: &Transmit<'_>, source_mac: Option<MacAddr>) -> io::Result<()> {
+        if let IpAddr::V4(source) = advert.source {
+            self.packet.clear();
+            emit_ipv4(source, GROUP_IPV4, advert.payload.len(), &mut self.packet);
+            self.packet.extend_from_slice(advert.payload);
+            self.tap.see(Direction::Out, &self.interface, &self.packet)?;
+        }
+        self.inner.send(advert, source_mac)
+    }
+
+    fn kernel_dropped(&self) -> u64 {
+        self.inner.kernel_dropped()
+    }
+}
+
+/// Writes every advert to a capture in pcap format (raw IP), stamped with the wall clock.
+#[derive(Debug)]
+pub struct Capture<W>(Arc<Mutex<W>>);
+
+impl<W> Clone for Capture<W> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<W: Write> Capture<W> {
+    /// Starts a capture.
+    ///
+    /// # Errors
+    /// What the writer says to the 24 bytes of the file header.
+    pub fn new(mut writer: W) -> io::Result<Self> {
+        const MAGIC_MICROSECONDS: u32 = 0xa1b2_c3d4;
+        const SNAPSHOT_LENGTH: u32 = 65_535;
+        const LINKTYPE_RAW: u32 = 101;
+        writer.write_all(&MAGIC_MICROSECONDS.to_ne_bytes())?;
+        writer.write_all(&2_u16.to_ne_bytes())?;
+        writer.write_all(&4_u16.to_ne_bytes())?;
+        for field in [0, 0, SNAPSHOT_LENGTH, LINKTYPE_RAW] {
+            writer.write_all(&u32::to_ne_bytes(field))?;
+        }
+        Ok(Self(Arc::new(Mutex::new(writer))))
+    }
+}
+
+impl<W: Write + 'static> Tap for Capture<W> {
+    fn see(&mut self, _: Direction, _: &str, packet: &[u8]) -> io::Result<()> {
+        let time = wall_time();
+        let seconds = u32::try_from(time.as_second()).unwrap_or(u32::MAX);
+        let micros = u32::try_from(time.subsec_microsecond()).unwrap_or(0);
+        let len = u32::try_from(packet.len()).unwrap_or(u32::MAX);
+        let mut writer = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for field in [seconds, micros, len, len] {
+            writer.write_all(&field.to_ne_bytes())?;
+        }
+        writer.write_all(packet)
+    }
+}
+
+/// Shows every advert to a function.
+#[derive(Clone, Debug)]
+pub struct Trace<F>(pub F);
+
+impl<F: FnMut(Direction, &str, &[u8]) + Clone + 'static> Tap for Trace<F> {
+    fn see(&mut self, direction: Direction, interface: &str, packet: &[u8]) -> io::Result<()> {
+        (self.0)(direction, interface, packet);
+        Ok(())
+    }
+}
+
+/// Loses what a function says is to be lost: what is sent fails with its error.
+#[derive(Clone, Debug)]
+pub struct Loss<F>(pub F);
+
+impl<F> Tap for Loss<F>
+where
+    F: FnMut(Direction, &[u8]) -> io::Result<()> + Clone + 'static,
+{
+    fn see(&mut self, direction: Direction, _: &str, packet: &[u8]) -> io::Result<()> {
+        (self.0)(direction, packet)
+    }
+}

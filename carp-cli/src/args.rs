@@ -1,0 +1,272 @@
+//! What was typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Keeps a service's address alive on two or more Linux servers.
+#[derive(Debug, Parser)]
+#[command(
+    name = "carp",
+    version,
+    arg_required_else_help = true,
+    after_help = "\
+Examples:
+  carp demo                          see it work, on this machine, without root
+  carp check /etc/carp/carp.toml     is the configuration right?
+  carp run -c /etc/carp/carp.toml    the daemon
+  carp status                        what is"
+)]
+pub(crate) struct Cli {
+    /// When to colour messages.
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto)]
+    pub(crate) color: Color,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// When to colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    /// If it is a terminal and `NO_COLOR` is not set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// Where the daemon listens.
+#[derive(Debug, Args)]
+pub(crate) struct Socket {
+    /// The daemon's control socket.
+    #[arg(long = "socket", value_name = "PATH", default_value = carp_node::control::DEFAULT_SOCKET)]
+    pub(crate) path: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show the whole system on this machine: two servers, a client, a crash, a failback
+    #[command(
+        after_help = "Needs no root where the kernel allows user namespaces. Nothing is left behind."
+    )]
+    Demo {
+        /// Print one JSON object instead of a timeline
+        #[arg(long)]
+        json: bool,
+        /// Draw the run
+        #[arg(long, value_name = "FILE.svg")]
+        plot: Option<PathBuf>,
+        /// What the servers elect by
+        #[arg(long, value_enum, default_value_t = DemoProtocol::Carp)]
+        protocol: DemoProtocol,
+        /// The time between two adverts
+        #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration)]
+        interval: std::time::Duration,
+    },
+    /// Run the daemon, in the foreground
+    #[command(after_help = "\
+Signals: TERM and INT hand over and stop, USR1 shows the status on stderr, USR2 yields.")]
+    Run {
+        /// The configuration
+        #[arg(short, long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+        config: PathBuf,
+        #[command(flatten)]
+        socket: Socket,
+    },
+    /// Check a configuration
+    Check(Check),
+    /// Show what is
+    #[command(after_help = "\
+With --exit-state: 0 active, 10 backup, 11 init, 12 fault or drained, 13 conflict; of several routers
+the worst.")]
+    Status {
+        /// Only this router
+        name: Option<String>,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+        /// Exit with a code that tells the state
+        #[arg(long)]
+        exit_state: bool,
+        #[command(flatten)]
+        socket: Socket,
+    },
+    /// Show what was
+    Events {
+        /// Go on with what comes
+        #[arg(short, long)]
+        follow: bool,
+        /// Print one JSON object a line
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        socket: Socket,
+    },
+    /// Hand over to another router now, and do not preempt until it fails or 60 s have passed
+    Yield {
+        /// The router
+        name: String,
+        #[command(flatten)]
+        socket: Socket,
+    },
+    /// Remove the addresses that a dead daemon left (for ExecStopPost)
+    Cleanup {
+        /// The configuration
+        #[arg(short, long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+        config: PathBuf,
+    },
+    /// Make a key for a router
+    #[command(after_help = "\
+Example: carp keygen /etc/carp/web.key, and copy the file to the other servers.")]
+    Keygen {
+        /// Where to write it, readable by its owner only; without, it is printed
+        file: Option<PathBuf>,
+    },
+    #[command(flatten)]
+    Later(Later),
+}
+
+/// `carp check`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exits with 0 if the configuration is valid, 3 if not, and with --strict 4 if there are warnings.
+
+The least that a configuration needs:
+  [router.web]
+  protocol  = \"carp\"
+  interface = \"eth0\"
+  id        = 1
+  addresses = [\"192.168.130.100\"]
+  key_file  = \"/etc/carp/web.key\"")]
+pub(crate) struct Check {
+    /// The configuration
+    pub(crate) file: PathBuf,
+    /// Print every effective value, and what follows from the timers
+    #[arg(long)]
+    pub(crate) explain: bool,
+    /// Compare with the configuration of another node
+    #[arg(long, value_name = "FILE")]
+    pub(crate) peer_config: Option<PathBuf>,
+    /// Exit with 4 if there are warnings
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What `carp demo` can show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DemoProtocol {
+    /// CARP.
+    Carp,
+    /// VRRP version 2.
+    Vrrp2,
+    /// VRRP version 3.
+    Vrrp3,
+}
+
+/// Commands of the contract that answer "not supported yet", whatever follows them.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Later {
+    /// (not supported yet) What a change of the configuration would do
+    Plan(Anything),
+    /// (not supported yet) Apply a changed configuration
+    Reload(Anything),
+    /// (not supported yet) Keep a change
+    Confirm(Anything),
+    /// (not supported yet) A live view
+    Watch(Anything),
+    /// (not supported yet) Why a router is what it is
+    Explain(Anything),
+    /// (not supported yet) Take a router out of service
+    Drain(Anything),
+    /// (not supported yet) Put a router back into service
+    Resume(Anything),
+    /// (not supported yet) Take over from a healthy active router
+    Promote(Anything),
+    /// (not supported yet) Announce the addresses again
+    Announce(Anything),
+    /// (not supported yet) Data that follows the active router
+    Sync(Anything),
+    /// (not supported yet) Databases that follow the active router
+    Db(Anything),
+    /// (not supported yet) Read packets from a capture
+    Decode(Anything),
+    /// (not supported yet) Show packets as they pass
+    Sniff(Anything),
+    /// (not supported yet) Who speaks CARP or VRRP on a link
+    Scan(Anything),
+    /// (not supported yet) Follow the routers of a link
+    Observe(Anything),
+    /// (not supported yet) Look for what could keep a router from working
+    Doctor(Anything),
+    /// (not supported yet) Elections in virtual time
+    Simulate(Anything),
+    /// (not supported yet) Run a recording again
+    Replay(Anything),
+    /// (not supported yet) Take over another program's configuration
+    Import(Anything),
+    /// (not supported yet) Write a first configuration
+    Init(Anything),
+    /// (not supported yet) Completions for a shell
+    Completions(Anything),
+    /// (not supported yet) The manual page
+    Man(Anything),
+}
+
+/// Arguments that are not looked at.
+#[derive(Debug, Args)]
+pub(crate) struct Anything {
+    #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    _arguments: Vec<std::ffi::OsString>,
+}
+
+impl Later {
+    /// The command, as it is typed.
+    pub(crate) const fn name(&self) -> &'static str {
+        match self {
+            Self::Plan(_) => "carp plan",
+            Self::Reload(_) => "carp reload",
+            Self::Confirm(_) => "carp confirm",
+            Self::Watch(_) => "carp watch",
+            Self::Explain(_) => "carp explain",
+            Self::Drain(_) => "carp drain",
+            Self::Resume(_) => "carp resume",
+            Self::Promote(_) => "carp promote",
+            Self::Announce(_) => "carp announce",
+            Self::Sync(_) => "carp sync",
+            Self::Db(_) => "carp db",
+            Self::Decode(_) => "carp decode",
+            Self::Sniff(_) => "carp sniff",
+            Self::Scan(_) => "carp scan",
+            Self::Observe(_) => "carp observe",
+            Self::Doctor(_) => "carp doctor",
+            Self::Simulate(_) => "carp simulate",
+            Self::Replay(_) => "carp replay",
+            Self::Import(_) => "carp import",
+            Self::Init(_) => "carp init",
+            Self::Completions(_) => "carp completions",
+            Self::Man(_) => "carp man",
+        }
+    }
+}
+
+const DEFAULT_CONFIG: &str = "/etc/carp/carp.toml";
+
+fn duration(text: &str) -> Result<std::time::Duration, String> {
+    carp_node::config::parse_duration(text).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

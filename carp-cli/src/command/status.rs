@@ -1,0 +1,130 @@
+//! `carp status`: what is.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use carp_node::control::StatusReport;
+use carp_node::control::proto::{RankStatus, RouterStatus};
+
+use super::client;
+use crate::exit::Failure;
+use crate::output::{Table, age};
+
+/// Shows the status; returns the exit code that `--exit-state` asks for.
+pub(crate) fn run(
+    socket: &Path,
+    name: Option<&str>,
+    json: bool,
+    exit_state: bool,
+) -> Result<u8, Failure> {
+    let report = client::connect(socket)?.status(name).map_err(client::failure)?;
+    if json {
+        let text =
+            serde_json::to_string(&report).map_err(|error| Failure::failed(error.to_string()))?;
+        println!("{text}");
+    } else {
+        print!("{}", render(&report));
+    }
+    Ok(if exit_state { worst(&report) } else { 0 })
+}
+
+/// The exit code of the worst router: 0 active, 10 backup, 11 init, 12 fault or drained, 13 conflict.
+fn worst(report: &StatusReport) -> u8 {
+    report.routers.iter().map(exit_code).max().unwrap_or(11)
+}
+
+fn exit_code(router: &RouterStatus) -> u8 {
+    if router.conflict {
+        return 13;
+    }
+    if router.fault.is_some() || router.drained {
+        return 12;
+    }
+    match router.state.as_ref() {
+        "active" => 0,
+        "backup" => 10,
+        _ => 11,
+    }
+}
+
+/// A table of the routers, and below it what needs somebody's attention.
+fn render(report: &StatusReport) -> String {
+    let mut table =
+        Table::new(&["ROUTER", "PROTOCOL", "STATE", "SINCE", "RANK", "PEERS", "ADDRESSES"]);
+    for router in &report.routers {
+        let state = match &router.phase {
+            Some(phase) if phase != "serving" => format!("{} ({phase})", router.state),
+            Some(_) | None => router.state.to_string(),
+        };
+        table.row(vec![
+            router.name.clone(),
+            format!("{} id {}", router.protocol, router.id),
+            state,
+            since(router),
+            rank(&router.rank),
+            peers(router),
+            router.addresses.join(" "),
+        ]);
+    }
+    let mut text = table.render();
+    for router in &report.routers {
+        for remark in remarks(router) {
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "! {}: {remark}", router.name);
+        }
+    }
+    text
+}
+
+fn since(router: &RouterStatus) -> String {
+    let passed = carp_node::clock::wall_time().duration_since(router.since.0);
+    age(Duration::try_from(passed).unwrap_or_default())
+}
+
+fn rank(rank: &RankStatus) -> String {
+    match rank {
+        RankStatus::Carp { advbase, advskew } => format!("{advbase}+{advskew}/256 s"),
+        RankStatus::Vrrp { priority } => format!("priority {priority}"),
+    }
+}
+
+fn peers(router: &RouterStatus) -> String {
+    let peer = |peer: &carp_node::control::proto::PeerStatus| {
+        format!("{} {} ago", peer.address, age(peer.last_advert_age_ms.0))
+    };
+    let peers: Vec<_> = router.peers.iter().map(peer).collect();
+    if peers.is_empty() { "-".to_owned() } else { peers.join(", ") }
+}
+
+fn remarks(router: &RouterStatus) -> Vec<String> {
+    let mut remarks = Vec::new();
+    if let Some(fault) = &router.fault {
+        remarks.push(fault.clone());
+    }
+    if router.conflict {
+        let whom = router.conflict_with.map(|peer| format!(" {peer}")).unwrap_or_default();
+        remarks.push(format!("another router{whom} is active at the same time"));
+    }
+    if router.held {
+        remarks.push("does not preempt at present: it yielded, or failed to take over".to_owned());
+    }
+    if router.demotion > 0 {
+        remarks.push(format!("demoted by {}", router.demotion));
+    }
+    if let Some(reject) = &router.last_reject {
+        let from = reject.source.map(|source| format!(" from {source}")).unwrap_or_default();
+        let total: u64 = router.counters.rejected.values().sum();
+        remarks.push(format!(
+            "{total} datagrams rejected, the last one{from} {} ago, {}: {}",
+            age(reject.age_ms.0),
+            reject.label,
+            reject.text
+        ));
+    }
+    for hook in router.hooks.iter().filter(|hook| hook.ok == Some(false)) {
+        let outcome = hook.outcome.as_deref().unwrap_or("failed");
+        remarks.push(format!("hook {:?} ({}): {outcome}", hook.on, hook.program));
+    }
+    remarks
+}

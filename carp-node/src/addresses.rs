@@ -1,0 +1,515 @@
+//! Taking addresses and giving them back: the rules, and the thread that follows them.
+//!
+//! Address changes can wait for seconds on a lock inside the kernel. They happen on a thread of their
+//! own, in the order in which they were asked for, and what became of them is reported back. The
+//! rules are few:
+//!
+//! - An address that we add is **marked**: `IFA_PROTO` 112. A kernel before 5.18 does not keep the
+//!   mark; it gets the label `INTERFACE:carp` instead, and a line in the [record](Record).
+//! - An address that is there without the mark is **foreign**: it is used and announced, and never
+//!   removed.
+//! - Adding is exclusive. Removing what is gone is a success.
+//! - An address with a wide prefix is not installed while the interface has no other address of that
+//!   subnet: it would become the subnet's primary address, and bring a route with it.
+//! - Removing an address never takes another one along: see [`AddressKeeper::release`].
+
+use std::collections::BTreeSet;
+use std::io;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use carp_proto::{Protocol, VirtualAddress};
+use thiserror::Error;
+use tokio::sync::mpsc;
+
+use crate::backend::{AddressTable, Announcer, InstalledAddress, NewAddress};
+
+/// `IFA_PROTO` of our addresses: the number of the IP protocol that they are elected by.
+pub const MARK: u8 = Protocol::IP_PROTOCOL;
+
+/// The longest interface label, without its final NUL.
+const LABEL_MAX: usize = 15;
+
+/// Why addresses could not be taken or given back.
+#[derive(Debug, Error)]
+pub enum AddressFault {
+    /// The operating system refused.
+    #[error("{what} {address} on {interface}: {source}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// On which address.
+        address: VirtualAddress,
+        /// On which interface.
+        interface: String,
+        /// What it said.
+        source: io::Error,
+    },
+    /// The addresses of an interface could not be read, or neighbours not told.
+    #[error("{what} {interface}: {source}")]
+    Interface {
+        /// What was tried.
+        what: &'static str,
+        /// On which interface.
+        interface: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A wide prefix whose subnet is not on the interface.
+    #[error(
+        "{address} is not installed: {interface} has no other address of that subnet; \
+         write it without a prefix length, or give {interface} an address of its own there"
+    )]
+    NoSubnet {
+        /// The address.
+        address: VirtualAddress,
+        /// The interface.
+        interface: String,
+    },
+}
+
+impl AddressFault {
+    /// `errno`, or 0.
+    #[must_use]
+    pub fn code(&self) -> i32 {
+        match self {
+            Self::System { source, .. } | Self::Interface { source, .. } => {
+                source.raw_os_error().unwrap_or(0)
+            }
+            Self::NoSubnet { .. } => 0,
+        }
+    }
+}
+
+/// Takes addresses and gives them back.
+#[derive(Debug)]
+pub struct AddressKeeper<T, A> {
+    table: T,
+    announcer: A,
+    record: Record,
+    /// Whether the kernel keeps the mark; unknown until one was read back.
+    keeps_mark: Option<bool>,
+}
+
+impl<T: AddressTable, A: Announcer> AddressKeeper<T, A> {
+    /// A keeper over a table. `record` is where it notes what a kernel without marks would forget.
+    pub fn new(table: T, announcer: A, record: Record) -> Self {
+        Self { table, announcer, record, keeps_mark: None }
+    }
+
+    /// Takes addresses and announces each `burst` times. Those that are there already, ours or
+    /// foreign, are only announced.
+    ///
+    /// # Errors
+    /// [`AddressFault`]; what had been added by this call is removed again.
+    pub fn acquire(
+        &mut self,
+        interface: &str,
+        addresses: &[VirtualAddress],
+        burst: u8,
+    ) -> Result<(), AddressFault> {
+        let installed = self.list(interface)?;
+        let is_missing = |address: &&VirtualAddress| find(&installed, address.ip()).is_none();
+        let missing: Vec<_> = addresses.iter().filter(is_missing).copied().collect();
+        for address in &missing {
+            if !address.is_host() && !has_subnet(&installed, address) {
+                let (address, interface) = (*address, interface.to_owned());
+                return Err(AddressFault::NoSubnet { address, interface });
+            }
+        }
+        self.add(interface, &missing)?;
+        self.announce(interface, addresses, burst)
+    }
+
+    /// Announces each address `burst` times.
+    ///
+    /// # Errors
+    /// [`AddressFault::Interface`].
+    pub fn announce(
+        &mut self,
+        interface: &str,
+        addresses: &[VirtualAddress],
+        burst: u8,
+    ) -> Result<(), AddressFault> {
+        let ips: Vec<IpAddr> = addresses.iter().map(|address| address.ip()).collect();
+        self.announcer
+            .announce(interface, &ips, burst)
+            .map_err(|source| interface_fault("cannot announce on", interface, source))
+    }
+
+    /// Gives back those of these addresses that are ours, and says which it removed.
+    ///
+    /// Removing the primary address of a subnet would take its secondary addresses along, unless
+    /// `promote_secondaries` is set; it is set for that moment then, and what went all the same is put
+    /// back.
+    ///
+    /// # Errors
+    /// [`AddressFault`]. An interface that is gone has no address left to remove.
+    pub fn release(
+        &mut self,
+        interface: &str,
+        addresses: &[VirtualAddress],
+    ) -> Result<Vec<VirtualAddress>, AddressFault> {
+        let installed = match self.list(interface) {
+            Ok(installed) => installed,
+            Err(AddressFault::Interface { source, .. }) if is_gone(&source) => return Ok(vec![]),
+            Err(fault) => return Err(fault),
+        };
+        let ours: Vec<_> = addresses
+            .iter()
+            .filter(|address| {
+                find(&installed, address.ip()).is_some_and(|found| {
+                    found.prefix_len == address.prefix_len() && self.is_ours(interface, found)
+                })
+            })
+            .copied()
+            .collect();
+        if ours.is_empty() {
+            return Ok(ours);
+        }
+        let dependents = dependents(&installed, &ours);
+        let promoted = !dependents.is_empty()
+            && matches!(self.table.set_promote_secondaries(interface, true), Ok(false));
+        let removed = self.remove(interface, &ours);
+        self.restore(interface, &dependents)?;
+        if promoted {
+            // Best effort: the setting was wrong for this interface before, and is now again.
+            let _ = self.table.set_promote_secondaries(interface, false);
+        }
+        removed.map(|()| ours)
+    }
+
+    /// Whether one of these addresses is not on the interface.
+    ///
+    /// # Errors
+    /// [`AddressFault::Interface`].
+    pub fn is_missing(
+        &mut self,
+        interface: &str,
+        addresses: &[VirtualAddress],
+    ) -> Result<bool, AddressFault> {
+        let installed = self.list(interface)?;
+        Ok(addresses.iter().any(|address| find(&installed, address.ip()).is_none()))
+    }
+
+    fn list(&mut self, interface: &str) -> Result<Vec<InstalledAddress>, AddressFault> {
+        self.table
+            .list(interface)
+            .map_err(|source| interface_fault("cannot read the addresses of", interface, source))
+    }
+
+    fn is_ours(&self, interface: &str, address: &InstalledAddress) -> bool {
+        address.protocol == Some(MARK)
+            || (address.label.is_some() && address.label == label(interface))
+            || self.record.contains(interface, address.ip)
+    }
+
+    fn add(&mut self, interface: &str, addresses: &[VirtualAddress]) -> Result<(), AddressFault> {
+        if addresses.is_empty() {
+            return Ok(());
+        }
+        if self.keeps_mark == Some(false) {
+            return self.add_recorded(interface, addresses);
+        }
+        let marked = |address: &VirtualAddress| NewAddress {
+            address: *address,
+            protocol: Some(MARK),
+            label: None,
+        };
+        self.add_all(interface, addresses.iter().map(marked).collect())?;
+        if self.keeps_mark.is_some() {
+            return Ok(());
+        }
+        let installed = self.list(interface)?;
+        let kept = addresses.iter().all(|address| {
+            find(&installed, address.ip()).is_some_and(|found| found.protocol == Some(MARK))
+        });
+        self.keeps_mark = Some(kept);
+        if kept {
+            return Ok(());
+        }
+        self.remove(interface, addresses)?;
+        self.add_recorded(interface, addresses)
+    }
+
+    /// Adds where the kernel forgets who did it.
+    fn add_recorded(
+        &mut self,
+        interface: &str,
+        addresses: &[VirtualAddress],
+    ) -> Result<(), AddressFault> {
+        self.record.insert(interface, addresses).map_err(|source| {
+            interface_fault("cannot record the addresses of", interface, source)
+        })?;
+        let labelled = |address: &VirtualAddress| NewAddress {
+            address: *address,
+            protocol: None,
+            label: label(interface).filter(|_| address.ip().is_ipv4()),
+        };
+        self.add_all(interface, addresses.iter().map(labelled).collect())
+    }
+
+    fn add_all(&mut self, interface: &str, new: Vec<NewAddress>) -> Result<(), AddressFault> {
+        let results = self
+            .table
+            .add(interface, &new)
+            .map_err(|source| interface_fault("cannot add addresses to", interface, source))?;
+        let mut added = Vec::new();
+        let mut fault = None;
+        for (NewAddress { address, .. }, result) in new.into_iter().zip(results) {
+            match result {
+                Ok(()) => added.push(address),
+                // Somebody was faster: foreign from now on.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(source) => fault = Some(system_fault("cannot add", address, interface, source)),
+            }
+        }
+        let Some(fault) = fault else { return Ok(()) };
+        // What is told is why they could not be taken, not what else went wrong on the way back.
+        let _ = self.remove(interface, &added);
+        Err(fault)
+    }
+
+    fn remove(
+        &mut self,
+        interface: &str,
+        addresses: &[VirtualAddress],
+    ) -> Result<(), AddressFault> {
+        let results = self
+            .table
+            .remove(interface, addresses)
+            .map_err(|source| interface_fault("cannot remove addresses of", interface, source))?;
+        let mut outcome = Ok(());
+        for (address, result) in addresses.iter().zip(results) {
+            match result {
+                Err(source) if !is_gone(&source) => {
+                    outcome = Err(system_fault("cannot remove", *address, interface, source));
+                }
+                Ok(()) | Err(_) => self.record.remove(interface, address.ip()),
+            }
+        }
+        outcome
+    }
+
+    /// Puts back what went with an address that was removed.
+    fn restore(
+        &mut self,
+        interface: &str,
+        dependents: &[InstalledAddress],
+    ) -> Result<(), AddressFault> {
+        if dependents.is_empty() {
+            return Ok(());
+        }
+        let installed = self.list(interface)?;
+        let lost = dependents.iter().filter(|address| find(&installed, address.ip).is_none());
+        let again = lost.filter_map(|lost| {
+            let address = VirtualAddress::new(lost.ip, Some(lost.prefix_len)).ok()?;
+            Some(NewAddress { address, protocol: lost.protocol, label: lost.label.clone() })
+        });
+        self.add_all(interface, again.collect())
+    }
+}
+
+fn find(installed: &[InstalledAddress], ip: IpAddr) -> Option<&InstalledAddress> {
+    installed.iter().find(|found| found.ip == ip)
+}
+
+/// Whether another address shares the subnet of this one.
+fn has_subnet(installed: &[InstalledAddress], address: &VirtualAddress) -> bool {
+    installed.iter().any(|other| {
+        other.prefix_len == address.prefix_len()
+            && same_subnet(other.ip, address.ip(), address.prefix_len())
+    })
+}
+
+/// The secondary addresses that may go when these are removed.
+fn dependents(installed: &[InstalledAddress], removed: &[VirtualAddress]) -> Vec<InstalledAddress> {
+    let hangs_on = |address: &VirtualAddress, other: &InstalledAddress| {
+        other.secondary
+            && other.prefix_len == address.prefix_len()
+            && same_subnet(other.ip, address.ip(), address.prefix_len())
+    };
+    let is_primary = |address: &&VirtualAddress| {
+        find(installed, address.ip()).is_some_and(|found| !found.secondary)
+    };
+    installed
+        .iter()
+        .filter(|other| !removed.iter().any(|address| address.ip() == other.ip))
+        .filter(|other| removed.iter().filter(is_primary).any(|address| hangs_on(address, other)))
+        .cloned()
+        .collect()
+}
+
+fn same_subnet(a: IpAddr, b: IpAddr, prefix_len: u8) -> bool {
+    let differing = match (a, b) {
+        (IpAddr::V4(a), IpAddr::V4(b)) => (a.to_bits() ^ b.to_bits()).leading_zeros(),
+        (IpAddr::V6(a), IpAddr::V6(b)) => (a.to_bits() ^ b.to_bits()).leading_zeros(),
+        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => return false,
+    };
+    differing >= u32::from(prefix_len)
+}
+
+/// The label of our addresses, where it fits.
+fn label(interface: &str) -> Option<String> {
+    Some(format!("{interface}:carp")).filter(|label| label.len() <= LABEL_MAX)
+}
+
+/// Whether an error says that what was to be removed is not there.
+fn is_gone(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound
+        || error.kind() == io::ErrorKind::AddrNotAvailable
+        || error.raw_os_error() == Some(libc::ENODEV)
+}
+
+fn interface_fault(what: &'static str, interface: &str, source: io::Error) -> AddressFault {
+    AddressFault::Interface { what, interface: interface.to_owned(), source }
+}
+
+fn system_fault(
+    what: &'static str,
+    address: VirtualAddress,
+    interface: &str,
+    source: io::Error,
+) -> AddressFault {
+    AddressFault::System { what, address, interface: interface.to_owned(), source }
+}
+
+/// The addresses that we added where the kernel does not remember who did: one `INTERFACE ADDRESS` a
+/// line, in the state directory. On kernels since 5.18 there is no such file.
+#[derive(Debug, Default)]
+pub struct Record {
+    path: Option<PathBuf>,
+    entries: BTreeSet<(String, IpAddr)>,
+}
+
+impl Record {
+    /// The record of a state directory. One that cannot be read is empty.
+    #[must_use]
+    pub fn open(state_dir: &Path) -> Self {
+        let path = state_dir.join("addresses");
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        let entry = |line: &str| {
+            let (interface, ip) = line.split_once(' ')?;
+            Some((interface.to_owned(), ip.parse().ok()?))
+        };
+        let entries = text.lines().filter_map(entry).collect();
+        Self { path: Some(path), entries }
+    }
+
+    /// A record that is kept in memory only.
+    #[must_use]
+    pub fn in_memory() -> Self {
+        Self::default()
+    }
+
+    fn contains(&self, interface: &str, ip: IpAddr) -> bool {
+        self.entries.contains(&(interface.to_owned(), ip))
+    }
+
+    fn insert(&mut self, interface: &str, addresses: &[VirtualAddress]) -> io::Result<()> {
+        for address in addresses {
+            self.entries.insert((interface.to_owned(), address.ip()));
+        }
+        self.save()
+    }
+
+    fn remove(&mut self, interface: &str, ip: IpAddr) {
+        if self.entries.remove(&(interface.to_owned(), ip)) {
+            // An entry too many names an address that is gone, and is no harm.
+            let _ = self.save();
+        }
+    }
+
+    fn save(&self) -> io::Result<()> {
+        let Some(path) = &self.path else { return Ok(()) };
+        if let Some(directory) = path.parent() {
+            std::fs::create_dir_all(directory)?;
+        }
+        let line = |(interface, ip): &(String, IpAddr)| format!("{interface} {ip}\n");
+        let temporary = path.with_extension("new");
+        std::fs::write(&temporary, self.entries.iter().map(line).collect::<String>())?;
+        std::fs::rename(&temporary, path)
+    }
+}
+
+/// Something for the address thread to do.
+#[derive(Clone, Debug)]
+pub(crate) struct Job {
+    pub(crate) task: Task,
+    /// Which router it is for.
+    pub(crate) router: usize,
+    /// Which of the router's jobs it is.
+    pub(crate) ticket: u64,
+    pub(crate) interface: Arc<str>,
+    pub(crate) addresses: Arc<[VirtualAddress]>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Task {
+    Acquire {
+        burst: u8,
+    },
+    Announce {
+        burst: u8,
+    },
+    Release,
+    /// Look whether an address is missing, as an event suggests.
+    Verify,
+}
+
+/// What became of a job.
+#[derive(Debug)]
+pub(crate) struct Report {
+    pub(crate) task: Task,
+    pub(crate) router: usize,
+    pub(crate) ticket: u64,
+    /// Of [`Task::Verify`]: whether an address is missing.
+    pub(crate) outcome: Result<bool, AddressFault>,
+}
+
+/// Jobs that may wait for the thread: more than all routers of an interface ever have.
+const QUEUE: usize = 4096;
+
+/// The address thread, from the side of the protocol task.
+#[derive(Debug)]
+pub(crate) struct AddressThread {
+    pub(crate) jobs: SyncSender<Job>,
+    pub(crate) reports: mpsc::UnboundedReceiver<Report>,
+}
+
+impl AddressThread {
+    pub(crate) fn start<T: AddressTable, A: Announcer>(
+        keeper: AddressKeeper<T, A>,
+    ) -> io::Result<Self> {
+        let (jobs, waiting) = sync_channel(QUEUE);
+        let (reporter, reports) = mpsc::unbounded_channel();
+        std::thread::Builder::new()
+            .name("carp-addresses".into())
+            .spawn(move || work(keeper, &waiting, &reporter))?;
+        Ok(Self { jobs, reports })
+    }
+}
+
+fn work<T: AddressTable, A: Announcer>(
+    mut keeper: AddressKeeper<T, A>,
+    jobs: &Receiver<Job>,
+    reports: &mpsc::UnboundedSender<Report>,
+) {
+    while let Ok(Job { task, router, ticket, interface, addresses }) = jobs.recv() {
+        let outcome = match task {
+            Task::Acquire { burst } => {
+                keeper.acquire(&interface, &addresses, burst).map(|()| false)
+            }
+            Task::Announce { burst } => {
+                keeper.announce(&interface, &addresses, burst).map(|()| false)
+            }
+            Task::Release => keeper.release(&interface, &addresses).map(|_| false),
+            Task::Verify => keeper.is_missing(&interface, &addresses),
+        };
+        if reports.send(Report { task, router, ticket, outcome }).is_err() {
+            return;
+        }
+    }
+}

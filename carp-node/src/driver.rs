@@ -1,0 +1,168 @@
+//! The only place where what a router wants done is done.
+//!
+//! Adverts are sent from here, at once. Addresses go to the address thread, programs to the hooks,
+//! events to the log: all of that answers later, as an input. What fails here becomes an input too.
+
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+
+use bytes::BytesMut;
+use carp_proto::election::{Cause, Event, Fault, Input, State};
+use carp_proto::{Action, Instant, MacAddr, VirtualAddress, VirtualRouter};
+use tokio::sync::oneshot;
+
+use crate::addresses::{Job, Task};
+use crate::backend::PacketIo;
+use crate::demotion::Contributions;
+use crate::event::{EventKind, EventSource};
+use crate::node::{Prepare, YieldError, Yielded};
+
+/// One router of a node, with what the driver keeps for it.
+#[derive(Debug)]
+pub(crate) struct Member {
+    pub(crate) name: Arc<str>,
+    pub(crate) interface: Arc<str>,
+    /// Which port of the node.
+    pub(crate) port: usize,
+    pub(crate) router: VirtualRouter,
+    pub(crate) addresses: Arc<[VirtualAddress]>,
+    /// The source of adverts, if it is not the interface's.
+    pub(crate) advert_mac: Option<MacAddr>,
+    pub(crate) contributions: Contributions,
+    pub(crate) tickets: Tickets,
+    /// Who waits for the end of a handover.
+    pub(crate) yielding: Vec<oneshot::Sender<Result<Yielded, YieldError>>>,
+    /// What went wrong last, in the operating system's words.
+    pub(crate) fault_text: Option<String>,
+}
+
+/// Numbers by which late answers are told from those that are waited for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tickets {
+    last: u64,
+    pub(crate) acquire: u64,
+    pub(crate) prepare: u64,
+}
+
+impl Tickets {
+    fn draw(&mut self) -> u64 {
+        self.last += 1;
+        self.last
+    }
+}
+
+/// What actions are carried out with.
+pub(crate) struct Driver<'a, P> {
+    /// The sockets; `None` while the interface is gone.
+    pub(crate) packets: Option<&'a mut P>,
+    pub(crate) jobs: &'a SyncSender<Job>,
+    pub(crate) events: &'a EventSource,
+    pub(crate) prepare: Option<&'a Prepare>,
+    pub(crate) scratch: &'a mut BytesMut,
+}
+
+impl<P: PacketIo> Driver<'_, P> {
+    /// Carries out everything that a router wants, and what follows from that.
+    pub(crate) fn carry_out(&mut self, index: usize, member: &mut Member, now: Instant) {
+        loop {
+            let mut follow_up = None;
+            while let Some(action) = member.router.poll_action(self.scratch) {
+                let input = match action {
+                    Action::Send(advert) => {
+                        let sent = match &mut self.packets {
+                            Some(packets) => packets.send(&advert, member.advert_mac),
+                            None => Err(std::io::ErrorKind::NotConnected.into()),
+                        };
+                        let ok = sent.is_ok();
+                        let turned = member.contributions.note_send(ok);
+                        if let (true, Err(error)) = (turned, sent) {
+                            let text = format!(
+                                "adverts cannot be sent on {}: {error}; demoted until they can",
+                                member.interface
+                            );
+                            self.events.tell(Some(&member.name), EventKind::Fault { text });
+                        }
+                        turned.then(|| Input::Demotion(member.contributions.sum()))
+                    }
+                    Action::Prepare => {
+                        let ticket = member.tickets.draw();
+                        member.tickets.prepare = ticket;
+                        match self.prepare {
+                            Some(prepare) => {
+                                prepare(index, ticket);
+                                None
+                            }
+                            None => Some(Input::Prepared),
+                        }
+                    }
+                    Action::Acquire(announce) => {
+                        let task = Task::Acquire { burst: announce.burst };
+                        member.tickets.acquire = member.tickets.draw();
+                        let job = job(index, task, member.tickets.acquire, member);
+                        // The queue is full: the kernel has not answered for thousands of requests.
+                        let refused = self.jobs.try_send(job).is_err();
+                        refused.then_some(Input::Fault(Fault::AcquireTimeout))
+                    }
+                    Action::Announce(announce) => {
+                        let task = Task::Announce { burst: announce.burst };
+                        let ticket = member.tickets.draw();
+                        // An announcement that finds no place is repeated by the plan.
+                        let _ = self.jobs.try_send(job(index, task, ticket, member));
+                        None
+                    }
+                    Action::Release(_) => {
+                        let ticket = member.tickets.draw();
+                        let job = job(index, Task::Release, ticket, member);
+                        let refused = self.jobs.try_send(job).is_err();
+                        refused.then_some(Input::Fault(Fault::Release { code: 0 }))
+                    }
+                    Action::Event(event) => {
+                        settle_yield(&mut member.yielding, &event);
+                        self.tell(member.fault_text.as_deref(), &member.name, event);
+                        None
+                    }
+                };
+                follow_up = follow_up.or(input);
+            }
+            match follow_up {
+                Some(input) => member.router.handle(now, input),
+                None => return,
+            }
+        }
+    }
+
+    fn tell(&self, fault_text: Option<&str>, name: &Arc<str>, event: Event) {
+        let mut kind = EventKind::from(event);
+        if let (EventKind::State { evidence, .. }, Some(text)) = (&mut kind, fault_text)
+            && evidence.fault.is_some()
+        {
+            evidence.fault = Some(text.to_owned());
+        }
+        self.events.tell(Some(name), kind);
+    }
+}
+
+/// A job of a router for the address thread.
+fn job(router: usize, task: Task, ticket: u64, member: &Member) -> Job {
+    Job {
+        task,
+        router,
+        ticket,
+        interface: Arc::clone(&member.interface),
+        addresses: Arc::clone(&member.addresses),
+    }
+}
+
+/// Answers those who asked the router to yield, once it is decided what became of it.
+fn settle_yield(yielding: &mut Vec<oneshot::Sender<Result<Yielded, YieldError>>>, event: &Event) {
+    let outcome = match event {
+        Event::State { cause: Cause::Yield, evidence, .. } => Ok(Yielded { to: evidence.peer }),
+        Event::State { to: State::Active, .. } | Event::Rival { .. } | Event::AddressLost => return,
+        Event::State { cause, .. } => Err(YieldError::Overtaken { cause: *cause }),
+        Event::YieldUnanswered => Err(YieldError::Unanswered),
+    };
+    for waiting in yielding.drain(..) {
+        // Whoever asked may have gone.
+        let _ = waiting.send(outcome);
+    }
+}
