@@ -1,1 +1,293 @@
-//! placeholder
+//! The third process: programs that are not ours run there.
+//!
+//! Hooks, checks and copies are other people's programs. They hang, they flood, they leave children
+//! behind. The daemon never starts one itself: it asks the *runner*, a process of its own that has no
+//! sockets, no addresses and nothing to lose, and that was started before the daemon gave its
+//! privileges away.
+//!
+//! ```text
+//!  daemon                                  runner (own session)
+//!  RunnerHandle::run(Job) ── seqpacket ──► one thread a program ──► its own process group
+//!                         ◄── JobReport ──
+//! ```
+//!
+//! # What a program gets
+//! Its own process group, `/` as working directory, umask 022, `/dev/null` as input, default signal
+//! dispositions, no descriptor but the three, and exactly the environment of its [`Job`] with
+//! [`PATH`] added. Its output goes into a pipe that is always drained and of which the last
+//! [`OUTPUT_LIMIT`] bytes are kept. A program that leaves something running in the background must
+//! give that an output of its own: the pipe is closed when the program itself has ended.
+//!
+//! # When something dies
+//! - A program that outlives its limit: SIGTERM to its group, after its grace SIGKILL to the group.
+//! - The daemon: the runner sees the end of the socket, stops every group in the same way, and exits.
+//! - The runner: its programs get SIGKILL from the kernel, the daemon kills what is left of their
+//!   groups, the jobs end as [`Outcome::Lost`], and a new runner is started at once, later with a
+//!   growing pause (see [`RunnerHandle`]). A daemon that has dropped its privileges can only start a
+//!   runner as poor as itself: programs that need more will fail then, and
+//!   [`RunnerStatus::restarts`] tells why. Restarting the daemon restores the first state.
+//!
+//! # For programs that embed this crate
+//! The runner is the program itself, executed once more, so `main` begins with [`init`]:
+//!
+//! ```no_run
+//! fn main() -> std::io::Result<()> {
+//!     carp_node::runner::init();
+//!     let runner = carp_node::runner::Runner::spawn()?; // before threads, before privileges drop
+//!     println!("the runner is process {}", runner.pid());
+//!     Ok(())
+//! }
+//! ```
+
+mod handle;
+mod program;
+mod serve;
+mod sys;
+mod wire;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
+use std::process::{self, Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use serde::{Deserialize, Serialize};
+
+pub use handle::{RunnerHandle, RunnerStatus};
+
+/// The name under which a process is the runner.
+const NAME: &str = "carp-runner";
+
+/// How long a new runner may take to say hello.
+const HELLO_LIMIT: Duration = Duration::from_secs(10);
+
+/// Where programs without a slash in their name are looked for: the `PATH` of every program.
+pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// How many bytes of a program's output are kept: the last ones.
+pub const OUTPUT_LIMIT: usize = 4096;
+
+/// How long a program has between SIGTERM and SIGKILL, unless its job says something else.
+pub const GRACE: Duration = Duration::from_secs(2);
+
+/// Whether [`init`] has been called, so that a child that executes this program again will too.
+static INITIALISED: AtomicBool = AtomicBool::new(false);
+
+/// Serves and exits if this process was started as the runner; otherwise returns at once.
+///
+/// To be called first in `main`, before anything is opened, printed or started.
+pub fn init() {
+    INITIALISED.store(true, Ordering::Relaxed);
+    if is_runner() {
+        process::exit(serve::serve());
+    }
+}
+
+fn is_runner() -> bool {
+    has_runners_name()
+        && rustix::net::sockopt::socket_type(io::stdin()) == Ok(SocketType::SEQPACKET)
+}
+
+fn has_runners_name() -> bool {
+    std::env::args_os().next().is_some_and(|name| name == NAME)
+}
+
+/// A runner that was started and is idle. [`Runner::into_handle`] puts it to work.
+#[derive(Debug)]
+pub struct Runner {
+    child: Child,
+    socket: OwnedFd,
+}
+
+impl Runner {
+    /// Starts the runner and waits for its hello. Blocks for a few milliseconds.
+    ///
+    /// Call it before threads are started and before privileges are dropped: the runner keeps what
+    /// the process has at this moment.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::Unsupported`] if [`init`] was not called in this process: the child would run
+    /// the host's `main` instead, so nothing is started. [`io::ErrorKind::TimedOut`] or
+    /// [`io::ErrorKind::UnexpectedEof`] if the child did not say hello; it has been killed. Otherwise
+    /// what the system said about starting `/proc/self/exe`.
+    pub fn spawn() -> io::Result<Self> {
+        if !INITIALISED.load(Ordering::Relaxed) || has_runners_name() {
+            return Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "the runner cannot be started: carp_node::runner::init() was not called first in main",
+            ));
+        }
+        let (ours, theirs) = rustix::net::socketpair(
+            AddressFamily::UNIX,
+            SocketType::SEQPACKET,
+            SocketFlags::CLOEXEC,
+            None,
+        )?;
+        let mut child = start(theirs)?;
+        match greet(&ours) {
+            Ok(()) => Ok(Self { child, socket: ours }),
+            Err(error) => {
+                child.kill()?;
+                child.wait()?;
+                Err(error)
+            }
+        }
+    }
+
+    /// The process id of the runner.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Puts the runner to work for the tokio runtime that this is called on.
+    ///
+    /// # Errors
+    /// What the system said about registering the socket.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime with I/O and time enabled.
+    pub fn into_handle(self) -> io::Result<RunnerHandle> {
+        handle::start(self)
+    }
+}
+
+/// Executes this program once more, as the runner, with the socket as its standard input.
+fn start(socket: OwnedFd) -> io::Result<Child> {
+    Command::new("/proc/self/exe")
+        .arg0(NAME)
+        .stdin(Stdio::from(socket))
+        .stdout(Stdio::null())
+        .spawn()
+        .map_err(|error| io::Error::new(error.kind(), format!("cannot start the runner: {error}")))
+}
+
+fn greet(socket: &OwnedFd) -> io::Result<()> {
+    if !wire::readable(socket, Instant::now() + HELLO_LIMIT)? {
+        return Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            "the runner did not say hello: is carp_node::runner::init() the first call in main?",
+        ));
+    }
+    match wire::receive(socket)? {
+        Some(wire::FromRunner::Hello { version: wire::VERSION, .. }) => Ok(()),
+        Some(wire::FromRunner::Hello { version, .. }) => Err(io::Error::other(format!(
+            "the runner speaks version {version}, this daemon {}: another program was started",
+            wire::VERSION
+        ))),
+        Some(wire::FromRunner::Started { .. } | wire::FromRunner::Finished { .. }) => {
+            Err(io::Error::other("the runner did not begin with a hello"))
+        }
+        None => Err(io::Error::new(
+            io::ErrorKind::UnexpectedEof,
+            "the runner ended before it said hello: is carp_node::runner::init() the first call \
+             in main?",
+        )),
+    }
+}
+
+/// A program to run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Job {
+    /// The program and its arguments. A name without a slash is looked for in [`PATH`].
+    pub argv: Vec<String>,
+    /// The complete environment, but for `PATH`, which is [`PATH`] unless it is named here.
+    pub env: BTreeMap<String, String>,
+    /// How long it may run.
+    pub limit: Duration,
+    /// How long it has between SIGTERM and SIGKILL once the limit is over.
+    pub grace: Duration,
+    /// Whom it runs as; `None` for whoever started the daemon.
+    pub account: Option<Account>,
+}
+
+impl Job {
+    /// A job with an empty environment, the usual [`GRACE`], and the daemon's account.
+    #[must_use]
+    pub fn new(argv: Vec<String>, limit: Duration) -> Self {
+        Self { argv, env: BTreeMap::new(), limit, grace: GRACE, account: None }
+    }
+}
+
+/// A user to run a program as. Supplementary groups are dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    /// The user id.
+    pub uid: u32,
+    /// The group id.
+    pub gid: u32,
+}
+
+/// How a program ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobReport {
+    /// What became of it.
+    pub outcome: Outcome,
+    /// How long it ran.
+    pub duration: Duration,
+    /// The end of what it wrote to standard output and standard error, at most [`OUTPUT_LIMIT`]
+    /// bytes of it, with `…` in front if something was cut off.
+    pub output: String,
+}
+
+impl JobReport {
+    /// A report about a program that did not run.
+    fn without_run(outcome: Outcome) -> Self {
+        Self { outcome, duration: Duration::ZERO, output: String::new() }
+    }
+}
+
+/// What became of a program.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// It exited with this code.
+    Exited(i32),
+    /// A signal ended it before its time limit did.
+    Signaled(i32),
+    /// It outlived its time limit, and was stopped.
+    TimedOut {
+        /// Whether SIGTERM was not enough.
+        killed: bool,
+    },
+    /// It never ran, for this reason.
+    CouldNotStart(String),
+    /// Nobody knows: the runner died, or was not there.
+    Lost(String),
+}
+
+impl Outcome {
+    /// Whether it exited with 0.
+    #[must_use]
+    pub fn is_success(&self) -> bool {
+        *self == Self::Exited(0)
+    }
+
+    /// The exit code, if it exited.
+    #[must_use]
+    pub fn exit_code(&self) -> Option<i32> {
+        match self {
+            Self::Exited(code) => Some(*code),
+            Self::Signaled(_) | Self::TimedOut { .. } | Self::CouldNotStart(_) | Self::Lost(_) => {
+                None
+            }
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exited(code) => write!(f, "exit {code}"),
+            Self::Signaled(signal) => write!(f, "killed by signal {signal}"),
+            Self::TimedOut { killed: false } => f.write_str("timed out, stopped by SIGTERM"),
+            Self::TimedOut { killed: true } => f.write_str("timed out, stopped by SIGKILL"),
+            Self::CouldNotStart(reason) => write!(f, "could not start: {reason}"),
+            Self::Lost(reason) => write!(f, "lost: {reason}"),
+        }
+    }
+}

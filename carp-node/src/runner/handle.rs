@@ -1,0 +1,347 @@
+//! The daemon's side of the runner: one task that owns the socket, and handles that ask it.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::process::Child;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal};
+use serde::{Deserialize, Serialize};
+use tokio::io::unix::AsyncFd;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task;
+
+use super::wire::{self, FromRunner, ToRunner};
+use super::{Job, JobReport, Outcome, Runner};
+
+/// How many jobs may wait for the task; more wait in their callers.
+const WAITING: usize = 64;
+
+/// The first and the longest pause between two attempts to start a new runner.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+
+/// A runner that lived this long may be replaced at once.
+const LONG_LIFE: Duration = Duration::from_secs(60);
+
+/// Runs programs in the runner. Clones share it; when the last one is dropped, the runner stops what
+/// still runs and exits.
+///
+/// When the runner dies, what ran ends as [`Outcome::Lost`] and a new runner is started: at once the
+/// first time, later after a pause that doubles from 1 s to 60 s. Jobs that come while it starts wait
+/// for it, jobs that come during the pause are lost at once.
+#[derive(Clone, Debug)]
+pub struct RunnerHandle {
+    orders: mpsc::Sender<Order>,
+    status: Arc<Mutex<RunnerStatus>>,
+}
+
+/// What status says about the runner.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunnerStatus {
+    /// Its process id; `None` while there is none.
+    pub pid: Option<u32>,
+    /// How often it was started again. A runner that a daemon without privileges started has none
+    /// either.
+    pub restarts: u64,
+    /// Why there is none, or why the last one died.
+    pub fault: Option<String>,
+}
+
+/// What a handle asks of the task.
+#[derive(Debug)]
+enum Order {
+    Run { job: Job, answer: oneshot::Sender<JobReport> },
+    ShutDown { done: oneshot::Sender<()> },
+}
+
+impl RunnerHandle {
+    /// A handle without a runner: every job is lost, for this reason.
+    #[must_use]
+    pub fn absent(reason: &str) -> Self {
+        let (orders, _) = mpsc::channel(1);
+        let status = RunnerStatus { fault: Some(reason.to_owned()), ..RunnerStatus::default() };
+        Self { orders, status: Arc::new(Mutex::new(status)) }
+    }
+
+    /// Runs a program to its end. Dropping the future does not stop the program: its time limit does.
+    pub fn run(&self, job: Job) -> impl Future<Output = JobReport> + Send + 'static {
+        let handle = self.clone();
+        async move {
+            let (answer, report) = oneshot::channel();
+            if handle.orders.send(Order::Run { job, answer }).await.is_err() {
+                return handle.lost();
+            }
+            match report.await {
+                Ok(report) => report,
+                Err(oneshot::error::RecvError { .. }) => handle.lost(),
+            }
+        }
+    }
+
+    /// What status says about it.
+    #[must_use]
+    pub fn status(&self) -> RunnerStatus {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Stops what still runs, for all clones, and waits until the runner has exited, which takes a
+    /// few seconds at most.
+    pub async fn shut_down(&self) {
+        let (done, exited) = oneshot::channel();
+        if self.orders.send(Order::ShutDown { done }).await.is_ok() {
+            // An error means that the task ended for another reason: the runner is gone as well.
+            exited.await.ok();
+        }
+    }
+
+    fn lost(&self) -> JobReport {
+        let reason = self.status().fault.unwrap_or_else(|| "the runner was shut down".into());
+        JobReport::without_run(Outcome::Lost(reason))
+    }
+}
+
+/// Starts the task on the present tokio runtime.
+pub(super) fn start(runner: Runner) -> io::Result<RunnerHandle> {
+    let (orders, inbox) = mpsc::channel(WAITING);
+    let link = Link::new(runner)?;
+    let status = RunnerStatus { pid: Some(link.child.id()), ..RunnerStatus::default() };
+    let status = Arc::new(Mutex::new(status));
+    let desk = Desk { inbox, status: Arc::clone(&status), next: 0, running: HashMap::new() };
+    task::spawn(desk.work(link));
+    Ok(RunnerHandle { orders, status })
+}
+
+/// The task.
+struct Desk {
+    inbox: mpsc::Receiver<Order>,
+    status: Arc<Mutex<RunnerStatus>>,
+    next: u64,
+    running: HashMap<u64, Running>,
+}
+
+/// A job that the runner has.
+struct Running {
+    answer: oneshot::Sender<JobReport>,
+    /// The process group, once it is known.
+    group: Option<i32>,
+}
+
+/// Why a runner is done with.
+enum Ended {
+    /// Nobody needs it any more; somebody may want to know when it is gone.
+    Unwanted(Option<oneshot::Sender<()>>),
+    /// It died.
+    Lost(String),
+}
+
+impl Desk {
+    async fn work(mut self, mut link: Link) {
+        loop {
+            let started = Instant::now();
+            match self.serve(&mut link).await {
+                Ended::Unwanted(done) => return link.bury(done),
+                Ended::Lost(reason) => {
+                    self.note(|status| {
+                        status.pid = None;
+                        status.fault = Some(reason.clone());
+                    });
+                    link.kill();
+                    link.bury(None);
+                    self.give_up_all(&reason);
+                }
+            }
+            match self.replace(started.elapsed() < LONG_LIFE).await {
+                Some(replacement) => link = replacement,
+                None => return,
+            }
+        }
+    }
+
+    /// Serves until the runner dies or is unwanted.
+    async fn serve(&mut self, link: &mut Link) -> Ended {
+        loop {
+            let step = tokio::select! {
+                message = link.receive() => match message {
+                    Ok(Some(message)) => self.note_message(message),
+                    Ok(None) => Err(Ended::Lost("the runner died".into())),
+                    Err(error) => Err(Ended::Lost(format!("the runner is confused: {error}"))),
+                },
+                order = self.inbox.recv() => match order {
+                    Some(Order::Run { job, answer }) => self.pass_on(job, answer, link).await,
+                    Some(Order::ShutDown { done }) => Err(Ended::Unwanted(Some(done))),
+                    None => Err(Ended::Unwanted(None)),
+                },
+            };
+            if let Err(ended) = step {
+                return ended;
+            }
+        }
+    }
+
+    fn note_message(&mut self, message: FromRunner) -> Result<(), Ended> {
+        match message {
+            FromRunner::Started { id, group } => {
+                if let Some(running) = self.running.get_mut(&id) {
+                    running.group = Some(group);
+                }
+                Ok(())
+            }
+            FromRunner::Finished { id, report } => {
+                if let Some(running) = self.running.remove(&id) {
+                    // Whoever asked may have lost interest.
+                    running.answer.send(report).ok();
+                }
+                Ok(())
+            }
+            FromRunner::Hello { .. } => Err(Ended::Lost("the runner said hello twice".into())),
+        }
+    }
+
+    async fn pass_on(
+        &mut self,
+        job: Job,
+        answer: oneshot::Sender<JobReport>,
+        link: &mut Link,
+    ) -> Result<(), Ended> {
+        self.next += 1;
+        let id = self.next;
+        match wire::encode(&ToRunner::Run { id, job }) {
+            Err(error) => {
+                finish(answer, Outcome::CouldNotStart(error.to_string()));
+                Ok(())
+            }
+            Ok(packet) => {
+                self.running.insert(id, Running { answer, group: None });
+                link.send(&packet)
+                    .await
+                    .map_err(|error| Ended::Lost(format!("the runner died: {error}")))
+            }
+        }
+    }
+
+    /// Ends every job, and kills what the runner's own death has left of their groups.
+    fn give_up_all(&mut self, reason: &str) {
+        for (_, running) in self.running.drain() {
+            if let Some(group) = running.group.and_then(Pid::from_raw) {
+                // An error means that nobody is left, or that it runs as somebody else.
+                rustix::process::kill_process_group(group, Signal::KILL).ok();
+            }
+            finish(running.answer, Outcome::Lost(format!("{reason} while the program ran")));
+        }
+    }
+
+    /// Starts runners until one lives; `None` when it is unwanted by then.
+    async fn replace(&mut self, wait_first: bool) -> Option<Link> {
+        let (mut pause, longest) = PAUSES;
+        // The very first replacement is immediate even if the runner died young.
+        if wait_first && self.note(|status| status.restarts) > 0 {
+            self.refuse_for(pause).await?;
+        }
+        loop {
+            match task::spawn_blocking(Runner::spawn).await.map_err(io::Error::other).flatten() {
+                Ok(runner) => match Link::new(runner) {
+                    Ok(link) => {
+                        self.note(|status| {
+                            status.pid = Some(link.child.id());
+                            status.restarts += 1;
+                        });
+                        return Some(link);
+                    }
+                    Err(error) => self.note(|status| status.fault = Some(error.to_string())),
+                },
+                Err(error) => self.note(|status| status.fault = Some(error.to_string())),
+            }
+            self.refuse_for(pause).await?;
+            pause = (pause * 2).min(longest);
+        }
+    }
+
+    /// Loses every job that comes in this time; `None` when the runner is unwanted.
+    async fn refuse_for(&mut self, pause: Duration) -> Option<()> {
+        let over = tokio::time::sleep(pause);
+        tokio::pin!(over);
+        loop {
+            tokio::select! {
+                () = &mut over => return Some(()),
+                order = self.inbox.recv() => match order? {
+                    Order::Run { answer, .. } => {
+                        let reason = self.note(|status| status.fault.clone());
+                        finish(answer, Outcome::Lost(reason.unwrap_or_default()));
+                    }
+                    Order::ShutDown { done } => {
+                        // The receiver may have gone; there is nothing more to tell it.
+                        done.send(()).ok();
+                        return None;
+                    }
+                },
+            }
+        }
+    }
+
+    fn note<T>(&self, change: impl FnOnce(&mut RunnerStatus) -> T) -> T {
+        change(&mut self.status.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Answers; whoever asked may have lost interest, which is no error.
+fn finish(answer: oneshot::Sender<JobReport>, outcome: Outcome) {
+    answer.send(JobReport::without_run(outcome)).ok();
+}
+
+/// The socket and the process of one runner.
+struct Link {
+    child: Child,
+    socket: AsyncFd<OwnedFd>,
+}
+
+impl Link {
+    fn new(runner: Runner) -> io::Result<Self> {
+        rustix::io::ioctl_fionbio(&runner.socket, true)?;
+        Ok(Self { child: runner.child, socket: AsyncFd::new(runner.socket)? })
+    }
+
+    /// Cancelling this loses nothing.
+    async fn receive(&self) -> io::Result<Option<FromRunner>> {
+        loop {
+            let mut ready = self.socket.readable().await?;
+            match ready.try_io(|socket| wire::receive(socket.get_ref())) {
+                Ok(message) => return message,
+                Err(_would_block) => {}
+            }
+        }
+    }
+
+    async fn send(&self, packet: &[u8]) -> io::Result<()> {
+        loop {
+            let mut ready = self.socket.writable().await?;
+            match ready.try_io(|socket| wire::send(socket.get_ref(), packet)) {
+                Ok(sent) => return sent,
+                Err(_would_block) => {}
+            }
+        }
+    }
+
+    /// Ends the process at once. An error means that it has ended.
+    fn kill(&mut self) {
+        self.child.kill().ok();
+    }
+
+    /// Closes the socket, which lets a living runner exit, and waits for it on a thread that nobody
+    /// waits for. Without that thread the process stays listed until the daemon ends: no harm.
+    fn bury(self, done: Option<oneshot::Sender<()>>) {
+        let Self { mut child, socket } = self;
+        drop(socket);
+        let wait = move || {
+            let exited = child.wait();
+            if let (Ok(_), Some(done)) = (exited, done) {
+                // The receiver may have gone.
+                done.send(()).ok();
+            }
+        };
+        thread::Builder::new().name("runner-exit".into()).spawn(wait).ok();
+    }
+}

@@ -1,0 +1,155 @@
+//! The runner's main loop.
+
+use std::io::{self, PipeReader};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::fs::Mode;
+use rustix::process::{Pid, Signal};
+
+use super::wire::{self, FromRunner, ToRunner};
+use super::{GRACE, Job, JobReport, Outcome, program};
+
+/// How many programs may run at a time.
+const MAX_PROGRAMS: usize = 256;
+
+/// How often the runner looks whether its parent is still there, in case nothing wakes it.
+const LOOK_ROUND: Duration = Duration::from_secs(5);
+
+/// How long the last programs may take when the daemon is gone: TERM, grace, KILL, and some air.
+const LAST_LIMIT: Duration = Duration::from_secs(6);
+
+/// Serves the socket on standard input until the daemon is gone; the exit code of the process.
+pub(super) fn serve() -> i32 {
+    let parent = rustix::process::getppid();
+    match settle().and_then(|socket| serve_on(&socket, parent)) {
+        Ok(()) => 0,
+        Err(error) => {
+            eprintln!("carp-runner: {error}");
+            1
+        }
+    }
+}
+
+/// Cuts what ties this process to its origin, and everything that programs must not inherit.
+///
+/// Standard input stays the socket: every program gets another one.
+fn settle() -> io::Result<OwnedFd> {
+    super::sys::settle_signals();
+    rustix::process::setsid()?;
+    // Only a wake-up: whether the parent is gone is looked at, because the kernel also sends this
+    // when merely the thread ends that started us.
+    rustix::process::set_parent_process_death_signal(Some(Signal::TERM))?;
+    super::sys::close_inherited_on_exec()?;
+    rustix::thread::set_name(c"carp-runner")?;
+    rustix::process::umask(Mode::from_raw_mode(0o022));
+    std::env::set_current_dir("/")?;
+    io::stdin().as_fd().try_clone_to_owned()
+}
+
+fn serve_on(socket: &OwnedFd, parent: Option<Pid>) -> io::Result<()> {
+    let hello = FromRunner::Hello { version: wire::VERSION, pid: std::process::id() };
+    wire::send(socket, &wire::encode(&hello)?)?;
+    let (closing, open) = io::pipe()?;
+    let (running, ended) = mpsc::channel();
+    let mut desk = Desk {
+        replies: Arc::new(Mutex::new(socket.try_clone()?)),
+        closing: Arc::new(closing),
+        running,
+        threads: Vec::new(),
+    };
+    let result = take_orders(socket, parent, &mut desk);
+    drop(open);
+    drop(desk);
+    await_the_last(&ended);
+    result
+}
+
+/// Takes orders until the daemon is gone.
+fn take_orders(socket: &OwnedFd, parent: Option<Pid>, desk: &mut Desk) -> io::Result<()> {
+    loop {
+        match wire::poll([Some(socket.as_fd())], Instant::now() + LOOK_ROUND) {
+            Ok([true]) => match wire::receive(socket)? {
+                Some(ToRunner::Run { id, job }) => desk.start(id, job),
+                None => return Ok(()),
+            },
+            Ok([false]) | Err(rustix::io::Errno::INTR) => {
+                if rustix::process::getppid() != parent {
+                    return Ok(());
+                }
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Every thread holds a sender: the channel ends with the last of them.
+fn await_the_last(ended: &mpsc::Receiver<()>) {
+    let deadline = Instant::now() + LAST_LIMIT;
+    loop {
+        match ended.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(()) => {}
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return,
+        }
+    }
+}
+
+/// Where jobs become threads.
+struct Desk {
+    replies: Arc<Mutex<OwnedFd>>,
+    closing: Arc<PipeReader>,
+    running: mpsc::Sender<()>,
+    threads: Vec<thread::JoinHandle<()>>,
+}
+
+impl Desk {
+    /// A thread a program: one that hangs in `execve` on a dead file server holds up nobody else.
+    fn start(&mut self, id: u64, job: Job) {
+        self.threads.retain(|thread| !thread.is_finished());
+        if self.threads.len() >= MAX_PROGRAMS {
+            return self.refuse(id, format!("{MAX_PROGRAMS} programs are running already"));
+        }
+        let replies = Arc::clone(&self.replies);
+        let closing = Arc::clone(&self.closing);
+        let running = self.running.clone();
+        let started = thread::Builder::new().name("program".into()).spawn(move || {
+            carry_out(id, &job, &closing, &replies);
+            drop(running);
+        });
+        match started {
+            Ok(thread) => self.threads.push(thread),
+            Err(error) => self.refuse(id, format!("no thread: {error}")),
+        }
+    }
+
+    fn refuse(&self, id: u64, reason: String) {
+        let report = JobReport::without_run(Outcome::CouldNotStart(reason));
+        reply(&self.replies, &FromRunner::Finished { id, report });
+    }
+}
+
+fn carry_out(id: u64, job: &Job, closing: &PipeReader, replies: &Mutex<OwnedFd>) {
+    let mut program = match program::Program::start(job) {
+        Ok(program) => program,
+        Err(reason) => {
+            let report = JobReport::without_run(Outcome::CouldNotStart(reason));
+            return reply(replies, &FromRunner::Finished { id, report });
+        }
+    };
+    reply(replies, &FromRunner::Started { id, group: program.group() });
+    let report = program.supervise(job, closing, GRACE);
+    reply(replies, &FromRunner::Finished { id, report });
+    program.reap();
+}
+
+/// Nothing is done about a failure: it means that the daemon is gone, which the main loop sees.
+fn reply(replies: &Mutex<OwnedFd>, message: &FromRunner) {
+    let socket = replies.lock().unwrap_or_else(PoisonError::into_inner);
+    let sent = wire::encode(message).and_then(|packet| wire::send(&*socket, &packet));
+    if let Err(error) = sent {
+        eprintln!("carp-runner: cannot report: {error}");
+    }
+}

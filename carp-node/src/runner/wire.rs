@@ -1,0 +1,140 @@
+//! What the daemon and the runner say to each other: one JSON value a packet.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::{Job, JobReport};
+
+/// The version that the hello carries. It changes with the meaning of any message.
+pub(super) const VERSION: u32 = 1;
+
+/// The longest packet. A job must fit into one, and unix sockets carry 208 KiB by default.
+pub(super) const MAX_PACKET: usize = 128 * 1024;
+
+/// From the daemon to the runner.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum ToRunner {
+    /// Run a program, and answer with `Started`, if it did start, and `Finished`.
+    Run { id: u64, job: Job },
+}
+
+/// From the runner to the daemon.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum FromRunner {
+    /// The first message.
+    Hello { version: u32, pid: u32 },
+    /// The program runs, and leads the process group with this id.
+    Started { id: u64, group: i32 },
+    /// The program is done with.
+    Finished { id: u64, report: JobReport },
+}
+
+/// The packet for a message.
+///
+/// # Errors
+/// [`io::ErrorKind::InvalidInput`] if it would be longer than [`MAX_PACKET`].
+pub(super) fn encode(message: &impl Serialize) -> io::Result<Vec<u8>> {
+    let packet = serde_json::to_vec(message)?;
+    if packet.len() > MAX_PACKET {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!(
+                "arguments and environment of {} bytes are more than the {MAX_PACKET} that can be \
+                 passed on",
+                packet.len()
+            ),
+        ));
+    }
+    Ok(packet)
+}
+
+/// Sends one packet; blocks if the socket does.
+pub(super) fn send(socket: impl AsFd, packet: &[u8]) -> io::Result<()> {
+    rustix::io::retry_on_intr(|| rustix::net::send(&socket, packet, SendFlags::NOSIGNAL))?;
+    Ok(())
+}
+
+/// Receives one message, or `None` when the other side is gone; blocks if the socket does.
+pub(super) fn receive<T: DeserializeOwned>(socket: impl AsFd) -> io::Result<Option<T>> {
+    let mut packet = vec![0; MAX_PACKET];
+    let received = rustix::io::retry_on_intr(|| {
+        rustix::net::recv(&socket, packet.as_mut_slice(), RecvFlags::TRUNC)
+    });
+    let length = match received {
+        Ok((_, 0)) | Err(Errno::CONNRESET) => return Ok(None),
+        Ok((_, length)) => length,
+        Err(error) => return Err(error.into()),
+    };
+    let packet = packet.get(..length).ok_or_else(|| {
+        io::Error::new(io::ErrorKind::InvalidData, format!("a packet of {length} bytes"))
+    })?;
+    Ok(Some(serde_json::from_slice(packet)?))
+}
+
+/// Waits until the socket has something to read, or has ended. `false` if the deadline came first.
+pub(super) fn readable(socket: impl AsFd, deadline: Instant) -> io::Result<bool> {
+    loop {
+        match poll([Some(socket.as_fd())], deadline) {
+            Ok([true]) => return Ok(true),
+            Ok([false]) if Instant::now() >= deadline => return Ok(false),
+            Ok([false]) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Which of these can be read, or have ended, at the latest at `deadline`.
+pub(super) fn poll<const N: usize>(
+    fds: [Option<BorrowedFd<'_>>; N],
+    deadline: Instant,
+) -> Result<[bool; N], Errno> {
+    let mut polled: Vec<_> =
+        fds.iter().flatten().map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN)).collect();
+    // Rounded up by the kernel to its own precision, so this never returns early in a busy loop.
+    let left = deadline.saturating_duration_since(Instant::now()).min(LONGEST_POLL);
+    let timeout = Timespec::try_from(left).map_err(|_| Errno::INVAL)?;
+    rustix::event::poll(&mut polled, Some(&timeout))?;
+    let mut ready = polled.iter().map(|fd| !fd.revents().is_empty());
+    Ok(fds.map(|fd| fd.is_some() && ready.next().unwrap_or(false)))
+}
+
+/// Callers loop, so a poll may end early; this keeps the time within every kernel's range.
+const LONGEST_POLL: Duration = Duration::from_secs(3600);
+
+#[cfg(test)]
+mod tests {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+
+    use super::*;
+
+    #[test]
+    fn messages_read_back() {
+        let (ours, theirs) =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+                .unwrap();
+        let job = Job::new(vec!["/bin/true".into()], Duration::from_secs(1));
+        send(&ours, &encode(&ToRunner::Run { id: 7, job: job.clone() }).unwrap()).unwrap();
+        let Some(ToRunner::Run { id, job: received }) = receive(&theirs).unwrap() else {
+            panic!("the socket ended");
+        };
+        assert_eq!((id, received), (7, job));
+        drop(ours);
+        assert!(receive::<ToRunner>(&theirs).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_job_that_does_not_fit_a_packet_is_refused() {
+        let job = Job::new(vec!["x".repeat(MAX_PACKET)], Duration::from_secs(1));
+        let error = encode(&ToRunner::Run { id: 1, job }).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+    }
+}
