@@ -269,8 +269,7 @@ impl Hooks {
         let start = |router: HookRouter| {
             let (inbox, requests) = mpsc::channel(INBOX);
             let reports = Reports::default();
-            let handle =
-                Router { spec: router.spec.clone(), inbox, reports: Arc::clone(&reports) };
+            let handle = Router { spec: router.spec.clone(), inbox, reports: Arc::clone(&reports) };
             let name = router.name.clone();
             let queue = Queue {
                 router,

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::{Duration, SystemTime};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::de::Error as _;
 use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -85,6 +85,15 @@ impl WallTime {
     #[must_use]
     pub fn now() -> Self {
         Self(Timestamp::now())
+    }
+
+    /// The time that was `age` before this one; the same if that is before all calendars.
+    #[must_use]
+    pub fn earlier(self, age: Duration) -> Self {
+        SignedDuration::try_from(age)
+            .ok()
+            .and_then(|age| self.0.checked_sub(age).ok())
+            .map_or(self, Self)
     }
 }
 

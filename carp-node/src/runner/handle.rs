@@ -15,6 +15,8 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task;
 
+use crate::backend::linux::register;
+
 use super::wire::{self, FromRunner, ToRunner};
 use super::{Job, JobReport, Outcome, Runner};
 
@@ -301,7 +303,7 @@ struct Link {
 impl Link {
     fn new(runner: Runner) -> io::Result<Self> {
         rustix::io::ioctl_fionbio(&runner.socket, true)?;
-        Ok(Self { child: runner.child, socket: AsyncFd::new(runner.socket)? })
+        Ok(Self { child: runner.child, socket: register(runner.socket)? })
     }
 
     /// Cancelling this loses nothing.

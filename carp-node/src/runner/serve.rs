@@ -145,11 +145,13 @@ fn carry_out(id: u64, job: &Job, closing: &PipeReader, replies: &Mutex<OwnedFd>)
     program.reap();
 }
 
-/// Nothing is done about a failure: it means that the daemon is gone, which the main loop sees.
+/// Nothing is done about a daemon that is gone: the main loop sees that.
 fn reply(replies: &Mutex<OwnedFd>, message: &FromRunner) {
     let socket = replies.lock().unwrap_or_else(PoisonError::into_inner);
     let sent = wire::encode(message).and_then(|packet| wire::send(&*socket, &packet));
-    if let Err(error) = sent {
+    if let Err(error) = sent
+        && !matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
+    {
         eprintln!("carp-runner: cannot report: {error}");
     }
 }

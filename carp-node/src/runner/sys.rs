@@ -49,8 +49,8 @@ pub(super) fn settle_signals() {
 
 extern "C" fn on_signal(_: libc::c_int) {}
 
-/// The C library keeps some numbers to itself and KILL and STOP cannot be changed: those calls fail,
-/// which is right.
+/// KILL and STOP cannot be changed, and the C library keeps 32 and 33 to itself: those calls fail,
+/// and nothing is lost.
 fn set_handler(signal: libc::c_int, handler: libc::sighandler_t) {
     // SAFETY: sigaction is plain data for which zeroes are valid (no flags, an empty mask); the
     // handler does nothing at all, so it is async-signal-safe.

@@ -1,0 +1,411 @@
+//! The values that cross the control socket.
+//!
+//! Keys may be added to any of these without a new version; nothing else changes without one.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use carp_proto::{Instant, RejectCounters, Snapshot};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::units::{Millis, WallTime};
+use crate::event::EventRecord;
+use crate::hooks::HookReport;
+use crate::runner::RunnerStatus;
+
+/// The version of the protocol: what `version` says on every line.
+pub const VERSION: u32 = 1;
+
+/// The schema of a status.
+pub const STATUS_SCHEMA: &str = "carp.status/1";
+
+/// What a client asks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// [`VERSION`].
+    pub version: u32,
+    /// The question.
+    #[serde(flatten)]
+    pub verb: Verb,
+}
+
+impl Request {
+    /// A request of this version.
+    #[must_use]
+    pub const fn new(verb: Verb) -> Self {
+        Self { version: VERSION, verb }
+    }
+}
+
+/// The questions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "verb", rename_all = "kebab-case")]
+pub enum Verb {
+    /// What is. Answered by one [`Answer::Status`].
+    Status {
+        /// Only this router.
+        #[serde(default)]
+        router: Option<String>,
+    },
+    /// What was, and what happens. Answered by [`Answer::Event`]s and [`Answer::Missed`], and by
+    /// [`Answer::Done`] at the end, which does not come while following.
+    Events {
+        /// Go on with what happens.
+        #[serde(default)]
+        follow: bool,
+    },
+    /// Hand this router over. Answered by [`Answer::Done`] when the router has begun to.
+    Yield {
+        /// The router.
+        router: String,
+    },
+}
+
+impl Verb {
+    /// The names of all verbs.
+    pub const NAMES: [&'static str; 3] = ["status", "events", "yield"];
+
+    /// Whether it changes something, which takes root or the daemon's own user.
+    #[must_use]
+    pub const fn changes(&self) -> bool {
+        match self {
+            Self::Status { .. } | Self::Events { .. } => false,
+            Self::Yield { .. } => true,
+        }
+    }
+}
+
+/// What the daemon answers: one line.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Response {
+    /// [`VERSION`].
+    pub version: u32,
+    /// The answer.
+    #[serde(flatten)]
+    pub answer: Answer,
+}
+
+impl Response {
+    /// A response of this version.
+    #[must_use]
+    pub const fn new(answer: Answer) -> Self {
+        Self { version: VERSION, answer }
+    }
+}
+
+/// The answers. The name of the variant is the key that stands beside `version`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Answer {
+    /// The status.
+    Status(Box<StatusReport>),
+    /// An event.
+    Event(Box<EventRecord>),
+    /// So many events were missed here, because the client read slowly.
+    Missed(u64),
+    /// It is done, or there is no more. The value is always `true`.
+    Done(bool),
+    /// It was not done.
+    Error(ControlError),
+}
+
+/// Why the daemon did not do what was asked.
+#[derive(Clone, Debug, PartialEq, Eq, Error, Serialize, Deserialize)]
+#[error("{message}")]
+pub struct ControlError {
+    /// The kind.
+    pub code: ErrorCode,
+    /// What is wrong and what to do, for people.
+    pub message: String,
+}
+
+impl ControlError {
+    /// An error of a kind.
+    #[must_use]
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+
+    /// There is no router of this name; these are there.
+    #[must_use]
+    pub fn unknown_router<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
+        let known: Vec<_> = known.into_iter().collect();
+        let message = match known.as_slice() {
+            [] => format!("no router {name:?}: this daemon has none"),
+            known => format!("no router {name:?}: this daemon has {}", known.join(", ")),
+        };
+        Self::new(ErrorCode::UnknownRouter, message)
+    }
+}
+
+/// The kinds of error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ErrorCode {
+    /// The request cannot be read, is too long, or came too slowly.
+    BadRequest,
+    /// The daemon speaks another version of the protocol.
+    Version,
+    /// The daemon does not know the verb yet.
+    Unsupported,
+    /// There is no such router.
+    UnknownRouter,
+    /// The caller may not do this.
+    NotAllowed,
+    /// The daemon's policy forbids it in the present state.
+    Refused,
+    /// Too many clients.
+    Busy,
+    /// The daemon could not do it.
+    Failed,
+    /// A kind that a newer daemon knows.
+    #[serde(other)]
+    Unknown,
+}
+
+/// `carp status --json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StatusReport {
+    /// [`STATUS_SCHEMA`].
+    pub schema: Cow<'static, str>,
+    /// The name of this node.
+    pub node: String,
+    /// The version of the daemon.
+    pub version: String,
+    /// Its process id.
+    #[serde(default)]
+    pub pid: u32,
+    /// The routers, in the order of their names.
+    pub routers: Vec<RouterStatus>,
+    /// The shares that are kept in step.
+    pub sync: Vec<serde_json::Value>,
+    /// The process that runs hooks.
+    #[serde(default)]
+    pub runner: RunnerStatus,
+}
+
+impl StatusReport {
+    /// The status of this process.
+    #[must_use]
+    pub fn new(node: &str, routers: Vec<RouterStatus>, runner: RunnerStatus) -> Self {
+        Self {
+            schema: STATUS_SCHEMA.into(),
+            node: node.to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            routers,
+            sync: Vec::new(),
+            runner,
+        }
+    }
+}
+
+/// One router in a status.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RouterStatus {
+    /// Its name.
+    pub name: String,
+    /// `carp`, `vrrp2` or `vrrp3`.
+    pub protocol: Cow<'static, str>,
+    /// The VHID or VRID.
+    pub id: u8,
+    /// The interface that it is elected on.
+    pub interface: String,
+    /// `init`, `backup` or `active`.
+    pub state: Cow<'static, str>,
+    /// While active: `taking-over`, `serving` or `leaving`.
+    pub phase: Option<Cow<'static, str>>,
+    /// Since when it has been in this state.
+    pub since: WallTime,
+    /// The label of the cause.
+    pub cause: Cow<'static, str>,
+    /// The addresses, as configured.
+    pub addresses: Vec<String>,
+    /// What it advertises at present, demotion included.
+    pub rank: RankStatus,
+    /// How far faults push it back.
+    pub demotion: u8,
+    /// The routers that it has heard, the latest first.
+    pub peers: Vec<PeerStatus>,
+    /// Whether it is active and has heard no other router since its start.
+    pub alone: bool,
+    /// Whether another router is active at the same time.
+    pub conflict: bool,
+    /// The other router of the conflict.
+    #[serde(default)]
+    pub conflict_with: Option<IpAddr>,
+    /// Whether the operator took it out of service.
+    pub drained: bool,
+    /// Whether it does not preempt at present.
+    pub held: bool,
+    /// What does not work.
+    pub fault: Option<String>,
+    /// Whether its configuration still waits for `carp confirm`.
+    pub unconfirmed: bool,
+    /// The timers in force.
+    pub timers: TimerStatus,
+    /// Numbers since the start.
+    pub counters: CounterStatus,
+    /// State changes since the start.
+    pub transitions: u64,
+    /// The link-layer address that answers for the addresses.
+    #[serde(default)]
+    pub mac: Option<String>,
+    /// The latest datagram that was not acted on.
+    #[serde(default)]
+    pub last_reject: Option<RejectStatus>,
+    /// The last run of each configured hook.
+    #[serde(default)]
+    pub hooks: Vec<HookReport>,
+}
+
+/// What a router is named by, and what its snapshot does not know.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RouterIdentity {
+    /// [`RouterStatus::name`]
+    pub name: String,
+    /// [`RouterStatus::protocol`]
+    pub protocol: carp_proto::Protocol,
+    /// [`RouterStatus::id`]
+    pub id: carp_proto::VirtualId,
+    /// [`RouterStatus::interface`]
+    pub interface: String,
+    /// [`RouterStatus::addresses`]
+    pub addresses: Vec<String>,
+}
+
+impl RouterStatus {
+    /// The status of a CARP router from its snapshot, taken at `now`, which was `wall` for people.
+    ///
+    /// What the election does not know is empty or false: `drained`, `unconfirmed`, `mac`, `hooks`,
+    /// and the counter `kernel_dropped`.
+    #[must_use]
+    pub fn new(of: RouterIdentity, snapshot: &Snapshot, now: Instant, wall: WallTime) -> Self {
+        let age = |then: Instant| now.saturating_since(then);
+        Self {
+            name: of.name,
+            protocol: of.protocol.name().into(),
+            id: of.id.get(),
+            interface: of.interface,
+            state: snapshot.state.name().into(),
+            phase: snapshot.phase.map(|phase| phase.name().into()),
+            since: wall.earlier(age(snapshot.since)),
+            cause: snapshot.cause.name().into(),
+            addresses: of.addresses,
+            rank: RankStatus::Carp {
+                advbase: snapshot.advertised.advbase,
+                advskew: snapshot.advertised.advskew,
+            },
+            demotion: snapshot.demotion.get(),
+            peers: snapshot.peers.iter().flatten().map(|peer| PeerStatus::new(peer, now)).collect(),
+            alone: snapshot.alone,
+            conflict: snapshot.conflict.is_some(),
+            conflict_with: snapshot.conflict,
+            drained: false,
+            held: snapshot.held,
+            fault: snapshot.fault.map(|fault| fault.to_string()),
+            unconfirmed: false,
+            timers: TimerStatus {
+                interval_ms: snapshot.interval.into(),
+                active_down_ms: snapshot.active_down.into(),
+            },
+            counters: CounterStatus {
+                adverts_sent: snapshot.counters.adverts_sent,
+                adverts_received: snapshot.counters.adverts_received,
+                rejected: by_label(&snapshot.counters.rejected),
+                kernel_dropped: 0,
+            },
+            transitions: snapshot.transitions,
+            mac: None,
+            last_reject: snapshot.last_reject.map(|last| RejectStatus {
+                label: last.reject.label().into(),
+                source: last.source,
+                age_ms: age(last.at).into(),
+                text: last.reject.to_string(),
+            }),
+            hooks: Vec::new(),
+        }
+    }
+}
+
+fn by_label(rejected: &RejectCounters) -> BTreeMap<Cow<'static, str>, u64> {
+    rejected.iter().map(|(label, count)| (label.into(), count)).collect()
+}
+
+/// What a router advertises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum RankStatus {
+    /// CARP: the smaller, the better.
+    Carp {
+        /// Seconds.
+        advbase: u8,
+        /// 1/256 s.
+        advskew: u8,
+    },
+    /// VRRP: the greater, the better.
+    Vrrp {
+        /// 1 to 255.
+        priority: u8,
+    },
+}
+
+/// A router from which valid adverts came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerStatus {
+    /// Its source address.
+    pub address: IpAddr,
+    /// How long ago its last advert came.
+    pub last_advert_age_ms: Millis,
+    /// What that said.
+    #[serde(flatten)]
+    pub rank: RankStatus,
+}
+
+impl PeerStatus {
+    fn new(peer: &carp_proto::Peer, now: Instant) -> Self {
+        let carp_proto::CarpInterval { advbase, advskew } = peer.advertised;
+        Self {
+            address: peer.source,
+            last_advert_age_ms: now.saturating_since(peer.heard_at).into(),
+            rank: RankStatus::Carp { advbase, advskew },
+        }
+    }
+}
+
+/// The timers in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimerStatus {
+    /// The time between two own adverts.
+    pub interval_ms: Millis,
+    /// How long silence must last to count as death.
+    pub active_down_ms: Millis,
+}
+
+/// Numbers that only grow.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CounterStatus {
+    /// Adverts sent.
+    pub adverts_sent: u64,
+    /// Valid adverts received.
+    pub adverts_received: u64,
+    /// Datagrams not acted on, by label; every label is there.
+    pub rejected: BTreeMap<Cow<'static, str>, u64>,
+    /// Datagrams that the kernel dropped because they were not read in time.
+    pub kernel_dropped: u64,
+}
+
+/// The latest datagram that was not acted on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RejectStatus {
+    /// The label.
+    pub label: Cow<'static, str>,
+    /// Who sent it.
+    pub source: Option<IpAddr>,
+    /// How long ago it came.
+    pub age_ms: Millis,
+    /// Why, in words.
+    pub text: String,
+}

@@ -1,0 +1,484 @@
+//! The daemon's side of the control socket.
+
+use std::fs::{self, DirBuilder};
+use std::future::Future;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use rustix::fs::{FlockOperation, Mode};
+use thiserror::Error;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::time::{sleep, timeout};
+
+use super::proto::{
+    Answer, ControlError, ErrorCode, Request, Response, StatusReport, VERSION, Verb,
+};
+use crate::event::{Followed, Subscription};
+
+/// What a daemon answers to its clients. Handles are cheap to share: a daemon's handler sends the
+/// question to its protocol task and awaits the answer.
+pub trait Handler: Send + Sync {
+    /// The status, of one router or of all.
+    ///
+    /// # Errors
+    /// [`ErrorCode::UnknownRouter`], or what else stands in the way.
+    fn status(
+        &self,
+        router: Option<&str>,
+    ) -> impl Future<Output = Result<StatusReport, ControlError>> + Send;
+
+    /// Makes a router yield. The caller's permission has been checked.
+    ///
+    /// # Errors
+    /// [`ErrorCode::UnknownRouter`], [`ErrorCode::Refused`], or what else stands in the way.
+    fn yield_router(&self, router: &str) -> impl Future<Output = Result<(), ControlError>> + Send;
+
+    /// The event log, from what is kept on.
+    fn events(&self) -> Subscription;
+}
+
+/// What clients may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Clients at a time; one more is told that the daemon is busy.
+    pub clients: usize,
+    /// Of these, how many may follow events, so that a status can always be asked for.
+    pub followers: usize,
+    /// Bytes in a request's line.
+    pub line: usize,
+    /// How long a client may take to send its request.
+    pub request: Duration,
+    /// How long the handler may take to answer.
+    pub answer: Duration,
+    /// How long a client may read nothing before it is disconnected.
+    pub stall: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            clients: 16,
+            followers: 12,
+            line: 64 * 1024,
+            request: Duration::from_secs(1),
+            answer: Duration::from_secs(5),
+            stall: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Why the control socket cannot be had.
+#[derive(Debug, Error)]
+pub enum BindError {
+    /// Another daemon listens there.
+    #[error(
+        "{} is in use{}: stop that daemon, or choose another --socket",
+        .path.display(), .pid.map(|pid| format!(" by process {pid}")).unwrap_or_default()
+    )]
+    AddressInUse {
+        /// The socket.
+        path: PathBuf,
+        /// Who listens, if the kernel tells.
+        pid: Option<i32>,
+    },
+    /// Something else has that name.
+    #[error("{} exists and is not a socket: remove it, or choose another --socket", .path.display())]
+    NotASocket {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The system refused.
+    #[error("cannot listen at {}: {source}", .path.display())]
+    Io {
+        /// The socket.
+        path: PathBuf,
+        /// What it said.
+        source: io::Error,
+    },
+}
+
+/// A socket that listens, and whose name is removed when this is dropped.
+#[derive(Debug)]
+pub struct ControlSocket {
+    listener: UnixListener,
+    name: SocketName,
+}
+
+/// The name of a socket that was bound here. Another one that took its place is left alone.
+#[derive(Debug)]
+struct SocketName {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+impl ControlSocket {
+    /// Listens at `path`, with mode 0660. A missing parent directory is created with mode 0755. A
+    /// socket that nobody accepts on any more is replaced.
+    ///
+    /// The mode comes from the umask, which this changes for a moment: call it before threads are
+    /// started, and before privileges are dropped.
+    ///
+    /// # Errors
+    /// [`BindError`]: somebody listens there, or something else stands in the way.
+    pub fn bind(path: impl AsRef<Path>) -> Result<Self, BindError> {
+        let path = path.as_ref();
+        let io = |source| BindError::Io { path: path.to_owned(), source };
+        let parent = match path.parent() {
+            Some(parent) if parent != Path::new("") => parent,
+            Some(_) | None => Path::new("."),
+        };
+        with_umask(0o022, || DirBuilder::new().recursive(true).mode(0o755).create(parent))
+            .map_err(io)?;
+        // Two daemons that start together must not both find the same stale socket.
+        let _turn = take_turn(parent).map_err(io)?;
+        remove_stale(path)?;
+        let listener = with_umask(0o117, || UnixListener::bind(path)).map_err(io)?;
+        listener.set_nonblocking(true).map_err(io)?;
+        let metadata = fs::symlink_metadata(path).map_err(io)?;
+        let name =
+            SocketName { path: path.to_owned(), device: metadata.dev(), inode: metadata.ino() };
+        Ok(Self { listener, name })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.name.path
+    }
+}
+
+impl Drop for SocketName {
+    fn drop(&mut self) {
+        let ours = fs::symlink_metadata(&self.path)
+            .is_ok_and(|found| (found.dev(), found.ino()) == (self.device, self.inode));
+        if ours {
+            // What cannot be removed is stale, and the next daemon replaces it.
+            fs::remove_file(&self.path).ok();
+        }
+    }
+}
+
+/// The umask belongs to the process, so changes of it must not interleave.
+fn with_umask<T>(mask: u32, work: impl FnOnce() -> T) -> T {
+    static UMASK: Mutex<()> = Mutex::new(());
+    let _only = UMASK.lock().unwrap_or_else(PoisonError::into_inner);
+    let before = rustix::process::umask(Mode::from_raw_mode(mask));
+    let result = work();
+    rustix::process::umask(before);
+    result
+}
+
+/// Locks a directory against other daemons that bind there. In a directory that everybody can lock,
+/// somebody else's lock is not waited for longer than a second.
+fn take_turn(directory: &Path) -> io::Result<fs::File> {
+    let directory = fs::File::open(directory)?;
+    let deadline = Instant::now() + Duration::from_secs(1);
+    while rustix::fs::flock(&directory, FlockOperation::NonBlockingLockExclusive).is_err()
+        && Instant::now() < deadline
+    {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Ok(directory)
+}
+
+/// Makes sure that nothing has the name, or says who has.
+fn remove_stale(path: &Path) -> Result<(), BindError> {
+    let io = |source| BindError::Io { path: path.to_owned(), source };
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(io(error)),
+        Ok(found) if !found.file_type().is_socket() => {
+            return Err(BindError::NotASocket { path: path.to_owned() });
+        }
+        Ok(_) => {}
+    }
+    match super::connect(path) {
+        Ok(stream) => {
+            let peer = rustix::net::sockopt::socket_peercred(&stream);
+            let pid = peer.ok().map(|peer| peer.pid.as_raw_nonzero().get());
+            Err(BindError::AddressInUse { path: path.to_owned(), pid })
+        }
+        // Somebody listens, who has so many callers that he does not get round to them.
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            Err(BindError::AddressInUse { path: path.to_owned(), pid: None })
+        }
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            fs::remove_file(path).map_err(io)
+        }
+        Err(error) => Err(io(error)),
+    }
+}
+
+/// Answers clients, for ever. Dropping the future closes the socket and removes its name.
+///
+/// # Errors
+/// Only at the start, if the socket cannot be handed to the runtime.
+///
+/// # Panics
+/// Outside a tokio runtime with I/O and time enabled.
+pub async fn serve(socket: ControlSocket, handler: impl Handler, limits: Limits) -> io::Result<()> {
+    let ControlSocket { listener, name: _name } = socket;
+    let listener = tokio::net::UnixListener::from_std(listener)?;
+    let desk = Desk { handler, limits, followers: AtomicUsize::new(0) };
+    let mut clients = FuturesUnordered::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) if clients.len() < limits.clients => {
+                    clients.push(desk.attend(stream));
+                }
+                Ok((stream, _)) => turn_away(&stream),
+                // Out of descriptors or memory: others may give some back.
+                Err(_) => sleep(Duration::from_millis(100)).await,
+            },
+            Some(()) = clients.next() => {}
+        }
+    }
+}
+
+/// One client too many is told so if that needs no waiting.
+fn turn_away(stream: &UnixStream) {
+    let busy = ControlError::new(
+        ErrorCode::Busy,
+        "the daemon has as many clients as it serves: end another one, or try again",
+    );
+    if let Ok(line) = encode(Answer::Error(busy)) {
+        // The client sees the end of the connection in any case.
+        stream.try_write(&line).ok();
+    }
+}
+
+/// What all clients share.
+struct Desk<H> {
+    handler: H,
+    limits: Limits,
+    followers: AtomicUsize,
+}
+
+/// The client is gone, or as good as gone.
+struct Gone;
+
+impl<H: Handler> Desk<H> {
+    /// One client, from its request to the end of its connection.
+    async fn attend(&self, stream: UnixStream) {
+        let peer = stream.peer_cred();
+        let (mut reader, writer) = stream.into_split();
+        let mut client = Client { writer, stall: self.limits.stall };
+        let request = self.read_request(&mut reader).await.and_then(|request| {
+            match peer {
+                Ok(peer) => permit(&request.verb, peer.uid())?,
+                Err(error) => return Err(ControlError::new(ErrorCode::Failed, error.to_string())),
+            }
+            Ok(request.verb)
+        });
+        // That the client is gone concerns nobody else.
+        match request {
+            Ok(verb) => self.answer(verb, &mut client, &mut reader).await.ok(),
+            Err(error) => client.tell(Answer::Error(error)).await.ok(),
+        };
+    }
+
+    async fn read_request(&self, reader: &mut OwnedReadHalf) -> Result<Request, ControlError> {
+        let too_late = |_| {
+            let limit = self.limits.request.as_millis();
+            bad_request(format!("no request within {limit} ms"))
+        };
+        let line = timeout(self.limits.request, read_line(reader, self.limits.line))
+            .await
+            .map_err(too_late)??;
+        parse(&line)
+    }
+
+    async fn answer(
+        &self,
+        verb: Verb,
+        client: &mut Client,
+        reader: &mut OwnedReadHalf,
+    ) -> Result<(), Gone> {
+        match verb {
+            Verb::Status { router } => {
+                let status = self.in_time(self.handler.status(router.as_deref())).await;
+                let status = status.map(|status| Answer::Status(Box::new(status)));
+                client.tell(status.unwrap_or_else(Answer::Error)).await
+            }
+            Verb::Yield { router } => {
+                let done = self.in_time(self.handler.yield_router(&router)).await;
+                let done = done.map(|()| Answer::Done(true));
+                client.tell(done.unwrap_or_else(Answer::Error)).await
+            }
+            Verb::Events { follow } => self.show_events(follow, client, reader).await,
+        }
+    }
+
+    /// Nobody waits for ever for a daemon whose protocol task hangs.
+    async fn in_time<T>(
+        &self,
+        answer: impl Future<Output = Result<T, ControlError>>,
+    ) -> Result<T, ControlError> {
+        timeout(self.limits.answer, answer).await.unwrap_or_else(|_| {
+            let limit = self.limits.answer.as_millis();
+            let message = format!("the protocol task has not answered for {limit} ms");
+            Err(ControlError::new(ErrorCode::Failed, message))
+        })
+    }
+
+    async fn show_events(
+        &self,
+        follow: bool,
+        client: &mut Client,
+        reader: &mut OwnedReadHalf,
+    ) -> Result<(), Gone> {
+        let Some(_place) = Place::take(&self.followers, self.limits.followers) else {
+            let busy = "the daemon has as many followers as it serves: end another one";
+            return client.tell(Answer::Error(ControlError::new(ErrorCode::Busy, busy))).await;
+        };
+        let mut events = self.handler.events();
+        for record in events.take_kept() {
+            client.tell(Answer::Event(Box::new(record.as_ref().clone()))).await?;
+        }
+        if follow {
+            tokio::select! {
+                told = tell_all(&mut events, client) => told?,
+                () = closed(reader) => return Err(Gone),
+            }
+        }
+        client.tell(Answer::Done(true)).await
+    }
+}
+
+/// Tells what happens until the log is gone.
+async fn tell_all(events: &mut Subscription, client: &mut Client) -> Result<(), Gone> {
+    while let Some(next) = events.next().await {
+        let answer = match next {
+            Followed::Event(record) => Answer::Event(Box::new(record.as_ref().clone())),
+            Followed::Missed(missed) => Answer::Missed(missed),
+        };
+        client.tell(answer).await?;
+    }
+    Ok(())
+}
+
+/// A place among the followers, given back when dropped.
+struct Place<'a>(&'a AtomicUsize);
+
+impl<'a> Place<'a> {
+    fn take(taken: &'a AtomicUsize, places: usize) -> Option<Self> {
+        let one_more = |taken| (taken < places).then_some(taken + 1);
+        taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).ok().map(|_| Self(taken))
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Changing something is for root and for the daemon's own user.
+fn permit(verb: &Verb, uid: u32) -> Result<(), ControlError> {
+    let own = rustix::process::geteuid().as_raw();
+    if !verb.changes() || uid == 0 || uid == own {
+        return Ok(());
+    }
+    let message = match own {
+        0 => format!("user {uid} may look but not touch: call this as root"),
+        own => format!("user {uid} may look but not touch: call this as root or as user {own}"),
+    };
+    Err(ControlError::new(ErrorCode::NotAllowed, message))
+}
+
+async fn read_line(reader: &mut OwnedReadHalf, limit: usize) -> Result<Vec<u8>, ControlError> {
+    let mut line = Vec::new();
+    let mut chunk = [0; 4096];
+    loop {
+        let length = match reader.read(&mut chunk).await {
+            Ok(0) => return Err(bad_request("the request ended before its line did".into())),
+            Ok(length) => length,
+            Err(error) => return Err(bad_request(error.to_string())),
+        };
+        let end = chunk[..length].iter().position(|byte| *byte == b'\n');
+        line.extend_from_slice(&chunk[..end.unwrap_or(length)]);
+        if line.len() > limit {
+            return Err(bad_request(format!("a request of more than {limit} bytes")));
+        }
+        if end.is_some() {
+            return Ok(line);
+        }
+    }
+}
+
+/// Says first what the caller can do something about: the version, then the verb, then the rest.
+fn parse(line: &[u8]) -> Result<Request, ControlError> {
+    let value: serde_json::Value =
+        serde_json::from_slice(line).map_err(|error| bad_request(error.to_string()))?;
+    match value.get("version").and_then(serde_json::Value::as_u64) {
+        Some(version) if version == u64::from(VERSION) => {}
+        Some(version) => {
+            let message = format!(
+                "this daemon speaks version {VERSION} of the control protocol, not {version}: use \
+                 the carp command of the daemon's version"
+            );
+            return Err(ControlError::new(ErrorCode::Version, message));
+        }
+        None => return Err(bad_request("no \"version\" that is a number".into())),
+    }
+    match value.get("verb").and_then(serde_json::Value::as_str) {
+        Some(verb) if Verb::NAMES.contains(&verb) => {}
+        Some(verb) => {
+            let message = format!("{verb:?} is not supported yet by this daemon");
+            return Err(ControlError::new(ErrorCode::Unsupported, message));
+        }
+        None => return Err(bad_request("no \"verb\" that is a text".into())),
+    }
+    serde_json::from_value(value).map_err(|error| bad_request(error.to_string()))
+}
+
+fn bad_request(message: String) -> ControlError {
+    ControlError::new(ErrorCode::BadRequest, message)
+}
+
+/// Ends when the client closes its connection, or says something that nobody asked for.
+async fn closed(reader: &mut OwnedReadHalf) {
+    let mut byte = [0];
+    match reader.read(&mut byte).await {
+        Ok(_) | Err(_) => {}
+    }
+}
+
+/// Where answers go.
+struct Client {
+    writer: OwnedWriteHalf,
+    stall: Duration,
+}
+
+impl Client {
+    /// Writes one line. A client that reads nothing for too long is gone.
+    async fn tell(&mut self, answer: Answer) -> Result<(), Gone> {
+        let line = encode(answer).map_err(|_| Gone)?;
+        let mut rest = line.as_slice();
+        while !rest.is_empty() {
+            let written = timeout(self.stall, self.writer.write(rest)).await;
+            match written {
+                Ok(Ok(length)) if length > 0 => rest = rest.get(length..).unwrap_or_default(),
+                Ok(_) | Err(_) => return Err(Gone),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn encode(answer: Answer) -> serde_json::Result<Vec<u8>> {
+    let mut line = serde_json::to_vec(&Response::new(answer))?;
+    line.push(b'\n');
+    Ok(line)
+}
