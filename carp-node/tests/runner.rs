@@ -3,6 +3,11 @@
 //! This program is also the runner that its tests start (see `init` in `main`), and with `--daemon`
 //! and `--once` a daemon for them to kill, or to start in an untidy place.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "clippy does not take a test without the usual harness for one"
+)]
+
 use std::fs;
 use std::future::Future;
 use std::path::{Path, PathBuf};

@@ -482,3 +482,33 @@ fn encode(answer: Answer) -> serde_json::Result<Vec<u8>> {
     line.push(b'\n');
     Ok(line)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_root_and_the_owner_may_change_something() {
+        let own = rustix::process::geteuid().as_raw();
+        let change = Verb::Yield { router: "web".into() };
+        let look = Verb::Status { router: None };
+        for uid in [0, own] {
+            assert_eq!(permit(&change, uid), Ok(()));
+        }
+        assert_eq!(permit(&look, own + 1), Ok(()));
+        assert_eq!(permit(&change, own + 1).unwrap_err().code, ErrorCode::NotAllowed);
+    }
+
+    #[test]
+    fn every_verb_has_its_name_in_the_list() {
+        let verbs = [
+            Verb::Status { router: None },
+            Verb::Events { follow: false },
+            Verb::Yield { router: "web".into() },
+        ];
+        for (verb, name) in verbs.into_iter().zip(Verb::NAMES) {
+            let json = serde_json::to_value(Request::new(verb)).unwrap();
+            assert_eq!(json["verb"], name);
+        }
+    }
+}
