@@ -63,7 +63,7 @@ pub use handle::{RunnerHandle, RunnerStatus};
 const NAME: &str = "carp-runner";
 
 /// How long a new runner may take to say hello.
-const HELLO_LIMIT: Duration = Duration::from_secs(10);
+const HELLO_LIMIT: Duration = Duration::from_secs(5);
 
 /// Where programs without a slash in their name are looked for: the `PATH` of every program.
 pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -289,5 +289,16 @@ impl fmt::Display for Outcome {
             Self::CouldNotStart(reason) => write!(f, "could not start: {reason}"),
             Self::Lost(reason) => write!(f, "lost: {reason}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_init_nothing_is_started() {
+        // No test in this program may call init: the child would be the tests once more.
+        assert_eq!(Runner::spawn().unwrap_err().kind(), io::ErrorKind::Unsupported);
     }
 }

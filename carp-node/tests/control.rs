@@ -1,5 +1,7 @@
 //! The control socket with real clients.
 
+#![expect(clippy::unwrap_used, reason = "clippy takes only the tests themselves for tests")]
+
 use std::fs;
 use std::future::{Future, pending};
 use std::io::{BufRead, BufReader, Read, Write};

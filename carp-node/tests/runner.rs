@@ -1,7 +1,7 @@
 //! The runner and the hooks with real processes.
 //!
-//! This program is also the runner that its tests start (see `init` in `main`), and with `--daemon`
-//! and `--once` a daemon for them to kill, or to start in an untidy place.
+//! This program is also the runner that its tests start (see `init` in `main`), and with `--daemon`,
+//! `--once` and `--spawn` a daemon for them to kill, or to start in an untidy place.
 
 #![expect(
     clippy::unwrap_used,
@@ -25,19 +25,27 @@ use rustix::process::{Pid, Signal};
 /// Far beyond what anything here takes on a loaded machine.
 const LONG: Duration = Duration::from_secs(60);
 
+/// Makes this program one whose `init` does not see that it is the runner.
+const FORGETFUL: &str = "CARP_TEST_FORGETFUL";
+
 fn main() -> ExitCode {
+    let is_child = std::env::args().next().as_deref() == Some("carp-runner");
+    match std::env::var(FORGETFUL).as_deref() {
+        Ok("exit") if is_child => return ExitCode::SUCCESS,
+        Ok("hang") if is_child => thread::sleep(LONG * 10),
+        Ok(_) | Err(_) => {}
+    }
     carp_node::runner::init();
     let arguments: Vec<String> = std::env::args().collect();
     match arguments.as_slice() {
         [_, word, directory] if word == "--daemon" => return daemon(Path::new(directory)),
+        [_, word] if word == "--spawn" => return spawn(),
         [_, word, script] if word == "--once" => return run_once(script),
         _ => {}
     }
     let tests: Vec<Trial> = [
-        (
-            "a_program_reports_its_exit_code_and_output",
-            a_program_reports_its_exit_code_and_output as fn(),
-        ),
+        ("a_child_that_says_no_hello_is_an_error", a_child_that_says_no_hello_is_an_error as fn()),
+        ("a_program_reports_its_exit_code_and_output", a_program_reports_its_exit_code_and_output),
         (
             "a_program_gets_its_environment_and_nothing_else",
             a_program_gets_its_environment_and_nothing_else,
@@ -107,10 +115,25 @@ fn daemon(directory: &Path) -> ExitCode {
     ExitCode::FAILURE
 }
 
+/// What `--spawn` does: it prints why there is no runner.
+fn spawn() -> ExitCode {
+    println!("{}", Runner::spawn().unwrap_err());
+    ExitCode::SUCCESS
+}
+
 /// What `--once` does: it prints what a script prints.
 fn run_once(script: &str) -> ExitCode {
     print!("{}", run_one(shell(script, LONG)).output);
     ExitCode::SUCCESS
+}
+
+fn a_child_that_says_no_hello_is_an_error() {
+    for (child, reason) in [("exit", "ended before it said hello"), ("hang", "did not say hello")] {
+        let mut command = Command::new("/proc/self/exe");
+        let output = command.arg("--spawn").env(FORGETFUL, child).output().unwrap();
+        let error = String::from_utf8(output.stdout).unwrap();
+        assert!(error.contains(reason) && error.contains("init() the first call"), "{error}");
+    }
 }
 
 fn a_program_reports_its_exit_code_and_output() {
@@ -131,8 +154,8 @@ fn a_program_gets_its_environment_and_nothing_else() {
 }
 
 fn a_program_starts_clean() {
-    let script = "pwd; umask; readlink /proc/self/fd/0; ls /proc/$$/fd | tr '\\n' ' '; echo; \
-                  grep -E '^Sig(Blk|Ign)' /proc/self/status";
+    let script = "pwd; umask; readlink /proc/self/fd/0; \
+                  grep -E '^Sig(Blk|Ign)' /proc/self/status; exec ls /proc/self/fd";
     // Somebody who leaves descriptors open, signals ignored and blocked, and an odd umask.
     let untidy = "umask 077; cd /tmp; exec 7</dev/null 8>/dev/null; exec \
                   env --ignore-signal=INT,USR1,CHLD,PIPE --block-signal=TERM,USR2 \"$@\"";
@@ -144,9 +167,12 @@ fn a_program_starts_clean() {
         .unwrap();
     let output = String::from_utf8(output.stdout).unwrap();
     let lines: Vec<_> = output.lines().collect();
-    let [cwd, umask, input, fds, blocked, ignored] = lines.as_slice() else { panic!("{output}") };
+    let [cwd, umask, input, blocked, ignored, fds @ ..] = lines.as_slice() else {
+        panic!("{output}")
+    };
     assert_eq!((*cwd, *umask, *input), ("/", "0022", "/dev/null"));
-    assert_eq!(fds.trim(), "0 1 2");
+    // The last one is that of the directory that is being listed.
+    assert_eq!(fds, ["0", "1", "2", "3"]);
     let signals = |line: &str| {
         let (_, mask) = line.rsplit_once('\t').unwrap();
         // 32 and 33 belong to the C library, which lets nobody change them.
