@@ -230,6 +230,7 @@ impl Desk {
         for (_, running) in self.running.drain() {
             if let Some(group) = running.group.and_then(Pid::from_raw) {
                 // An error means that nobody is left, or that it runs as somebody else.
+                rustix::process::kill_process_group(group, Signal::KILL).ok();
             }
             finish(running.answer, Outcome::Lost(format!("{reason} while the program ran")));
         }
