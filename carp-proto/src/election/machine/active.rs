@@ -2,20 +2,28 @@
 
 use core::cmp::Ordering;
 use core::net::IpAddr;
+use core::time::Duration;
 
 use super::announce::AnnounceTimer;
-use super::{HOLD, LOSS_PERIOD, LOSSES, Machine, Stage};
+use super::{HOLD, Machine, Stage};
 use crate::election::input::Fault;
 use crate::election::output::{Advertisement, Cause, Event, Evidence, Output, State};
 use crate::election::policy::{Farewell, WorseWhileActive};
 use crate::election::rank::Claim;
 use crate::time::Instant;
 
+/// Addresses that are removed once more than this within [`LOSS_PERIOD`] are given up.
+pub(super) const LOSSES_BORNE: usize = 2;
+const LOSS_PERIOD: Duration = Duration::from_secs(60);
+
+/// Advertising, and on the way to the addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TakingOver {
     pub(super) advert_at: Instant,
     pub(super) step: Step,
     pub(super) limit_at: Instant,
+    /// An address went since Acquire was asked for: it is asked for again.
+    pub(super) lost: bool,
     pub(super) cause: Cause,
     pub(super) evidence: Evidence,
 }
@@ -24,6 +32,29 @@ pub(super) struct TakingOver {
 pub(super) enum Step {
     Preparing,
     Acquiring,
+}
+
+/// Advertising, with the addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Serving {
+    pub(super) advert_at: Instant,
+    pub(super) announce: AnnounceTimer,
+    /// The addresses are being taken again.
+    pub(super) reacquiring: Option<Reacquiring>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Reacquiring {
+    /// An active router without its addresses does not stay active for longer.
+    pub(super) limit_at: Instant,
+    /// As in [`TakingOver`].
+    lost: bool,
+}
+
+impl Reacquiring {
+    pub(super) const fn until(limit_at: Instant) -> Self {
+        Self { limit_at, lost: false }
+    }
 }
 
 /// Becoming active.
@@ -43,6 +74,7 @@ impl Machine {
             advert_at: now + self.advert_interval(),
             step,
             limit_at: now + limit,
+            lost: false,
             cause,
             evidence,
         });
@@ -59,27 +91,37 @@ impl Machine {
             Stage::TakingOver(_)
             | Stage::Init
             | Stage::Backup { .. }
-            | Stage::Serving { .. }
+            | Stage::Serving(_)
             | Stage::Leaving(_) => {}
         }
     }
 
     pub(super) fn acquired(&mut self, now: Instant) {
         match &mut self.stage {
-            Stage::TakingOver(TakingOver {
+            Stage::TakingOver(TakingOver { step: Step::Acquiring, lost, .. })
+            | Stage::Serving(Serving { reacquiring: Some(Reacquiring { lost, .. }), .. })
+                if *lost =>
+            {
+                *lost = false;
+                self.push(Output::Acquire);
+            }
+            &mut Stage::TakingOver(TakingOver {
                 step: Step::Acquiring,
                 advert_at,
                 cause,
                 evidence,
                 ..
             }) => {
-                let (advert_at, cause, evidence) = (*advert_at, *cause, *evidence);
                 self.fault = None;
-                self.stage = Stage::Serving { advert_at, announce: AnnounceTimer::new(now) };
+                let announce = AnnounceTimer::new(now);
+                self.stage = Stage::Serving(Serving { advert_at, announce, reacquiring: None });
                 self.report(State::Active, cause, evidence);
             }
             // The addresses are back after a loss, and announced with it.
-            Stage::Serving { announce, .. } => *announce = AnnounceTimer::new(now),
+            Stage::Serving(serving) => {
+                serving.announce = AnnounceTimer::new(now);
+                serving.reacquiring = None;
+            }
             Stage::TakingOver(TakingOver { step: Step::Preparing, .. })
             | Stage::Init
             | Stage::Backup { .. }
@@ -93,7 +135,7 @@ impl Machine {
             Stage::TakingOver(_)
             | Stage::Init
             | Stage::Backup { .. }
-            | Stage::Serving { .. }
+            | Stage::Serving(_)
             | Stage::Leaving(_) => {}
         }
     }
@@ -140,46 +182,59 @@ impl Machine {
     }
 
     /// Another active router of worse rank is out there: clients may have learnt its address.
+    ///
+    /// Sources are not authenticated: however many there are, the answer is one announcement and at
+    /// most one event an interval.
     fn reassert(&mut self, now: Instant, source: IpAddr) {
-        let known = self.rival.is_some_and(|(rival, at)| {
-            rival == source && now.saturating_since(at) <= self.active_down()
-        });
-        self.rival = Some((source, now));
-        if !known {
+        let recent = |at| now.saturating_since(at) <= self.active_down();
+        let last = self.rival.filter(|&(_, heard_at)| recent(heard_at));
+        let interval = self.advert_interval();
+        let due = last.is_none()
+            || match self.stage {
+                Stage::Serving(Serving { announce, .. }) => {
+                    now.saturating_since(announce.last_at) >= interval
+                }
+                Stage::TakingOver(_) | Stage::Init | Stage::Backup { .. } | Stage::Leaving(_) => {
+                    false
+                }
+            };
+        let known = last.is_some_and(|(rival, _)| rival == source);
+        if known || due {
+            self.rival = Some((source, now));
+        }
+        if due && !known {
             self.push(Output::Event(Event::Rival { source }));
         }
-        let interval = self.advert_interval();
-        let Stage::Serving { advert_at, announce } = &mut self.stage else { return };
-        let due = !known || now.saturating_since(announce.last_at) >= interval;
-        announce.reason_at = now;
-        announce.next = 0;
+        // A router that is still taking over announces when it has the addresses.
+        let Stage::Serving(serving) = &mut self.stage else { return };
+        serving.announce.reason_at = now;
+        serving.announce.next = 0;
         if !due {
             return;
         }
-        announce.last_at = now;
+        serving.announce.last_at = now;
         if self.config.policy.worse_while_active == WorseWhileActive::AdvertiseAndAnnounce {
-            *advert_at = now + interval;
+            serving.advert_at = now + interval;
             self.push(Output::Advertise(Advertisement::Claim));
         }
         self.push(Output::Announce);
     }
 
-    pub(super) fn serving_timeout(
-        &mut self,
-        now: Instant,
-        mut advert_at: Instant,
-        mut announce: AnnounceTimer,
-    ) {
-        let advertise = now >= advert_at;
-        if advertise {
-            advert_at = self.next_advert(now, advert_at);
+    pub(super) fn serving_timeout(&mut self, now: Instant, mut serving: Serving) {
+        if serving.reacquiring.is_some_and(|pending| now >= pending.limit_at) {
+            return self.give_up(now, Fault::AcquireTimeout);
         }
-        let announces = announce.due_at(&self.config.announce).is_some_and(|at| now >= at);
+        let advertises = now >= serving.advert_at;
+        if advertises {
+            serving.advert_at = self.next_advert(now, serving.advert_at);
+        }
+        let plan = &self.config.announce;
+        let announces = serving.announce.due_at(plan).is_some_and(|at| now >= at);
         if announces {
-            announce.announced(now, &self.config.announce);
+            serving.announce.announced(now, plan);
         }
-        self.stage = Stage::Serving { advert_at, announce };
-        if advertise {
+        self.stage = Stage::Serving(serving);
+        if advertises {
             self.push(Output::Advertise(Advertisement::Claim));
         }
         if announces {
@@ -195,22 +250,32 @@ impl Machine {
     }
 
     pub(super) fn address_lost(&mut self, now: Instant) {
-        match self.stage {
-            Stage::Serving { .. } | Stage::TakingOver(TakingOver { step: Step::Acquiring, .. }) => {
-                self.losses.rotate_right(1);
-                let oldest = self.losses[0].replace(now);
-                if oldest.is_some_and(|at| now.saturating_since(at) < LOSS_PERIOD) {
-                    self.losses = [None; LOSSES];
-                    return self.give_up(now, Fault::AddressLost);
-                }
-                self.push(Output::Event(Event::AddressLost));
-                self.push(Output::Acquire);
+        match &mut self.stage {
+            // Of many addresses that go at once, the first counts; the others come back with it.
+            Stage::TakingOver(TakingOver { step: Step::Acquiring, lost, .. })
+            | Stage::Serving(Serving { reacquiring: Some(Reacquiring { lost, .. }), .. }) => {
+                *lost = true;
+            }
+            Stage::Serving(Serving { reacquiring: reacquiring @ None, .. }) => {
+                *reacquiring = Some(Reacquiring::until(now + self.config.acquire_limit));
+                self.count_loss(now);
             }
             Stage::TakingOver(TakingOver { step: Step::Preparing, .. })
             | Stage::Init
             | Stage::Backup { .. }
             | Stage::Leaving(_) => {}
         }
+    }
+
+    fn count_loss(&mut self, now: Instant) {
+        self.losses.rotate_right(1);
+        let oldest = self.losses[0].replace(now);
+        if oldest.is_some_and(|at| now.saturating_since(at) < LOSS_PERIOD) {
+            self.losses = [None; LOSSES_BORNE];
+            return self.give_up(now, Fault::AddressLost);
+        }
+        self.push(Output::Event(Event::AddressLost));
+        self.push(Output::Acquire);
     }
 
     /// Cannot serve: says so, and leaves the addresses to others.

@@ -3,7 +3,7 @@
 use core::net::{IpAddr, Ipv4Addr};
 use core::time::Duration;
 
-use super::active::TakingOver;
+use super::active::{Serving, TakingOver};
 use super::{Machine, Stage};
 use crate::election::input::{Fault, LinkState};
 use crate::election::output::{Cause, Deadline, Output, Phase, State, Wait};
@@ -29,11 +29,12 @@ impl Machine {
             Stage::TakingOver(TakingOver { advert_at, limit_at, .. }) => {
                 earliest([deadline(advert_at, Wait::Advert), deadline(limit_at, Wait::Takeover)])
             }
-            Stage::Serving { advert_at, announce } => earliest([
+            Stage::Serving(Serving { advert_at, announce, reacquiring }) => earliest([
                 deadline(advert_at, Wait::Advert),
                 announce
                     .due_at(&self.config.announce)
                     .map(|at| Deadline { at, why: Wait::Announce }),
+                reacquiring.map(|pending| Deadline { at: pending.limit_at, why: Wait::Takeover }),
             ]),
             Stage::Leaving(leaving) => earliest([
                 leaving.resign_again_at.map(|at| Deadline { at, why: Wait::Resignation }),
@@ -48,7 +49,7 @@ impl Machine {
         match self.stage {
             Stage::Init => State::Init,
             Stage::Backup { .. } => State::Backup,
-            Stage::TakingOver(_) | Stage::Serving { .. } | Stage::Leaving(_) => State::Active,
+            Stage::TakingOver(_) | Stage::Serving(_) | Stage::Leaving(_) => State::Active,
         }
     }
 
@@ -58,7 +59,7 @@ impl Machine {
         match self.stage {
             Stage::Init | Stage::Backup { .. } => None,
             Stage::TakingOver(_) => Some(Phase::TakingOver),
-            Stage::Serving { .. } => Some(Phase::Serving),
+            Stage::Serving(_) => Some(Phase::Serving),
             Stage::Leaving(_) => Some(Phase::Leaving),
         }
     }
@@ -153,6 +154,6 @@ impl Machine {
     }
 }
 
-fn earliest(deadlines: [Option<Deadline>; 2]) -> Option<Deadline> {
+fn earliest<const N: usize>(deadlines: [Option<Deadline>; N]) -> Option<Deadline> {
     deadlines.into_iter().flatten().min_by_key(|deadline| deadline.at)
 }

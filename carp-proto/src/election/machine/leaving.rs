@@ -3,6 +3,7 @@
 use core::net::IpAddr;
 use core::time::Duration;
 
+use super::active::{Reacquiring, Serving};
 use super::announce::AnnounceTimer;
 use super::backup::ActivePeer;
 use super::{HOLD, Machine, Stage};
@@ -98,7 +99,11 @@ impl Machine {
     /// Nobody answered the resignation: it is taken back.
     fn serve_on(&mut self, now: Instant) {
         let advert_at = now + self.advert_interval();
-        self.stage = Stage::Serving { advert_at, announce: AnnounceTimer::new(now) };
+        self.stage = Stage::Serving(Serving {
+            advert_at,
+            announce: AnnounceTimer::new(now),
+            reacquiring: Some(Reacquiring::until(now + self.config.acquire_limit)),
+        });
         self.push(Output::Advertise(Advertisement::Claim));
         // An address may have been lost meanwhile; taking it includes announcing it.
         self.push(Output::Acquire);

@@ -10,8 +10,7 @@ use alloc::collections::VecDeque;
 use core::net::IpAddr;
 use core::time::Duration;
 
-use self::active::{Step, TakingOver};
-use self::announce::AnnounceTimer;
+use self::active::{LOSSES_BORNE, Serving, Step, TakingOver};
 use self::backup::ActivePeer;
 use self::leaving::{Goal, Leaving};
 use super::config::ElectionConfig;
@@ -23,10 +22,6 @@ use crate::time::Instant;
 
 /// After yielding, and after a failed takeover, a router does not preempt for this long.
 const HOLD: Duration = Duration::from_secs(60);
-
-/// Addresses that are removed more often than [`LOSSES`] times in this period are given up.
-const LOSS_PERIOD: Duration = Duration::from_secs(60);
-const LOSSES: usize = 3;
 
 /// The state machine of one virtual router: claims and inputs in, outputs and a deadline out.
 ///
@@ -55,7 +50,8 @@ pub(crate) struct Machine {
     hold_until: Option<Instant>,
     /// When another active router was last heard while we were active.
     rival: Option<(IpAddr, Instant)>,
-    losses: [Option<Instant>; LOSSES],
+    /// When addresses were last lost, the latest first.
+    losses: [Option<Instant>; LOSSES_BORNE],
     fault: Option<Fault>,
     outputs: VecDeque<Output>,
 }
@@ -66,7 +62,7 @@ enum Stage {
     Init,
     Backup { down_at: Instant },
     TakingOver(TakingOver),
-    Serving { advert_at: Instant, announce: AnnounceTimer },
+    Serving(Serving),
     Leaving(Leaving),
 }
 
@@ -88,7 +84,7 @@ impl Machine {
             active_peer: None,
             hold_until: None,
             rival: None,
-            losses: [None; LOSSES],
+            losses: [None; LOSSES_BORNE],
             fault: None,
             outputs: VecDeque::with_capacity(8),
         }
@@ -122,7 +118,7 @@ impl Machine {
         match self.stage {
             Stage::Init => {}
             Stage::Backup { .. } => self.backup_hears(now, claim),
-            Stage::TakingOver(_) | Stage::Serving { .. } => self.active_hears(now, claim),
+            Stage::TakingOver(_) | Stage::Serving(_) => self.active_hears(now, claim),
             Stage::Leaving(leaving) => self.leaving_hears(now, leaving, claim),
         }
     }
@@ -145,7 +141,7 @@ impl Machine {
                 self.enter_init(now, Cause::Stop);
             }
             Stage::TakingOver(_) => self.withdraw(now, Goal::Stop),
-            Stage::Serving { .. } => self.leave(now, Goal::Stop),
+            Stage::Serving(_) => self.leave(now, Goal::Stop),
             Stage::Leaving(ref mut leaving) => leaving.goal = Goal::Stop,
         }
     }
@@ -153,7 +149,7 @@ impl Machine {
     fn yield_now(&mut self, now: Instant) {
         match self.stage {
             Stage::TakingOver(_) => self.withdraw(now, Goal::Yield),
-            Stage::Serving { .. } => self.leave(now, Goal::Yield),
+            Stage::Serving(_) => self.leave(now, Goal::Yield),
             Stage::Init | Stage::Backup { .. } | Stage::Leaving(_) => {}
         }
     }
@@ -167,7 +163,8 @@ impl Machine {
         // The others learn it at once, as the BSDs do it; a backup's rank is told to nobody.
         let next = now + self.advert_interval();
         match &mut self.stage {
-            Stage::TakingOver(TakingOver { advert_at, .. }) | Stage::Serving { advert_at, .. } => {
+            Stage::TakingOver(TakingOver { advert_at, .. })
+            | Stage::Serving(Serving { advert_at, .. }) => {
                 *advert_at = next;
                 self.push(Output::Advertise(Advertisement::Claim));
             }
@@ -188,7 +185,7 @@ impl Machine {
         match self.stage {
             Stage::Init => return,
             Stage::Backup { .. } => {}
-            Stage::TakingOver(_) | Stage::Serving { .. } => self.push(Output::Release),
+            Stage::TakingOver(_) | Stage::Serving(_) => self.push(Output::Release),
             Stage::Leaving(leaving) => {
                 self.push(Output::Release);
                 if leaving.goal == Goal::Stop {
@@ -204,14 +201,14 @@ impl Machine {
         match self.stage {
             Stage::Leaving(leaving) => self.handed_over(now, leaving),
             // While we serve, an announcement alone decides nothing: adverts do.
-            Stage::Init | Stage::Backup { .. } | Stage::TakingOver(_) | Stage::Serving { .. } => {}
+            Stage::Init | Stage::Backup { .. } | Stage::TakingOver(_) | Stage::Serving(_) => {}
         }
     }
 
     fn effect_failed(&mut self, now: Instant, fault: Fault) {
         match fault {
             Fault::Acquire { .. } | Fault::AcquireTimeout => match self.stage {
-                Stage::Serving { .. } => self.give_up(now, fault),
+                Stage::Serving(_) => self.give_up(now, fault),
                 Stage::TakingOver(_) => self.takeover_failed(now, Step::Acquiring, fault),
                 Stage::Init | Stage::Backup { .. } | Stage::Leaving(_) => {}
             },
@@ -228,9 +225,7 @@ impl Machine {
             Stage::Init => {}
             Stage::Backup { down_at } => self.backup_timeout(now, down_at),
             Stage::TakingOver(takeover) => self.takeover_timeout(now, takeover),
-            Stage::Serving { advert_at, announce } => {
-                self.serving_timeout(now, advert_at, announce);
-            }
+            Stage::Serving(serving) => self.serving_timeout(now, serving),
             Stage::Leaving(leaving) => self.leaving_timeout(now, leaving),
         }
     }
@@ -238,14 +233,19 @@ impl Machine {
     /// An active router that did not run for longer than it takes to be declared dead must not go on
     /// as if nothing had happened: it gives the addresses up and listens.
     fn notice_pause(&mut self, now: Instant) {
-        let (Stage::TakingOver(TakingOver { advert_at, .. }) | Stage::Serving { advert_at, .. }) =
-            self.stage
-        else {
-            return;
+        let due_at = match self.stage {
+            Stage::Init | Stage::Backup { .. } => return,
+            Stage::TakingOver(TakingOver { advert_at, .. })
+            | Stage::Serving(Serving { advert_at, .. }) => advert_at,
+            Stage::Leaving(leaving) => leaving.release_at,
         };
-        let late_by = now.saturating_since(advert_at);
+        let late_by = now.saturating_since(due_at);
         if late_by <= self.active_down() {
             return;
+        }
+        if let Stage::Leaving(leaving) = self.stage {
+            // It slept through its own handover, and has left.
+            return self.handed_over(now, leaving);
         }
         self.active_peer = None;
         self.push(Output::Release);
