@@ -1,7 +1,12 @@
 //! When a serving router announces its addresses again.
 
+use core::time::Duration;
+
 use crate::election::config::AnnouncePlan;
 use crate::time::Instant;
+
+/// A refresh more often than this would be a flood, and one without a pause a loop.
+const LEAST_REFRESH: Duration = Duration::from_secs(1);
 
 /// When the addresses are announced again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +26,7 @@ impl AnnounceTimer {
     pub(super) fn due_at(&self, plan: &AnnouncePlan) -> Option<Instant> {
         let repeat = plan.repeat.get(self.next).copied().flatten();
         let repeat_at = repeat.map(|after| self.reason_at + after);
-        let refresh_at = plan.refresh.map(|every| self.last_at + every);
+        let refresh_at = plan.refresh.map(|every| self.last_at + every.max(LEAST_REFRESH));
         [repeat_at, refresh_at].into_iter().flatten().min()
     }
 

@@ -42,7 +42,10 @@ impl Machine {
     /// Whether a backup takes over from this active router even where it does not preempt.
     fn outranks(&self, claim: &Claim) -> bool {
         let policy = self.config.policy;
-        let too_slow = policy.takes_over_slow && self.active_down() < claim.interval;
+        // A worse router would have to give the addresses back at the slow one's next advert.
+        let too_slow = policy.takes_over_slow
+            && self.active_down() < claim.interval
+            && self.rank() > claim.rank;
         let demoted = policy.demotion == DemotionEffect::Byte && claim.demotion > self.demotion;
         too_slow || demoted
     }
@@ -50,12 +53,21 @@ impl Machine {
     pub(super) fn follow(&mut self, now: Instant, claim: Claim) {
         self.active_peer =
             Some(ActivePeer { source: claim.source, interval: claim.interval, heard_at: now });
-        let mut wait = self.active_down();
-        if self.held(now) {
-            // Its silence between two adverts is not its death, however impatient we are.
-            wait = wait.max(claim.interval * self.config.policy.dead_factor);
+        self.stage = Stage::Backup { down_at: now + self.patience(now) };
+    }
+
+    /// How long to wait for the next advert.
+    ///
+    /// A peer that a held or a worse router may not replace is not dead between two adverts, however
+    /// much shorter the own active-down interval is.
+    pub(super) fn patience(&self, now: Instant) -> Duration {
+        let own = self.active_down();
+        match self.active_peer {
+            Some(peer) if self.held(now) || peer.interval >= own => {
+                own.max(peer.interval * self.config.policy.dead_factor)
+            }
+            Some(_) | None => own,
         }
-        self.stage = Stage::Backup { down_at: now + wait };
     }
 
     pub(super) fn backup_timeout(&mut self, now: Instant, down_at: Instant) {

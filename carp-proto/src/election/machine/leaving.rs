@@ -49,12 +49,16 @@ impl Machine {
         }
         self.active_peer =
             Some(ActivePeer { source: claim.source, interval: claim.interval, heard_at: now });
-        if leaving.successor.is_some() {
-            return self.handed_over(now, leaving);
+        match leaving.successor {
+            None => {
+                leaving.successor = Some(claim.source);
+                leaving.release_at = leaving.release_at.min(now + SUCCESSOR_SETTLES);
+                self.stage = Stage::Leaving(leaving);
+            }
+            Some(successor) if successor == claim.source => self.handed_over(now, leaving),
+            // Two backups rose at once. Neither is known to have the addresses.
+            Some(_) => {}
         }
-        leaving.successor = Some(claim.source);
-        leaving.release_at = leaving.release_at.min(now + SUCCESSOR_SETTLES);
-        self.stage = Stage::Leaving(leaving);
     }
 
     pub(super) fn leaving_timeout(&mut self, now: Instant, mut leaving: Leaving) {

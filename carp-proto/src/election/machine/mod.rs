@@ -124,6 +124,10 @@ impl Machine {
     }
 
     fn start(&mut self, now: Instant) {
+        if let Stage::Leaving(leaving) = &mut self.stage {
+            // The stop is taken back; the handover, of which the others know, is not.
+            leaving.goal = Goal::Yield;
+        }
         if self.running {
             return;
         }
@@ -259,15 +263,19 @@ impl Machine {
     fn enter_backup(&mut self, now: Instant, cause: Cause, evidence: Evidence) {
         self.since = now;
         self.cause = cause;
-        self.stage = Stage::Backup { down_at: now + self.active_down() };
+        self.stage = Stage::Backup { down_at: now + self.patience(now) };
         self.report(State::Backup, cause, evidence);
     }
 
     fn enter_init(&mut self, now: Instant, cause: Cause) {
+        // A yield is the operator's word and outlasts a replugged cable. A fault may have been the
+        // cable, which is why it does not.
+        if cause == Cause::Stop || self.cause == Cause::Fault {
+            self.hold_until = None;
+        }
         self.since = now;
         self.cause = cause;
         self.active_peer = None;
-        self.hold_until = None;
         self.stage = Stage::Init;
         self.report(State::Init, cause, Evidence::default());
     }
