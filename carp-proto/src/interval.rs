@@ -70,8 +70,8 @@ pub enum IntervalError {
         /// The number that was given.
         found: i64,
     },
-    /// advbase 0 with advskew 0 in a dialect that has no meaning for it.
-    #[error("advbase 0 with advskew 0 is only understood by the dialects native and openbsd")]
+    /// advbase 0 in a dialect that has no meaning for it.
+    #[error("advbase 0 is only understood by the dialects native and openbsd")]
     Zero,
 }
 

@@ -72,7 +72,8 @@ pub enum Reject {
     /// Another protocol with the same IP protocol number.
     #[error("another protocol that shares IP protocol 112")]
     ForeignProtocol,
-    /// A sender that is not one of the configured peers.
+    /// A sender that is not one of the configured peers: an advert that was not sent to the group is
+    /// only taken from those.
     #[error("{from} is not one of the configured peers")]
     UnknownPeer {
         /// The sender.

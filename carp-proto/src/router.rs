@@ -11,7 +11,7 @@ use crate::address::VirtualAddress;
 use crate::auth::{Authenticator, Key};
 use crate::election::{
     Advertisement, AnnouncePlan, Claim, CounterRule, Deadline, DemotionEffect, Dialect,
-    ElectionConfig, Event, Input, Machine, Output, Policy, Rank, State,
+    ElectionConfig, Event, Input, LinkState, Machine, Output, Policy, Rank, State,
 };
 use crate::id::{Demotion, VirtualId};
 use crate::interval::{AdvBase, AdvSkew, CarpInterval, IntervalError};
@@ -19,7 +19,7 @@ use crate::reject::Reject;
 use crate::snapshot::{Counters, LastReject, MAX_PEERS, Peer, Snapshot};
 use crate::time::Instant;
 use crate::wire::carp::{self, Advert};
-use crate::wire::ip::{RxMeta, TTL};
+use crate::wire::ip::{GROUP_IPV4, RxMeta, TTL};
 
 /// How long taking the addresses may last before the router gives the takeover up.
 const ACQUIRE_LIMIT: Duration = Duration::from_secs(1);
@@ -73,7 +73,8 @@ impl RouterConfig {
         })
     }
 
-    /// Sets dialect and advert interval, which belong together: 0/0 means something in two of them.
+    /// Sets dialect and advert interval, which belong together: an advbase of 0 means something in two of
+    /// them.
     ///
     /// # Errors
     /// [`ConfigError::Interval`] if the dialect has no meaning for the interval.
@@ -84,7 +85,7 @@ impl RouterConfig {
         advskew: AdvSkew,
     ) -> Result<Self, ConfigError> {
         let interval = CarpInterval::new(advbase, advskew);
-        if interval.is_zero() && !dialect.policy().zero_interval {
+        if interval.advbase == 0 && !dialect.policy().zero_base {
             return Err(ConfigError::Interval(IntervalError::Zero));
         }
         self.dialect = dialect;
@@ -250,8 +251,8 @@ impl VirtualRouter {
     ///
     /// # Errors
     /// [`Reject`] says why it was not acted on; it has been counted then, and nothing else has
-    /// changed. Checks come in this order: length, version, type; id; TTL; checksum; own echo;
-    /// interval; digest.
+    /// changed. Checks come in this order: length, version, type; id; TTL; destination;
+    /// checksum; own echo; interval; digest.
     pub fn handle_datagram(
         &mut self,
         now: Instant,
@@ -300,15 +301,18 @@ impl VirtualRouter {
         if meta.ttl != TTL {
             return Err(Reject::BadTtl { found: meta.ttl, expected: TTL });
         }
+        if meta.destination != IpAddr::V4(GROUP_IPV4) {
+            return Err(Reject::UnknownPeer { from: meta.source });
+        }
         if !parsed.checksum_ok {
             return Err(Reject::BadChecksum);
         }
         let policy = self.config.policy();
         let own_cookie = policy.counter == CounterRule::Cookie && advert.counter == self.counter;
-        if meta.source == self.machine.source() || own_cookie {
+        if self.machine.link() == (LinkState::Up { source: meta.source }) || own_cookie {
             return Err(Reject::OwnLoop);
         }
-        if advert.interval.is_zero() && !policy.zero_interval {
+        if advert.interval.is_zero() && !policy.zero_base {
             return Err(Reject::BadInterval);
         }
         if !self.config.authenticator.verify(advert.counter, &advert.digest) {

@@ -62,7 +62,7 @@ pub struct AnnouncePlan {
     /// When to announce again after a takeover, and after another active router was heard: times
     /// since then, ascending.
     pub repeat: [Option<Duration>; 4],
-    /// How often to announce without any reason; `None` for never.
+    /// How often to announce without any reason; `None` for never. Under a second counts as one.
     pub refresh: Option<Duration>,
 }
 

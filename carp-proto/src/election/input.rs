@@ -8,7 +8,8 @@ use crate::id::Demotion;
 /// Something that happened, other than the arrival of an advert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Input {
-    /// Take part. A router does nothing before.
+    /// Take part. A router does nothing before. Said while a [`Stop`](Self::Stop) still hands over, it
+    /// turns the stop into a [`Yield`](Self::Yield).
     Start,
     /// Hand over and stop. The router is done when its state is [`State::Init`](super::State::Init)
     /// again.

@@ -161,7 +161,8 @@ pub struct Evidence {
 /// Something worth telling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// The state changed. To [`State::Active`] this comes when the addresses are there.
+    /// The state changed. To [`State::Active`] this comes when the addresses are there; from
+    /// [`State::Backup`] to itself when a takeover ended before they were.
     State {
         /// The state before.
         from: State,

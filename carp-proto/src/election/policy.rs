@@ -30,8 +30,8 @@ pub struct Policy {
     pub takes_over_slow: bool,
     /// How adverts are counted.
     pub counter: CounterRule,
-    /// Whether an interval of zero has a meaning.
-    pub zero_interval: bool,
+    /// Whether an advbase of zero has a meaning.
+    pub zero_base: bool,
 }
 
 /// What a [`Demotion`](crate::Demotion) changes.
@@ -105,7 +105,7 @@ const NATIVE: Policy = Policy {
     preemption: Preemption::AtOnce,
     takes_over_slow: true,
     counter: CounterRule::Shared,
-    zero_interval: true,
+    zero_base: true,
 };
 
 const OPENBSD: Policy = Policy {
@@ -116,14 +116,10 @@ const OPENBSD: Policy = Policy {
     ..NATIVE
 };
 
-const FREEBSD: Policy = Policy {
-    tie: TieBreak::HearerYields,
-    farewell: Farewell::Silent,
-    zero_interval: false,
-    ..NATIVE
-};
+const FREEBSD: Policy =
+    Policy { tie: TieBreak::HearerYields, farewell: Farewell::Silent, zero_base: false, ..NATIVE };
 
-const UCARP: Policy = Policy { tie: TieBreak::UcarpAddressStays, zero_interval: false, ..NATIVE };
+const UCARP: Policy = Policy { tie: TieBreak::UcarpAddressStays, zero_base: false, ..NATIVE };
 
 impl Dialect {
     /// All dialects.

@@ -61,6 +61,9 @@ pub struct Announcement {
 }
 
 /// Appends a whole Ethernet frame, to everybody.
+///
+/// # Panics
+/// If the buffer is one that cannot grow and has no room for [`FRAME_LEN`] bytes.
 pub fn emit_frame(announcement: Announcement, form: Form, buffer: &mut impl BufMut) {
     let Announcement { mac, address } = announcement;
     ethernet::emit(buffer, MacAddr::BROADCAST, mac, TYPE_ARP);

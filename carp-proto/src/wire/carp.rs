@@ -137,6 +137,9 @@ fn is_vrrp(message: &[u8]) -> bool {
 }
 
 /// Appends the 36 bytes of an advert, its checksum computed.
+///
+/// # Panics
+/// If the buffer is one that cannot grow and has no room for them.
 pub fn emit(advert: &Advert, buffer: &mut impl BufMut) {
     let mut bytes = [0; HEADER_LEN];
     let mut cursor = &mut bytes[..];

@@ -21,6 +21,9 @@ pub const TYPE_IPV4: u16 = 0x0800;
 pub const TYPE_ARP: u16 = 0x0806;
 
 /// Appends a header.
+///
+/// # Panics
+/// If the buffer is one that cannot grow and has no room for [`HEADER_LEN`] bytes.
 pub fn emit(buffer: &mut impl BufMut, destination: MacAddr, source: MacAddr, ethertype: u16) {
     buffer.put_slice(&destination.0);
     buffer.put_slice(&source.0);

@@ -124,6 +124,9 @@ fn fields(input: &[u8]) -> IResult<&[u8], Fields> {
 ///
 /// The identification is 0, as RFC 6864 section 4.1 allows for a datagram that is not fragmented.
 /// A `payload_len` over 65 515 does not fit an IPv4 datagram and is cut to that.
+///
+/// # Panics
+/// If the buffer is one that cannot grow and has no room for [`HEADER_LEN`] bytes.
 pub fn emit_ipv4(
     source: Ipv4Addr,
     destination: Ipv4Addr,

@@ -1,0 +1,290 @@
+//! Taking the addresses, serving them, and losing them.
+
+use core::cmp::Ordering;
+use core::net::IpAddr;
+use core::time::Duration;
+
+use super::announce::AnnounceTimer;
+use super::{HOLD, Machine, Stage};
+use crate::election::input::Fault;
+use crate::election::output::{Advertisement, Cause, Event, Evidence, Output, State};
+use crate::election::policy::{Farewell, WorseWhileActive};
+use crate::election::rank::Claim;
+use crate::time::Instant;
+
+/// Addresses that are removed once more than this within [`LOSS_PERIOD`] are given up.
+pub(super) const LOSSES_BORNE: usize = 2;
+const LOSS_PERIOD: Duration = Duration::from_secs(60);
+
+/// Advertising, and on the way to the addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TakingOver {
+    pub(super) advert_at: Instant,
+    pub(super) step: Step,
+    pub(super) limit_at: Instant,
+    /// An address went since Acquire was asked for: it is asked for again.
+    pub(super) lost: bool,
+    pub(super) cause: Cause,
+    pub(super) evidence: Evidence,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    Preparing,
+    Acquiring,
+}
+
+/// Advertising, with the addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Serving {
+    pub(super) advert_at: Instant,
+    pub(super) announce: AnnounceTimer,
+    /// The addresses are being taken again.
+    pub(super) reacquiring: Option<Reacquiring>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Reacquiring {
+    /// An active router without its addresses does not stay active for longer.
+    pub(super) limit_at: Instant,
+    /// As in [`TakingOver`].
+    lost: bool,
+}
+
+impl Reacquiring {
+    pub(super) const fn until(limit_at: Instant) -> Self {
+        Self { limit_at, lost: false }
+    }
+}
+
+/// Becoming active.
+impl Machine {
+    pub(super) fn take_over(&mut self, now: Instant, cause: Cause, evidence: Evidence) {
+        self.hold_until = None;
+        self.active_peer = None;
+        self.since = now;
+        self.cause = cause;
+        self.push(Output::Advertise(Advertisement::Claim));
+        let (step, limit, output) = match self.config.prepare_limit {
+            Some(limit) => (Step::Preparing, limit, Output::Prepare),
+            None => (Step::Acquiring, self.config.acquire_limit, Output::Acquire),
+        };
+        self.push(output);
+        self.stage = Stage::TakingOver(TakingOver {
+            advert_at: now + self.advert_interval(),
+            step,
+            limit_at: now + limit,
+            lost: false,
+            cause,
+            evidence,
+        });
+    }
+
+    pub(super) fn prepared(&mut self, now: Instant) {
+        let limit = self.config.acquire_limit;
+        match &mut self.stage {
+            Stage::TakingOver(takeover) if takeover.step == Step::Preparing => {
+                takeover.step = Step::Acquiring;
+                takeover.limit_at = now + limit;
+                self.push(Output::Acquire);
+            }
+            Stage::TakingOver(_)
+            | Stage::Init
+            | Stage::Backup { .. }
+            | Stage::Serving(_)
+            | Stage::Leaving(_) => {}
+        }
+    }
+
+    pub(super) fn acquired(&mut self, now: Instant) {
+        match &mut self.stage {
+            Stage::TakingOver(TakingOver { step: Step::Acquiring, lost, .. })
+            | Stage::Serving(Serving { reacquiring: Some(Reacquiring { lost, .. }), .. })
+                if *lost =>
+            {
+                *lost = false;
+                self.push(Output::Acquire);
+            }
+            &mut Stage::TakingOver(TakingOver {
+                step: Step::Acquiring,
+                advert_at,
+                cause,
+                evidence,
+                ..
+            }) => {
+                self.fault = None;
+                let announce = AnnounceTimer::new(now);
+                self.stage = Stage::Serving(Serving { advert_at, announce, reacquiring: None });
+                self.report(State::Active, cause, evidence);
+            }
+            // The addresses are back after a loss, and announced with it.
+            Stage::Serving(serving) => {
+                serving.announce = AnnounceTimer::new(now);
+                serving.reacquiring = None;
+            }
+            Stage::TakingOver(TakingOver { step: Step::Preparing, .. })
+            | Stage::Init
+            | Stage::Backup { .. }
+            | Stage::Leaving(_) => {}
+        }
+    }
+
+    pub(super) fn takeover_failed(&mut self, now: Instant, at: Step, fault: Fault) {
+        match self.stage {
+            Stage::TakingOver(TakingOver { step, .. }) if step == at => self.give_up(now, fault),
+            Stage::TakingOver(_)
+            | Stage::Init
+            | Stage::Backup { .. }
+            | Stage::Serving(_)
+            | Stage::Leaving(_) => {}
+        }
+    }
+
+    pub(super) fn takeover_timeout(&mut self, now: Instant, mut takeover: TakingOver) {
+        if now >= takeover.limit_at {
+            let fault = match takeover.step {
+                Step::Preparing => Fault::PrepareTimeout,
+                Step::Acquiring => Fault::AcquireTimeout,
+            };
+            return self.give_up(now, fault);
+        }
+        if now >= takeover.advert_at {
+            takeover.advert_at = self.next_advert(now, takeover.advert_at);
+            self.stage = Stage::TakingOver(takeover);
+            self.push(Output::Advertise(Advertisement::Claim));
+        }
+    }
+}
+
+/// Being active.
+impl Machine {
+    pub(super) fn active_hears(&mut self, now: Instant, claim: Claim) {
+        if claim.resigning {
+            return;
+        }
+        let yields = match claim.rank.cmp(&self.rank()) {
+            Ordering::Greater => true,
+            Ordering::Equal => self.config.policy.tie.yields(self.source(), claim.source),
+            Ordering::Less => false,
+        };
+        if yields { self.step_down(now, claim) } else { self.reassert(now, claim.source) }
+    }
+
+    fn step_down(&mut self, now: Instant, claim: Claim) {
+        let strictly_better = claim.rank > self.rank();
+        if strictly_better && self.config.policy.farewell == Farewell::Advert {
+            self.push(Output::Advertise(Advertisement::Claim));
+        }
+        self.push(Output::Release);
+        let evidence = Evidence { peer: Some(claim.source), ..Evidence::default() };
+        self.enter_backup(now, Cause::BetterPeer, evidence);
+        self.follow(now, claim);
+    }
+
+    /// Another active router of worse rank is out there: clients may have learnt its address.
+    ///
+    /// Sources are not authenticated: however many there are, the answer is one announcement and at
+    /// most one event an interval.
+    fn reassert(&mut self, now: Instant, source: IpAddr) {
+        let recent = |at| now.saturating_since(at) <= self.active_down();
+        let last = self.rival.filter(|&(_, heard_at)| recent(heard_at));
+        let interval = self.advert_interval();
+        let due = last.is_none()
+            || match self.stage {
+                Stage::Serving(Serving { announce, .. }) => {
+                    now.saturating_since(announce.last_at) >= interval
+                }
+                Stage::TakingOver(_) | Stage::Init | Stage::Backup { .. } | Stage::Leaving(_) => {
+                    false
+                }
+            };
+        let known = last.is_some_and(|(rival, _)| rival == source);
+        if known || due {
+            self.rival = Some((source, now));
+        }
+        if due && !known {
+            self.push(Output::Event(Event::Rival { source }));
+        }
+        // A router that is still taking over announces when it has the addresses.
+        let Stage::Serving(serving) = &mut self.stage else { return };
+        serving.announce.reason_at = now;
+        serving.announce.next = 0;
+        if !due {
+            return;
+        }
+        serving.announce.last_at = now;
+        if self.config.policy.worse_while_active == WorseWhileActive::AdvertiseAndAnnounce {
+            serving.advert_at = now + interval;
+            self.push(Output::Advertise(Advertisement::Claim));
+        }
+        self.push(Output::Announce);
+    }
+
+    pub(super) fn serving_timeout(&mut self, now: Instant, mut serving: Serving) {
+        if serving.reacquiring.is_some_and(|pending| now >= pending.limit_at) {
+            return self.give_up(now, Fault::AcquireTimeout);
+        }
+        let advertises = now >= serving.advert_at;
+        if advertises {
+            serving.advert_at = self.next_advert(now, serving.advert_at);
+        }
+        let plan = &self.config.announce;
+        let announces = serving.announce.due_at(plan).is_some_and(|at| now >= at);
+        if announces {
+            serving.announce.announced(now, plan);
+        }
+        self.stage = Stage::Serving(serving);
+        if advertises {
+            self.push(Output::Advertise(Advertisement::Claim));
+        }
+        if announces {
+            self.push(Output::Announce);
+        }
+    }
+
+    /// Adverts keep their rhythm when one was late, and do not come in pairs when it was very late.
+    fn next_advert(&self, now: Instant, due: Instant) -> Instant {
+        let interval = self.advert_interval();
+        let next = due + interval;
+        if next > now { next } else { now + interval }
+    }
+
+    pub(super) fn address_lost(&mut self, now: Instant) {
+        match &mut self.stage {
+            // Of many addresses that go at once, the first counts; the others come back with it.
+            Stage::TakingOver(TakingOver { step: Step::Acquiring, lost, .. })
+            | Stage::Serving(Serving { reacquiring: Some(Reacquiring { lost, .. }), .. }) => {
+                *lost = true;
+            }
+            Stage::Serving(Serving { reacquiring: reacquiring @ None, .. }) => {
+                *reacquiring = Some(Reacquiring::until(now + self.config.acquire_limit));
+                self.count_loss(now);
+            }
+            Stage::TakingOver(TakingOver { step: Step::Preparing, .. })
+            | Stage::Init
+            | Stage::Backup { .. }
+            | Stage::Leaving(_) => {}
+        }
+    }
+
+    fn count_loss(&mut self, now: Instant) {
+        self.losses.rotate_right(1);
+        let oldest = self.losses[0].replace(now);
+        if oldest.is_some_and(|at| now.saturating_since(at) < LOSS_PERIOD) {
+            self.losses = [None; LOSSES_BORNE];
+            return self.give_up(now, Fault::AddressLost);
+        }
+        self.push(Output::Event(Event::AddressLost));
+        self.push(Output::Acquire);
+    }
+
+    /// Cannot serve: says so, and leaves the addresses to others.
+    pub(super) fn give_up(&mut self, now: Instant, fault: Fault) {
+        self.fault = Some(fault);
+        self.hold_until = Some(now + HOLD);
+        self.push(Output::Advertise(Advertisement::Resign));
+        self.push(Output::Release);
+        let evidence = Evidence { fault: Some(fault), ..Evidence::default() };
+        self.enter_backup(now, Cause::Fault, evidence);
+    }
+}

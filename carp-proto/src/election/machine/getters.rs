@@ -1,0 +1,159 @@
+//! What a machine tells: outputs, the next deadline, and everything that changes nothing.
+
+use core::net::{IpAddr, Ipv4Addr};
+use core::time::Duration;
+
+use super::active::{Serving, TakingOver};
+use super::{Machine, Stage};
+use crate::election::input::{Fault, LinkState};
+use crate::election::output::{Cause, Deadline, Output, Phase, State, Wait};
+use crate::election::rank::Rank;
+use crate::id::Demotion;
+use crate::interval::CarpInterval;
+use crate::time::Instant;
+
+/// Outputs and getters.
+impl Machine {
+    /// The next effect to carry out.
+    pub(crate) fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When [`Input::Timeout`] is due next; `None` while nothing is.
+    #[must_use]
+    pub(crate) fn poll_timeout(&self) -> Option<Deadline> {
+        let deadline = |at, why| Some(Deadline { at, why });
+        match self.stage {
+            Stage::Init => None,
+            Stage::Backup { down_at } => deadline(down_at, Wait::ActiveDown),
+            Stage::TakingOver(TakingOver { advert_at, limit_at, .. }) => {
+                earliest([deadline(advert_at, Wait::Advert), deadline(limit_at, Wait::Takeover)])
+            }
+            Stage::Serving(Serving { advert_at, announce, reacquiring }) => earliest([
+                deadline(advert_at, Wait::Advert),
+                announce
+                    .due_at(&self.config.announce)
+                    .map(|at| Deadline { at, why: Wait::Announce }),
+                reacquiring.map(|pending| Deadline { at: pending.limit_at, why: Wait::Takeover }),
+            ]),
+            Stage::Leaving(leaving) => earliest([
+                leaving.resign_again_at.map(|at| Deadline { at, why: Wait::Resignation }),
+                deadline(leaving.release_at, Wait::Handover),
+            ]),
+        }
+    }
+
+    /// The state.
+    #[must_use]
+    pub(crate) const fn state(&self) -> State {
+        match self.stage {
+            Stage::Init => State::Init,
+            Stage::Backup { .. } => State::Backup,
+            Stage::TakingOver(_) | Stage::Serving(_) | Stage::Leaving(_) => State::Active,
+        }
+    }
+
+    /// What the router is at; `None` unless it is active.
+    #[must_use]
+    pub(crate) const fn phase(&self) -> Option<Phase> {
+        match self.stage {
+            Stage::Init | Stage::Backup { .. } => None,
+            Stage::TakingOver(_) => Some(Phase::TakingOver),
+            Stage::Serving(_) => Some(Phase::Serving),
+            Stage::Leaving(_) => Some(Phase::Leaving),
+        }
+    }
+
+    /// When the state was entered.
+    #[must_use]
+    pub(crate) const fn since(&self) -> Instant {
+        self.since
+    }
+
+    /// Why the state was entered.
+    #[must_use]
+    pub(crate) const fn cause(&self) -> Cause {
+        self.cause
+    }
+
+    /// How often the state has changed.
+    #[must_use]
+    pub(crate) const fn transitions(&self) -> u64 {
+        self.transitions
+    }
+
+    /// The demotion.
+    #[must_use]
+    pub(crate) const fn demotion(&self) -> Demotion {
+        self.demotion
+    }
+
+    /// What failed last and has not succeeded since.
+    #[must_use]
+    pub(crate) const fn fault(&self) -> Option<Fault> {
+        self.fault
+    }
+
+    /// The link.
+    #[must_use]
+    pub(crate) const fn link(&self) -> LinkState {
+        self.link
+    }
+
+    /// Another active router of worse rank, if one was heard within the last active-down interval.
+    #[must_use]
+    pub(crate) fn rival(&self, now: Instant) -> Option<IpAddr> {
+        let (source, at) = self.rival?;
+        let recent = now.saturating_since(at) <= self.active_down();
+        (recent && self.state() == State::Active).then_some(source)
+    }
+
+    /// Whether the router does not preempt at present, because it yielded or failed.
+    #[must_use]
+    pub(crate) fn held(&self, now: Instant) -> bool {
+        self.hold_until.is_some_and(|until| now < until)
+    }
+
+    /// What the adverts say of the interval, demotion included.
+    #[must_use]
+    pub(crate) fn advertised(&self) -> CarpInterval {
+        self.config.advertised(self.demotion)
+    }
+
+    /// The demotion byte of the adverts.
+    #[must_use]
+    pub(crate) fn demotion_byte(&self) -> Demotion {
+        self.config.demotion_byte(self.demotion)
+    }
+
+    /// The time between two own adverts.
+    #[must_use]
+    pub(crate) fn advert_interval(&self) -> Duration {
+        self.advertised().advert()
+    }
+
+    /// How long this router waits for an advert as a backup.
+    #[must_use]
+    pub(crate) fn active_down(&self) -> Duration {
+        self.config.active_down()
+    }
+
+    /// The own rank.
+    #[must_use]
+    pub(crate) fn rank(&self) -> Rank {
+        self.config.rank(self.demotion)
+    }
+
+    /// The address that adverts come from; unspecified while there is none.
+    #[must_use]
+    pub(crate) const fn source(&self) -> IpAddr {
+        match self.link {
+            LinkState::Up { source } => source,
+            LinkState::Down | LinkState::NoAddress => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        }
+    }
+}
+
+fn earliest<const N: usize>(deadlines: [Option<Deadline>; N]) -> Option<Deadline> {
+    deadlines.into_iter().flatten().min_by_key(|deadline| deadline.at)
+}
