@@ -42,6 +42,9 @@ pub mod backend;
 pub mod clock;
 pub mod config;
 pub mod control;
+pub mod daemon;
+mod demotion;
+mod driver;
 pub mod event;
 pub mod hooks;
 #[cfg(feature = "lab")]

@@ -265,7 +265,7 @@ impl Host {
         let port = self.switch.netlink.add_port(&port).doing(|| self.on("lay a cable"))?;
         let interface = netlink.index_of(INTERFACE).doing(|| self.on("find the interface"))?;
         for index in [netlink.index_of("lo").doing(|| self.on("find lo"))?, interface] {
-            netlink.set_up(index, true).doing(|| self.on("set the link up"))?;
+            netlink.start_link(index).doing(|| self.on("set the link up"))?;
         }
         self.power = Some(Power { machine, netlink, interface, port, processes: Mutex::default() });
         self.plug()?;

@@ -106,6 +106,22 @@ impl Netlink {
         self.wait(self.handle.link().set(link.build()).execute())
     }
 
+    /// `ip link set dev INDEX addrgenmode none up`: no link-local address, and no router
+    /// solicitations, that nobody asked for.
+    pub(super) fn start_link(&self, index: u32) -> io::Result<()> {
+        let quiet =
+            LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(vec![AfSpecInet6::AddrGenMode(
+                In6AddrGenMode::None,
+            )])]);
+        let link = LinkUnspec::new_with_index(index).append_extra_attribute(quiet).build();
+        match self.wait(self.handle.link().set(link).execute()) {
+            // A kernel without IPv6 is quiet already.
+            Err(error) if error.raw_os_error() == Some(libc::EAFNOSUPPORT) => {}
+            result => result?,
+        }
+        self.set_up(index, true)
+    }
+
     /// `ip link del dev INDEX`.
     pub(super) fn remove_link(&self, index: u32) -> io::Result<()> {
         self.wait(self.handle.link().del(index).execute())
@@ -119,11 +135,11 @@ impl Netlink {
             .mcast_snooping(false)
             .stp_state(BridgeStpState::Disabled)
             .forward_delay(0)
-            .append_extra_attribute(silent())
-            .promiscuous(true)
-            .up();
+            .promiscuous(true);
         self.wait(self.handle.link().add(bridge.build()).execute())?;
-        self.index_of(name)
+        let index = self.index_of(name)?;
+        self.start_link(index)?;
+        Ok(index)
     }
 
     /// `ip link add NAME type veth peer name PEER netns NAMESPACE`, with NAME in the bridge and up.
@@ -133,15 +149,14 @@ impl Netlink {
             .name(port.peer)
             .address(port.address.0.to_vec())
             .setns_by_fd(port.namespace.fd.as_raw_fd())
-            .append_extra_attribute(silent())
             .build();
         let veth = LinkVeth::new(port.name, port.peer)
             .set_info_data(InfoData::Veth(InfoVeth::Peer(peer)))
-            .controller(port.bridge)
-            .append_extra_attribute(silent())
-            .up();
+            .controller(port.bridge);
         self.wait(self.handle.link().add(veth.build()).execute())?;
-        self.index_of(port.name)
+        let index = self.index_of(port.name)?;
+        self.start_link(index)?;
+        Ok(index)
     }
 
     /// `ip link set dev INDEX type bridge_slave state 3` (forwarding) or `0` (disabled).
@@ -223,13 +238,6 @@ pub(super) struct Port<'a> {
     pub(super) address: MacAddr,
     /// Where the other end is.
     pub(super) namespace: &'a NetNs,
-}
-
-/// `addrgenmode none`: no link-local address, and no router solicitations, that nobody asked for.
-fn silent() -> LinkAttribute {
-    LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(vec![AfSpecInet6::AddrGenMode(
-        In6AddrGenMode::None,
-    )])])
 }
 
 fn port_states(link: &LinkMessage) -> impl Iterator<Item = BridgePortState> + '_ {

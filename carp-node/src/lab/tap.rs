@@ -167,5 +167,20 @@ const FILTER: [SockFilter; 10] = {
     ]
 };
 
-/// The EtherType of IPv6.
+/// The type of a frame that carries IPv6.
 const TYPE_IPV6: u32 = 0x86dd;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lab::mac;
+
+    #[test]
+    fn a_frame_is_read_as_what_it_is() {
+        let said = Announcement { mac: mac(1), address: [192, 0, 2, 1].into() };
+        let mut frame = Frame { at: Instant::now(), bytes: Vec::new() };
+        assert_eq!((frame.announcement(), frame.carp()), (None, None));
+        arp::emit_frame(said, Form::Reply, &mut frame.bytes);
+        assert_eq!((frame.announcement(), frame.carp()), (Some((said, Form::Reply)), None));
+    }
+}

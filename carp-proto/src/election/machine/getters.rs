@@ -100,12 +100,14 @@ impl Machine {
         self.link
     }
 
-    /// Another active router of worse rank, if one was heard within the last active-down interval.
+    /// Another active router of worse rank, if one was heard within the last active-down interval. The
+    /// last advert of the one that was taken over from does not count: it comes at once.
     #[must_use]
     pub(crate) fn rival(&self, now: Instant) -> Option<IpAddr> {
         let (source, at) = self.rival?;
         let recent = now.saturating_since(at) <= self.active_down();
-        (recent && self.state() == State::Active).then_some(source)
+        let lasting = at.saturating_since(self.since) > self.advert_interval();
+        (recent && lasting && self.state() == State::Active).then_some(source)
     }
 
     /// Whether the router does not preempt at present, because it yielded or failed.
