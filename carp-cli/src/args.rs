@@ -110,7 +110,7 @@ the worst.")]
         #[command(flatten)]
         socket: Socket,
     },
-    /// Remove the addresses that a dead daemon left (for ExecStopPost)
+    /// Remove the addresses that a dead daemon left (for `ExecStopPost`)
     Cleanup {
         /// The configuration
         #[arg(short, long, value_name = "FILE", default_value = DEFAULT_CONFIG)]

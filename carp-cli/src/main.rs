@@ -25,7 +25,7 @@ fn main() -> ExitCode {
     let Cli { color, command } = Cli::parse();
     let output = Output::new(color);
     match dispatch(command, &output) {
-        Ok(code) => ExitCode::from(code),
+        Ok(code) => code,
         Err(failure) => {
             output.failure(&failure);
             ExitCode::from(failure.exit.code())
@@ -33,15 +33,16 @@ fn main() -> ExitCode {
     }
 }
 
-fn dispatch(command: Command, output: &Output) -> Result<u8, Failure> {
+fn dispatch(command: Command, output: &Output) -> Result<ExitCode, Failure> {
     match command {
         Command::Demo { json, plot, protocol, interval } => {
-            return demo::run(json, plot, protocol, interval);
+            return demo::run(json, plot.as_deref(), protocol, interval);
         }
         Command::Run { config, socket } => run::run(&config, &socket.path, output)?,
-        Command::Check(arguments) => return check::run(&arguments, output),
+        Command::Check(arguments) => return check::run(&arguments, output).map(ExitCode::from),
         Command::Status { name, json, exit_state, socket } => {
-            return status::run(&socket.path, name.as_deref(), json, exit_state);
+            let code = status::run(&socket.path, name.as_deref(), json, exit_state)?;
+            return Ok(ExitCode::from(code));
         }
         Command::Events { follow, json, socket } => events::run(&socket.path, follow, json)?,
         Command::Yield { name, socket } => r#yield::run(&socket.path, &name)?,
@@ -49,5 +50,5 @@ fn dispatch(command: Command, output: &Output) -> Result<u8, Failure> {
         Command::Keygen { file } => keygen::run(file.as_deref())?,
         Command::Later(later) => return Err(Failure::not_supported(later.name())),
     }
-    Ok(0)
+    Ok(ExitCode::SUCCESS)
 }

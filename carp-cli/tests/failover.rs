@@ -23,6 +23,7 @@ const TESTS: &[Test] = &[
     ("cleanup_removes_what_a_dead_daemon_left_and_nothing_else", cleanup_after_a_crash),
     ("a_new_daemon_starts_without_the_addresses_of_a_dead_one", orphans_go_at_start),
     ("a_lost_link_is_init_and_the_other_takes_over", link_loss),
+    ("a_partition_makes_two_and_its_end_one", partition),
     ("hooks_run_in_order_and_a_hanging_one_is_killed", hooks_in_order),
     ("a_takeover_waits_for_before_active_and_a_veto_stops_it", before_active_vetoes),
     ("adverts_can_come_from_the_virtual_mac", adverts_from_virtual_mac),
@@ -196,6 +197,18 @@ fn link_loss(rack: &Rack) -> Tested {
     first.wait_for_state("active")?;
     wait_for_owner("the primary serves again", &rack.primary, &rack.secondary)?;
     second.wait_for_state("backup")
+}
+
+fn partition(rack: &Rack) -> Tested {
+    let (first, second) = pair(rack)?;
+    rack.secondary.cut()?;
+    second.wait_for_state("active")?;
+    ensure(first.state() == "active", "each believes to be alone")?;
+    rack.secondary.plug()?;
+    second.wait_for_state("backup")?;
+    wait_for_owner("only the primary serves", &rack.primary, &rack.secondary)?;
+    let events = told(&first.ask(&["events"])?).1;
+    ensure(events.contains("worse rank"), events)
 }
 
 fn hooks_in_order(rack: &Rack) -> Tested {

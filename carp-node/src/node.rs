@@ -337,7 +337,7 @@ impl<B: Backend> Node<B> {
 
     fn handle_wake(&mut self, wake: Wake) {
         match wake {
-            Wake::Received { port, received } => self.received(port, received),
+            Wake::Received { port, received } => self.received(port, &received),
             Wake::Report(report) => self.reported(report),
             Wake::Link(change) => self.link_changed(change),
             Wake::Command(command) => self.command(command.unwrap_or(Command::Stop)),
@@ -387,9 +387,9 @@ impl<B: Backend> Node<B> {
 
 /// What arrives.
 impl<B: Backend> Node<B> {
-    fn received(&mut self, port: usize, received: io::Result<Received>) {
+    fn received(&mut self, port: usize, received: &io::Result<Received>) {
         match received {
-            Ok(Received::Ipv4 { len, ttl }) => self.datagram(port, len, ttl),
+            Ok(Received::Ipv4 { len, ttl }) => self.datagram(port, *len, *ttl),
             Ok(Received::Announcement(announcement)) => {
                 let address = IpAddr::V4(announcement.address);
                 for index in 0..self.members.len() {

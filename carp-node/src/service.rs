@@ -213,7 +213,7 @@ async fn prepare(mut takeovers: Takeovers, names: &[String], hooks: &Hooks, hand
         hooks.prepare(event, move |ok| handle.prepared(index, ticket, ok));
     }
     // The node has ended.
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// Answers the control socket.

@@ -10,10 +10,11 @@ use crate::exit::Failure;
 
 /// Prints the events that the daemon keeps, and follows if asked.
 pub(crate) fn run(socket: &Path, follow: bool, json: bool) -> Result<(), Failure> {
-    let events = client::connect(socket)?.events(follow).map_err(client::failure)?;
+    let events =
+        client::connect(socket)?.events(follow).map_err(|error| client::failure(&error))?;
     let mut out = std::io::stdout().lock();
     for line in events {
-        let written = match line.map_err(client::failure)? {
+        let written = match line.map_err(|error| client::failure(&error))? {
             EventLine::Event(event) if json => {
                 let text = serde_json::to_string(&event)
                     .map_err(|error| Failure::failed(error.to_string()))?;

@@ -18,7 +18,7 @@ pub(crate) fn run(
     json: bool,
     exit_state: bool,
 ) -> Result<u8, Failure> {
-    let report = client::connect(socket)?.status(name).map_err(client::failure)?;
+    let report = client::connect(socket)?.status(name).map_err(|error| client::failure(&error))?;
     if json {
         let text =
             serde_json::to_string(&report).map_err(|error| Failure::failed(error.to_string()))?;

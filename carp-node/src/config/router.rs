@@ -334,7 +334,7 @@ fn interval(section: &Section<'_>, dialect: Dialect) -> Option<CarpInterval> {
         AdvSkew::new(*skew.get_ref()).map_err(|error| in_range(skew.span(), error)).ok()
     });
     let interval = CarpInterval::new(advbase?, advskew?);
-    if interval.is_zero() && !dialect.policy().zero_interval {
+    if interval.advbase == 0 && !dialect.policy().zero_base {
         let message = IntervalError::Zero.to_string();
         section.reader().mistake(base?.span(), message, "raise advbase or advskew to 1");
         return None;
