@@ -1,0 +1,186 @@
+//! Listening on the wire, with the kernel's time stamps.
+
+use std::net::IpAddr;
+use std::os::fd::AsFd;
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::{Instant, SystemTime};
+use std::{fmt, io};
+
+use carp_proto::Protocol;
+use carp_proto::wire::arp::{self, Announcement, Form};
+use carp_proto::wire::carp::{self, Advert};
+use carp_proto::wire::{ethernet, ip};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use rustix::fd::OwnedFd;
+use socket2::{Domain, SockFilter, Socket, Type};
+
+use super::error::Doing;
+use super::net::NetNs;
+use super::process::lock;
+use super::{LabError, sys};
+
+/// Larger than every frame of the lab.
+const FRAME_MAX: usize = 2048;
+
+/// Room in the socket for bursts, in bytes.
+const RECEIVE_BUFFER: usize = 4 << 20;
+
+/// A listener on a switch or on a port: it keeps every advert (IP protocol 112) and every ARP packet.
+#[derive(Debug)]
+pub struct Tap {
+    frames: Arc<Mutex<Vec<Frame>>>,
+    end: Arc<OwnedFd>,
+    listener: Option<JoinHandle<()>>,
+}
+
+/// A frame, and when the kernel received it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Frame {
+    /// When it was on the wire.
+    pub at: Instant,
+    /// The whole Ethernet frame.
+    pub bytes: Vec<u8>,
+}
+
+impl Tap {
+    pub(super) fn open(namespace: &NetNs, index: u32) -> Result<Self, LabError> {
+        let open = || -> io::Result<Self> {
+            let socket = namespace.run(|| socket(index))??;
+            let end = Arc::new(eventfd(0, EventfdFlags::CLOEXEC)?);
+            let frames = Arc::<Mutex<Vec<Frame>>>::default();
+            let (sink, ending) = (Arc::clone(&frames), Arc::clone(&end));
+            let listen = move || while listen_once(&socket, &ending, &sink).is_ok() {};
+            let listener = thread::Builder::new().name("lab-tap".into()).spawn(listen)?;
+            Ok(Self { frames, end, listener: Some(listener) })
+        };
+        open().doing(|| "listen on the wire".into())
+    }
+
+    /// All frames so far, in the order in which the kernel received them.
+    #[must_use]
+    pub fn frames(&self) -> Vec<Frame> {
+        lock(&self.frames).clone()
+    }
+
+    /// The first frame for which `pick` gives something, among those received from `since` on.
+    pub fn find<T>(&self, since: Instant, pick: impl FnMut(&Frame) -> Option<T>) -> Option<T> {
+        lock(&self.frames).iter().filter(|frame| frame.at >= since).find_map(pick)
+    }
+}
+
+impl Drop for Tap {
+    fn drop(&mut self) {
+        // A failure could only mean that the listener has ended.
+        let _ = rustix::io::write(&self.end, &1_u64.to_ne_bytes());
+        if let Some(listener) = self.listener.take() {
+            let _ = listener.join();
+        }
+    }
+}
+
+impl Frame {
+    /// The CARP advert in it, and who sent that.
+    #[must_use]
+    pub fn carp(&self) -> Option<(IpAddr, Advert)> {
+        let (meta, message) = ip::strip_ipv4(self.payload(ethernet::TYPE_IPV4)?).ok()?;
+        Some((meta.source, carp::parse(message).ok()?.advert))
+    }
+
+    /// The gratuitous ARP in it.
+    #[must_use]
+    pub fn announcement(&self) -> Option<(Announcement, Form)> {
+        arp::parse(self.payload(ethernet::TYPE_ARP)?).ok()
+    }
+
+    /// What is in a frame of the given type.
+    fn payload(&self, ethertype: u16) -> Option<&[u8]> {
+        let (header, payload) = self.bytes.split_at_checked(ethernet::HEADER_LEN)?;
+        header.ends_with(&ethertype.to_be_bytes()).then_some(payload)
+    }
+}
+
+impl fmt::Debug for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Frame({:?}, ", self.at)?;
+        self.bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))?;
+        f.write_str(")")
+    }
+}
+
+fn socket(index: u32) -> io::Result<Socket> {
+    // Protocol 0 hears nothing: the filter is in place before the first frame comes.
+    let socket = Socket::new(Domain::PACKET, Type::RAW, None)?;
+    socket.attach_filter(&FILTER)?;
+    socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
+    sys::enable_timestamps(&socket)?;
+    sys::bind_packet(&socket, index)?;
+    Ok(socket)
+}
+
+/// Waits for a frame and keeps it; an error when the tap is to end.
+fn listen_once(socket: &Socket, end: &OwnedFd, frames: &Mutex<Vec<Frame>>) -> io::Result<()> {
+    let mut ready = [PollFd::new(socket, PollFlags::IN), PollFd::new(end, PollFlags::IN)];
+    poll(&mut ready, None)?;
+    if !ready[1].revents().is_empty() {
+        return Err(io::ErrorKind::Interrupted.into());
+    }
+    let mut buffer = [0; FRAME_MAX];
+    let (length, stamp) = match sys::receive_stamped(socket.as_fd(), &mut buffer) {
+        // The link went down: that is told once, and what comes after is received again.
+        Err(error) if error.raw_os_error() == Some(libc::ENETDOWN) => return Ok(()),
+        result => result?,
+    };
+    lock(frames).push(Frame { at: instant(stamp), bytes: buffer[..length].to_vec() });
+    Ok(())
+}
+
+/// The kernel stamps packets with the time of day; this is the same moment on the clock that is never
+/// set.
+fn instant(stamp: SystemTime) -> Instant {
+    let now = Instant::now();
+    let age = SystemTime::now().duration_since(stamp).unwrap_or_default();
+    now.checked_sub(age).unwrap_or(now)
+}
+
+/// Lets through ARP, and IP protocol 112 in both families.
+const FILTER: [SockFilter; 10] = {
+    const LOAD_HALF: u32 = libc::BPF_LD | libc::BPF_H | libc::BPF_ABS;
+    const LOAD_BYTE: u32 = libc::BPF_LD | libc::BPF_B | libc::BPF_ABS;
+    const JUMP: u32 = libc::BPF_JMP | libc::BPF_JA;
+    const JUMP_IF: u32 = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
+    const RETURN: u32 = libc::BPF_RET | libc::BPF_K;
+    const fn op(code: u32, k: u32, jt: u8, jf: u8) -> SockFilter {
+        SockFilter::new(code as u16, jt, jf, k)
+    }
+    [
+        op(LOAD_HALF, 12, 0, 0),                              // 0: the type
+        op(JUMP_IF, ethernet::TYPE_ARP as u32, 6, 0),         // 1: to 8
+        op(JUMP_IF, ethernet::TYPE_IPV4 as u32, 0, 2),        // 2: or to 5
+        op(LOAD_BYTE, ethernet::HEADER_LEN as u32 + 9, 0, 0), // 3: the protocol
+        op(JUMP, 2, 0, 0),                                    // 4: to 7
+        op(JUMP_IF, TYPE_IPV6, 0, 3),                         // 5: or to 9
+        op(LOAD_BYTE, ethernet::HEADER_LEN as u32 + 6, 0, 0), // 6: the next header
+        op(JUMP_IF, Protocol::IP_PROTOCOL as u32, 0, 1),      // 7: or to 9
+        op(RETURN, u32::MAX, 0, 0),                           // 8: keep it
+        op(RETURN, 0, 0, 0),                                  // 9: drop it
+    ]
+};
+
+/// The type of a frame that carries IPv6.
+const TYPE_IPV6: u32 = 0x86dd;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lab::mac;
+
+    #[test]
+    fn a_frame_is_read_as_what_it_is() {
+        let said = Announcement { mac: mac(1), address: [192, 0, 2, 1].into() };
+        let mut frame = Frame { at: Instant::now(), bytes: Vec::new() };
+        assert_eq!((frame.announcement(), frame.carp()), (None, None));
+        arp::emit_frame(said, Form::Reply, &mut frame.bytes);
+        assert_eq!((frame.announcement(), frame.carp()), (Some((said, Form::Reply)), None));
+    }
+}
