@@ -1,5 +1,6 @@
 //! Hosts: machines with one interface, plugged into a switch, and the faults that befall them.
 
+use std::io;
 use std::net::IpAddr;
 use std::process::Command;
 use std::sync::{Arc, Mutex, Weak};
@@ -164,13 +165,12 @@ impl Host {
 
     /// Its switch forwards nothing from it or to it any more, and nobody is told: links stay up.
     ///
-    /// When the link goes down and up meanwhile, the switch forwards again.
-    ///
     /// # Errors
     /// [`LabError::Off`]; [`LabError::System`] if the kernel refuses.
     pub fn cut(&self) -> Result<(), LabError> {
-        let port = self.power()?.port;
-        self.switch.netlink.set_forwarding(port, false).doing(|| self.on("cut the port"))
+        let (switch, port) = (&self.switch.netlink, self.power()?.port);
+        let cut = switch.silence(port).and_then(|()| switch.detach(port));
+        cut.doing(|| self.on("cut the port"))
     }
 
     /// Pulls its cable: both ends lose their carrier.
@@ -189,16 +189,12 @@ impl Host {
     /// host's own interface is down.
     pub fn plug(&self) -> Result<(), LabError> {
         let power = self.power()?;
-        self.switch.netlink.set_up(power.port, true).doing(|| self.on("plug the port"))?;
-        let running = |link: std::io::Result<bool>| link.unwrap_or(false);
-        wait_until(LINK_LIMIT, &self.on("see the carrier"), || {
-            running(self.switch.netlink.is_running(power.port))
-                && running(power.netlink.is_running(power.interface))
-        })?;
-        let forward = self.switch.netlink.set_forwarding(power.port, true);
-        forward.doing(|| self.on("let the port forward"))?;
-        wait_until(LINK_LIMIT, &self.on("see the port forward"), || {
-            running(self.switch.netlink.is_forwarding(power.port))
+        let (switch, port) = (&self.switch.netlink, power.port);
+        switch.set_up(port, true).doing(|| self.on("plug the port"))?;
+        switch.attach(port, self.switch.bridge).doing(|| self.on("connect the port"))?;
+        let yes = |answer: io::Result<bool>| answer.unwrap_or(false);
+        wait_until(LINK_LIMIT, &format!("the link of {}", self.name), || {
+            yes(switch.is_forwarding(port)) && yes(power.netlink.is_running(power.interface))
         })
     }
 
@@ -232,12 +228,13 @@ impl Host {
     /// # Errors
     /// [`LabError::Off`] if it was off already; [`LabError::System`] if the kernel refuses.
     pub fn power_off(&mut self) -> Result<Instant, LabError> {
-        self.cut()?;
+        let port = self.power()?.port;
+        self.switch.netlink.silence(port).doing(|| self.on("cut the port"))?;
         let death = Instant::now();
         let power = self.power.as_mut().ok_or_else(|| LabError::Off { host: self.name.clone() })?;
         power.machine.kill().doing(|| format!("kill the processes of {}", self.name))?;
         power.bury().doing(|| format!("bury the processes of {}", self.name))?;
-        let gone = self.switch.netlink.remove_link(power.port);
+        let gone = self.switch.netlink.remove_link(port);
         gone.doing(|| format!("remove the port of {}", self.name))?;
         self.power = None;
         Ok(death)
@@ -339,7 +336,7 @@ impl Host {
 
 impl Power {
     /// Waits until all processes are gone, those first that are this program's children.
-    fn bury(&mut self) -> std::io::Result<()> {
+    fn bury(&mut self) -> io::Result<()> {
         for process in lock(&self.processes).drain(..).filter_map(|process| process.upgrade()) {
             process.bury()?;
         }

@@ -159,12 +159,26 @@ impl Netlink {
         Ok(index)
     }
 
-    /// `ip link set dev INDEX type bridge_slave state 3` (forwarding) or `0` (disabled).
-    pub(super) fn set_forwarding(&self, index: u32, forwarding: bool) -> io::Result<()> {
-        let state =
-            if forwarding { BridgePortState::Forwarding } else { BridgePortState::Disabled };
-        let port = LinkBridgePort::new(index).state(state).build();
-        self.wait(self.handle.link().set_port(port).execute())
+    /// `ip link set dev PORT type bridge_slave state 0`: silent at once, until the next link event.
+    pub(super) fn silence(&self, port: u32) -> io::Result<()> {
+        let disabled = LinkBridgePort::new(port).state(BridgePortState::Disabled).build();
+        match self.wait(self.handle.link().set_port(disabled).execute()) {
+            // It is no bridge's port any more.
+            Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => Ok(()),
+            result => result,
+        }
+    }
+
+    /// `ip link set dev PORT nomaster`: takes longer than silence, and lasts.
+    pub(super) fn detach(&self, port: u32) -> io::Result<()> {
+        let free = LinkUnspec::new_with_index(port).nocontroller().build();
+        self.wait(self.handle.link().set(free).execute())
+    }
+
+    /// `ip link set dev PORT master BRIDGE`.
+    pub(super) fn attach(&self, port: u32, bridge: u32) -> io::Result<()> {
+        let message = LinkUnspec::new_with_index(port).controller(bridge).build();
+        self.wait(self.handle.link().set(message).execute())
     }
 
     /// Whether a bridge port forwards.

@@ -4,7 +4,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -14,6 +14,9 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use super::error::Doing;
 use super::machine::Machine;
 use super::{LabError, wait_until};
+
+/// How long to wait for what a process has printed before it ended.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// A process on a host. It is killed when this is dropped, or when its host loses power.
 ///
@@ -31,6 +34,7 @@ pub(super) struct Shared {
     pidfd: OwnedFd,
     child: Mutex<Child>,
     lines: Arc<Mutex<Vec<Line>>>,
+    readers: Vec<JoinHandle<()>>,
 }
 
 /// A line that a process has printed.
@@ -67,11 +71,12 @@ impl Process {
             let mut child = machine.spawn(&mut command)?;
             let pidfd = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
             let lines = Arc::default();
-            collect(child.stdout.take(), Stream::Stdout, &lines)?;
-            collect(child.stderr.take(), Stream::Stderr, &lines)?;
-            let id = child.id();
-            let child = Mutex::new(child);
-            Ok(Self { shared: Arc::new(Shared { name: name.clone(), id, pidfd, child, lines }) })
+            let readers = vec![
+                collect(child.stdout.take(), Stream::Stdout, &lines)?,
+                collect(child.stderr.take(), Stream::Stderr, &lines)?,
+            ];
+            let (name, id, child) = (name.clone(), child.id(), Mutex::new(child));
+            Ok(Self { shared: Arc::new(Shared { name, id, pidfd, child, lines, readers }) })
         };
         start().doing(|| format!("start {name}"))
     }
@@ -157,10 +162,10 @@ impl Process {
         let mut status = None;
         wait_until(limit, &what, || {
             // In this order: what a process said before it ended is not to be missed.
+            let silent = self.shared.is_silent();
+            found = lock(&self.shared.lines).iter().find(|line| line.text.contains(text)).cloned();
             status = self.exit_status().ok().flatten();
-            let lines = lock(&self.shared.lines);
-            found = lines.iter().find(|line| line.text.contains(text)).cloned();
-            found.is_some() || status.is_some()
+            found.is_some() || (silent && status.is_some())
         })?;
         found.ok_or_else(|| self.ended_before(&what, status.unwrap_or_default()))
     }
@@ -178,6 +183,8 @@ impl Process {
 
     fn ended_before(&self, what: &str, status: ExitStatus) -> LabError {
         let process = self.shared.name.clone();
+        // Should a process of its own still hold its streams, then what was read has to do.
+        let _ = wait_until(LAST_WORDS, "its last words", || self.shared.is_silent());
         LabError::Ended { process, status, what: what.to_owned(), said: self.said() }
     }
 }
@@ -191,6 +198,11 @@ impl Drop for Process {
 }
 
 impl Shared {
+    /// Whether nobody can print on its streams any more, and all that was printed has been read.
+    fn is_silent(&self) -> bool {
+        self.readers.iter().all(JoinHandle::is_finished)
+    }
+
     /// Waits until the process has ended, for ever if need be.
     pub(super) fn bury(&self) -> io::Result<ExitStatus> {
         lock(&self.child).wait()
@@ -202,8 +214,8 @@ fn collect(
     stream: Option<impl Read + Send + 'static>,
     kind: Stream,
     lines: &Arc<Mutex<Vec<Line>>>,
-) -> io::Result<()> {
-    let Some(stream) = stream else { return Ok(()) };
+) -> io::Result<JoinHandle<()>> {
+    let stream = stream.ok_or(io::ErrorKind::NotFound)?;
     let lines = Arc::clone(lines);
     let read = move || {
         for text in BufReader::new(stream).split(b'\n').map_while(Result::ok) {
@@ -211,7 +223,7 @@ fn collect(
             lock(&lines).push(Line { at: Instant::now(), stream: kind, text });
         }
     };
-    thread::Builder::new().name("lab-lines".into()).spawn(read).map(|_| ())
+    thread::Builder::new().name("lab-lines".into()).spawn(read)
 }
 
 /// Locks, also after a panic elsewhere: a test that fails must still clean up.
