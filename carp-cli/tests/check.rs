@@ -22,7 +22,7 @@ struct Dir(TempDir);
 
 impl Dir {
     fn new() -> Self {
-        let dir = Self(tempfile::tempdir().unwrap());
+        let dir = Self(tempfile::tempdir().expect("a directory"));
         dir.write("web.key", "hunter2\n", 0o600);
         dir
     }
@@ -33,8 +33,8 @@ impl Dir {
 
     fn write(&self, name: &str, text: &str, mode: u32) -> PathBuf {
         let path = self.path(name);
-        fs::write(&path, text).unwrap();
-        fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        fs::write(&path, text).expect("written");
+        fs::set_permissions(&path, Permissions::from_mode(mode)).expect("mode set");
         path
     }
 
@@ -50,7 +50,7 @@ impl Dir {
             .current_dir(self.0.path())
             .env_remove("NO_COLOR")
             .output();
-        carp.unwrap().into()
+        carp.expect("carp runs").into()
     }
 }
 
@@ -64,7 +64,7 @@ struct Told {
 
 impl From<Output> for Told {
     fn from(output: Output) -> Self {
-        let text = |bytes| String::from_utf8(bytes).unwrap();
+        let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
         Self { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
     }
 }
@@ -72,7 +72,7 @@ impl From<Output> for Told {
 impl Told {
     fn json(&self) -> Value {
         assert_eq!(self.err, "");
-        serde_json::from_str(&self.out).unwrap()
+        serde_json::from_str(&self.out).expect("JSON")
     }
 }
 
@@ -229,7 +229,7 @@ fn colour_is_for_those_who_ask_for_it() {
 }
 
 fn mode(path: &Path) -> u32 {
-    fs::metadata(path).unwrap().permissions().mode() & 0o7777
+    fs::metadata(path).expect("a file").permissions().mode() & 0o7777
 }
 
 #[test]

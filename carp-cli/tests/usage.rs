@@ -3,11 +3,11 @@
 use std::process::{Command, Output};
 
 fn carp(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_carp")).args(arguments).output().unwrap()
+    Command::new(env!("CARGO_BIN_EXE_carp")).args(arguments).output().expect("carp runs")
 }
 
 fn err(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
+    String::from_utf8(output.stderr.clone()).expect("UTF-8")
 }
 
 #[test]
