@@ -1,7 +1,9 @@
 //! How results and messages look.
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
+
+use carp_node::config::Diagnostic;
 
 use crate::args::Color;
 use crate::exit::Failure;
@@ -25,8 +27,15 @@ impl Output {
             Color::Never => false,
             Color::Auto => {
                 let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-                !unwanted && std::io::stderr().is_terminal()
+                !unwanted && io::stderr().is_terminal()
             }
+        }
+    }
+
+    /// Shows on stderr what is wrong or doubtful about a configuration.
+    pub(crate) fn diagnostics(&self, diagnostics: &[Diagnostic]) {
+        for diagnostic in diagnostics {
+            eprintln!("{}", diagnostic.rendered(self.color_on_stderr()));
         }
     }
 
@@ -40,6 +49,17 @@ impl Output {
         if let Some(help) = &failure.help {
             eprintln!("help: {help}");
         }
+    }
+}
+
+/// Writes data to stdout. A reader that has gone, such as `head`, has what it wanted.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::failed(format!("cannot write to stdout: {error}")))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -1,10 +1,278 @@
-//! `carp check`.
+//! `carp check`: is a configuration right, what does it mean, does it fit that of the other node?
+
+use std::path::Path;
+
+use carp_node::config::{
+    Config, Diagnostic, Location, RouterSpec, Setting, Severity, Value, format_duration,
+};
+use carp_node::control::units::Millis;
+use serde::Serialize;
+use serde_json::{Map, json};
+
 use crate::args::Check;
-use crate::exit::Failure;
-use crate::output::Output;
+use crate::exit::{Exit, Failure};
+use crate::output::{self, Output};
 
 /// Checks a configuration.
 pub(crate) fn run(arguments: &Check, output: &Output) -> Result<u8, Failure> {
-    super::run::load(&arguments.file, output)?;
-    Ok(0)
+    let report = Report::of(arguments);
+    let failure = report.failure(arguments);
+    if arguments.json {
+        output::print(&report.json(arguments.explain)?)?;
+        return failure.map_or(Ok(0), |failure| Err(Failure::silent(failure.exit)));
+    }
+    output.diagnostics(&report.diagnostics);
+    if report.is_valid() {
+        output::print(&report.text(arguments))?;
+    }
+    failure.map_or(Ok(0), Err)
+}
+
+/// What the check found.
+struct Report {
+    /// Absent if it is invalid.
+    config: Option<Config>,
+    diagnostics: Vec<Diagnostic>,
+}
+
+impl Report {
+    fn of(arguments: &Check) -> Self {
+        let mut report = match Config::load(&arguments.file) {
+            Ok(loaded) => Self { config: Some(loaded.config), diagnostics: loaded.warnings },
+            Err(error) => Self { config: None, diagnostics: error.diagnostics().to_vec() },
+        };
+        if let Some(peer) = &arguments.peer_config {
+            report.compare_with(peer);
+        }
+        report
+    }
+
+    /// Of the other node's configuration, errors count. Its warnings, such as programs that are
+    /// missing here, are for the other node to give.
+    fn compare_with(&mut self, peer: &Path) {
+        match (Config::load(peer), &self.config) {
+            (Ok(peer), Some(config)) => self.diagnostics.extend(config.compare(&peer.config)),
+            (Ok(_), None) => {}
+            (Err(error), _) => {
+                let errors =
+                    error.diagnostics().iter().filter(|it| it.severity() == Severity::Error);
+                self.diagnostics.extend(errors.cloned());
+            }
+        }
+    }
+
+    fn count(&self, severity: Severity) -> usize {
+        self.diagnostics.iter().filter(|diagnostic| diagnostic.severity() == severity).count()
+    }
+
+    fn is_valid(&self) -> bool {
+        self.count(Severity::Error) == 0
+    }
+
+    fn failure(&self, arguments: &Check) -> Option<Failure> {
+        let (errors, warnings) = (self.count(Severity::Error), self.count(Severity::Warning));
+        let file = arguments.file.display();
+        if errors > 0 {
+            let found = counted(errors, "error");
+            let also = if warnings > 0 {
+                ", ".to_owned() + &counted(warnings, "warning")
+            } else {
+                String::new()
+            };
+            return Some(Failure::new(
+                Exit::Configuration,
+                format!("the check of {file} found {found}{also}"),
+            ));
+        }
+        (arguments.strict && warnings > 0).then(|| {
+            let found = counted(warnings, "warning");
+            Failure::new(Exit::Warnings, format!("the check of {file} found {found}"))
+                .with_help("without --strict, warnings are let pass")
+        })
+    }
+
+    fn text(&self, arguments: &Check) -> String {
+        let config = self.config.as_ref();
+        let mut text = String::new();
+        if arguments.explain {
+            text.extend(config.map(explain));
+        }
+        let routers = counted(config.map_or(0, |config| config.routers.len()), "router");
+        let warnings = counted(self.count(Severity::Warning), "warning");
+        text += &format!("{}: valid, {routers}, {warnings}\n", arguments.file.display());
+        text
+    }
+
+    fn json(&self, explain: bool) -> Result<String, Failure> {
+        let config = self.config.as_ref().filter(|_| explain);
+        let object = Json {
+            schema: "carp.check/1",
+            valid: self.is_valid(),
+            diagnostics: self.diagnostics.iter().map(JsonDiagnostic::from).collect(),
+            node: config.map(|config| JsonSettings::from(config.node.settings())),
+            routers: config.map(|config| config.routers.iter().map(JsonRouter::from).collect()),
+        };
+        let text = serde_json::to_string(&object);
+        let text = text.map_err(|error| Failure::failed(format!("cannot write JSON: {error}")))?;
+        Ok(text + "\n")
+    }
+}
+
+/// `1 error`, `2 errors`, `no errors`.
+fn counted(count: usize, what: &str) -> String {
+    match count {
+        0 => format!("no {what}s"),
+        1 => format!("1 {what}"),
+        _ => format!("{count} {what}s"),
+    }
+}
+
+/// Every value that holds, and what follows from the timers.
+fn explain(config: &Config) -> String {
+    let mut text = section("[node]", &config.node.settings());
+    for router in &config.routers {
+        text += &section(&format!("[router.{}]", router.name), &router.settings());
+        for (what, duration) in [
+            ("an advert every", router.interval.advert()),
+            ("detection time: a dead router is replaced after", router.active_down()),
+            ("worst overlap at a planned stop", router.handover),
+        ] {
+            text += &format!("  # {what} {}\n", format_duration(duration));
+        }
+        text.push('\n');
+    }
+    text
+}
+
+fn section(header: &str, settings: &[Setting]) -> String {
+    let width = settings.iter().map(|setting| setting.key.len()).max().unwrap_or(0);
+    let mut text = format!("{header}\n");
+    for Setting { key, value, is_default } in settings {
+        let note = if *is_default { "  # default" } else { "" };
+        text += &format!("  {key:width$} = {}{note}\n", shown(value));
+    }
+    text.push('\n');
+    text
+}
+
+/// A value as it is written in a configuration.
+fn shown(value: &Value) -> String {
+    let list = |items: Vec<String>| format!("[{}]", items.join(", "));
+    match value {
+        Value::Nothing => "off".to_owned(),
+        Value::Flag(flag) => flag.to_string(),
+        Value::Number(number) => number.to_string(),
+        Value::Text(text) => format!("{text:?}"),
+        Value::Texts(texts) => list(texts.iter().map(|text| format!("{text:?}")).collect()),
+        Value::Duration(duration) => format!("{:?}", format_duration(*duration)),
+        Value::Durations(durations) => {
+            list(durations.iter().map(|it| format!("{:?}", format_duration(*it))).collect())
+        }
+    }
+}
+
+/// `carp check --json`.
+#[derive(Serialize)]
+struct Json<'a> {
+    schema: &'static str,
+    valid: bool,
+    diagnostics: Vec<JsonDiagnostic<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node: Option<JsonSettings>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    routers: Option<Vec<JsonRouter<'a>>>,
+}
+
+#[derive(Serialize)]
+struct JsonDiagnostic<'a> {
+    severity: &'static str,
+    file: &'a str,
+    line: Option<usize>,
+    column: Option<usize>,
+    message: &'a str,
+    help: Option<&'a str>,
+}
+
+impl<'a> From<&'a Diagnostic> for JsonDiagnostic<'a> {
+    fn from(diagnostic: &'a Diagnostic) -> Self {
+        Self {
+            severity: diagnostic.severity().name(),
+            file: diagnostic.file(),
+            line: diagnostic.location().map(Location::line),
+            column: diagnostic.location().map(Location::column),
+            message: diagnostic.message(),
+            help: diagnostic.help(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct JsonSettings {
+    settings: Map<String, serde_json::Value>,
+    /// Which of them are defaults.
+    defaults: Vec<String>,
+}
+
+impl From<Vec<Setting>> for JsonSettings {
+    fn from(settings: Vec<Setting>) -> Self {
+        let defaults = settings.iter().filter(|it| it.is_default).map(json_key).collect();
+        let settings = settings.iter().map(|it| (json_key(it), json_value(&it.value))).collect();
+        Self { settings, defaults }
+    }
+}
+
+/// Durations are milliseconds, and say so. `refresh` and `repeat` do also where they are empty.
+fn json_key(setting: &Setting) -> String {
+    let mut key = setting.key.to_owned();
+    let is_time = match setting.value {
+        Value::Duration(_) | Value::Durations(_) => true,
+        Value::Nothing => setting.key == "announce.refresh",
+        Value::Flag(_) | Value::Number(_) | Value::Text(_) | Value::Texts(_) => false,
+    };
+    if is_time {
+        key.push_str("_ms");
+    }
+    key
+}
+
+fn json_value(value: &Value) -> serde_json::Value {
+    match value {
+        Value::Nothing => serde_json::Value::Null,
+        Value::Flag(flag) => json!(flag),
+        Value::Number(number) => json!(number),
+        Value::Text(text) => json!(text),
+        Value::Texts(texts) => json!(texts),
+        Value::Duration(duration) => json!(Millis(*duration)),
+        Value::Durations(durations) => {
+            json!(durations.iter().copied().map(Millis).collect::<Vec<_>>())
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct JsonRouter<'a> {
+    name: &'a str,
+    #[serde(flatten)]
+    settings: JsonSettings,
+    timers: JsonTimers,
+}
+
+/// As in `carp status --json`; the longest overlap at a planned stop is the setting `handover_ms`.
+#[derive(Serialize)]
+struct JsonTimers {
+    interval_ms: Millis,
+    active_down_ms: Millis,
+}
+
+impl<'a> From<&'a RouterSpec> for JsonRouter<'a> {
+    fn from(router: &'a RouterSpec) -> Self {
+        Self {
+            name: &router.name,
+            settings: router.settings().into(),
+            timers: JsonTimers {
+                interval_ms: router.interval.advert().into(),
+                active_down_ms: router.active_down().into(),
+            },
+        }
+    }
 }

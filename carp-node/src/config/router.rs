@@ -336,7 +336,8 @@ fn interval(section: &Section<'_>, dialect: Dialect) -> Option<CarpInterval> {
     let interval = CarpInterval::new(advbase?, advskew?);
     if interval.advbase == 0 && !dialect.policy().zero_base {
         let message = IntervalError::Zero.to_string();
-        section.reader().mistake(base?.span(), message, "raise advbase or advskew to 1");
+        let help = "take advbase = 1 or one of these dialects";
+        section.reader().mistake(base?.span(), message, help);
         return None;
     }
     Some(interval)

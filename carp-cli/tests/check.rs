@@ -1,0 +1,275 @@
+//! `carp check` and `carp keygen`, as they are typed.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+const LEAST: &str = "\
+[router.web]
+protocol = \"carp\"
+interface = \"eth0\"
+id = 1
+addresses = [\"192.168.130.100\"]
+key_file = \"web.key\"
+";
+
+/// A directory with a key, and configurations.
+struct Dir(TempDir);
+
+impl Dir {
+    fn new() -> Self {
+        let dir = Self(tempfile::tempdir().expect("a directory"));
+        dir.write("web.key", "hunter2\n", 0o600);
+        dir
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str, mode: u32) -> PathBuf {
+        let path = self.path(name);
+        fs::write(&path, text).expect("written");
+        fs::set_permissions(&path, Permissions::from_mode(mode)).expect("mode set");
+        path
+    }
+
+    /// `carp check` of this text, with options.
+    fn check(&self, text: &str, options: &[&str]) -> Told {
+        self.write("carp.toml", text, 0o644);
+        self.carp(&[&["check", "carp.toml"], options].concat())
+    }
+
+    fn carp(&self, arguments: &[&str]) -> Told {
+        let carp = Command::new(env!("CARGO_BIN_EXE_carp"))
+            .args(arguments)
+            .current_dir(self.0.path())
+            .env_remove("NO_COLOR")
+            .output();
+        carp.expect("carp runs").into()
+    }
+}
+
+/// What a command told.
+#[derive(Debug)]
+struct Told {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+impl From<Output> for Told {
+    fn from(output: Output) -> Self {
+        let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+        Self { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    }
+}
+
+impl Told {
+    fn json(&self) -> Value {
+        assert_eq!(self.err, "");
+        serde_json::from_str(&self.out).expect("JSON")
+    }
+}
+
+#[test]
+fn a_valid_configuration_is_said_to_be_valid() {
+    let told = Dir::new().check(LEAST, &["--strict"]);
+    assert_eq!(told.code, Some(0), "{told:?}");
+    assert_eq!(told.out, "carp.toml: valid, 1 router, no warnings\n");
+    assert_eq!(told.err, "");
+}
+
+#[test]
+fn a_mistake_is_shown_at_its_place_and_exits_with_three() {
+    let told = Dir::new().check(&format!("{LEAST}adress = 1\nid = \"x\"\n"), &[]);
+    assert_eq!(told.code, Some(3));
+    assert!(told.err.starts_with("carp.toml:8:1: error: duplicate key\n"), "{told:?}");
+    let told = Dir::new().check(&format!("{LEAST}adress = 1\n"), &[]);
+    let expected = "\
+carp.toml:7:1: error: unknown key \"adress\"; did you mean \"addresses\"?
+ 7 | adress = 1
+   | ^^^^^^
+
+carp: error: the check of carp.toml found 1 error
+";
+    assert_eq!((told.code, &*told.out, &*told.err), (Some(3), "", expected));
+}
+
+#[test]
+fn what_is_not_built_yet_is_an_error() {
+    let told = Dir::new().check(&format!("{LEAST}priority = 200\n"), &[]);
+    assert_eq!(told.code, Some(3));
+    assert!(told.err.contains("carp.toml:7:1: error: \"priority\" is not supported yet"));
+}
+
+#[test]
+fn warnings_fail_only_with_strict() {
+    let wide = LEAST.replace(".100", ".100/24");
+    let told = Dir::new().check(&wide, &[]);
+    assert_eq!(told.code, Some(0), "{told:?}");
+    assert_eq!(told.out, "carp.toml: valid, 1 router, 1 warning\n");
+    assert!(told.err.starts_with("carp.toml:5:14: warning: 192.168.130.100/24 is wider"));
+    let told = Dir::new().check(&wide, &["--strict"]);
+    assert_eq!(told.code, Some(4), "{told:?}");
+    assert!(told.err.contains("carp: error: the check of carp.toml found 1 warning"));
+}
+
+#[test]
+fn key_files_are_refused_with_a_remedy() {
+    let long = "12345678901234567890";
+    for (content, mode, problem, remedy) in [
+        ("hunter2", 0o644, "others can read or write it (mode 0644)", "help: chmod 600 "),
+        ("", 0o600, "the key is empty: it has 1 to 19 bytes", "carp keygen"),
+        (long, 0o600, "the key has 20 bytes: at most 19 fit", "carp keygen"),
+    ] {
+        let dir = Dir::new();
+        dir.write("web.key", content, mode);
+        let told = dir.check(LEAST, &[]);
+        assert_eq!(told.code, Some(3));
+        assert!(told.err.starts_with("carp.toml:6:12: error: key file web.key: "), "{told:?}");
+        assert!(told.err.contains(problem) && told.err.contains(remedy), "{told:?}");
+        assert!(content.is_empty() || !told.err.contains(content), "{told:?}");
+    }
+}
+
+#[test]
+fn a_file_that_does_not_exist_is_named() {
+    let told = Dir::new().carp(&["check", "none.toml"]);
+    assert_eq!(told.code, Some(3));
+    assert!(told.err.starts_with("none.toml: error: the configuration cannot be read: no such"));
+}
+
+#[test]
+fn explain_shows_every_value_and_what_follows_from_it() {
+    let text =
+        LEAST.to_owned() + "advskew = 100\n[router.web.on]\nactive = [\"/bin/sh\", \"-c\"]\n";
+    let told = Dir::new().check(&text, &["--explain"]);
+    assert_eq!(told.code, Some(0), "{told:?}");
+    let squeezed = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    let lines: Vec<_> = told.out.lines().map(squeezed).collect();
+    for line in [
+        "[router.web]",
+        "advskew = 100",
+        "advbase = 1 # default",
+        "dialect = \"native\" # default",
+        "announce.repeat = [\"1s\", \"5s\"] # default",
+        "on.active = [\"/bin/sh\", \"-c\"]",
+        "on.backup = off # default",
+        "# an advert every 1.390625s",
+        "# detection time: a dead router is replaced after 3.390625s",
+        "# worst overlap at a planned stop 2.390625s",
+        "state_dir = \"/var/lib/carp\" # default",
+    ] {
+        assert!(lines.iter().any(|it| it == line), "{line} is missing:\n{}", told.out);
+    }
+    assert!(!told.out.contains("hunter2"));
+}
+
+#[test]
+fn json_lists_diagnostics_and_with_explain_the_values() {
+    let json = Dir::new().check(&format!("{LEAST}adress = 1\n"), &["--json"]);
+    assert_eq!(json.code, Some(3));
+    let json = json.json();
+    assert_eq!((&json["schema"], &json["valid"]), (&"carp.check/1".into(), &false.into()));
+    let diagnostic = &json["diagnostics"][0];
+    assert_eq!(diagnostic["severity"], "error");
+    assert_eq!(diagnostic["file"], "carp.toml");
+    assert_eq!((&diagnostic["line"], &diagnostic["column"]), (&7.into(), &1.into()));
+    assert_eq!(json.get("routers"), None);
+
+    let json = Dir::new().check(&format!("{LEAST}advskew = 100\n"), &["--json", "--explain"]);
+    assert_eq!(json.code, Some(0));
+    let json = json.json();
+    let router = &json["routers"][0];
+    assert_eq!(router["name"], "web");
+    assert_eq!(router["settings"]["handover_ms"], 2390.625);
+    assert_eq!(router["settings"]["announce.repeat_ms"], serde_json::json!([1000, 5000]));
+    assert_eq!(router["timers"]["interval_ms"], 1390.625);
+    assert_eq!(router["timers"]["active_down_ms"], 3390.625);
+    let defaults = router["defaults"].as_array().unwrap();
+    assert!(defaults.contains(&"advbase".into()) && !defaults.contains(&"advskew".into()));
+}
+
+#[test]
+fn the_configurations_of_two_nodes_are_compared() {
+    let dir = Dir::new();
+    dir.write("other.key", "hunter3", 0o600);
+    let peer = |text: &str| {
+        dir.write("peer.toml", text, 0o644);
+        dir.check(LEAST, &["--peer-config", "peer.toml", "--strict"])
+    };
+    assert_eq!(peer(&format!("{LEAST}advskew = 100\n")).code, Some(0));
+
+    let tie = peer(LEAST);
+    assert_eq!(tie.code, Some(4), "{tie:?}");
+    assert!(tie.err.contains("carp.toml:1:1: warning: the rank is that of peer.toml:1:1 too"));
+
+    let told = peer(&format!("{LEAST}advskew = 100\n").replace("web.key", "other.key"));
+    assert_eq!(told.code, Some(3), "{told:?}");
+    assert!(told.err.contains("carp.toml:6:12: error: the key is not the one at peer.toml:6:12"));
+    assert!(!told.err.contains("hunter"), "{told:?}");
+
+    let broken = peer("[router.web]\n");
+    assert_eq!(broken.code, Some(3));
+    assert!(broken.err.contains("peer.toml:1:1: error: [router.web] has no \"id\""), "{broken:?}");
+}
+
+#[test]
+fn colour_is_for_those_who_ask_for_it() {
+    let dir = Dir::new();
+    let bad = format!("{LEAST}adress = 1\n");
+    assert!(!dir.check(&bad, &[]).err.contains('\x1b'));
+    assert!(!dir.check(&bad, &["--color", "never"]).err.contains('\x1b'));
+    assert!(dir.check(&bad, &["--color", "always"]).err.contains("\x1b[1;31merror\x1b[0m"));
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).expect("a file").permissions().mode() & 0o7777
+}
+
+#[test]
+fn a_new_key_is_one_that_check_accepts() {
+    let dir = Dir::new();
+    fs::remove_file(dir.path("web.key")).unwrap();
+    let told = dir.carp(&["keygen", "web.key"]);
+    assert_eq!((told.code, &*told.out), (Some(0), ""), "{told:?}");
+    let key = fs::read_to_string(dir.path("web.key")).unwrap();
+    assert_eq!(mode(&dir.path("web.key")), 0o600);
+    assert!(!told.err.contains(key.trim()));
+    assert_eq!(dir.check(LEAST, &["--strict"]).code, Some(0));
+}
+
+#[test]
+fn keys_are_nineteen_printable_characters_and_never_the_same() {
+    let dir = Dir::new();
+    let keys = [dir.carp(&["keygen"]), dir.carp(&["keygen"])];
+    for told in &keys {
+        assert_eq!((told.code, &*told.err), (Some(0), ""));
+        let key = told.out.strip_suffix('\n').unwrap();
+        assert_eq!(key.len(), 19);
+        assert!(key.bytes().all(|byte| byte.is_ascii_graphic()), "{key}");
+    }
+    assert_ne!(keys[0].out, keys[1].out);
+}
+
+#[test]
+fn a_key_is_never_overwritten() {
+    let dir = Dir::new();
+    let told = dir.carp(&["keygen", "web.key"]);
+    assert_eq!(told.code, Some(1));
+    assert!(told.err.starts_with("carp: error: web.key exists already\nhelp: "), "{told:?}");
+    assert_eq!(fs::read_to_string(dir.path("web.key")).unwrap(), "hunter2\n");
+
+    std::os::unix::fs::symlink("elsewhere", dir.path("link")).unwrap();
+    assert_eq!(dir.carp(&["keygen", "link"]).code, Some(1));
+    assert!(!dir.path("elsewhere").exists());
+
+    let told = dir.carp(&["keygen", "none/web.key"]);
+    assert_eq!(told.code, Some(1));
+    assert!(told.err.contains("its directory does not exist"), "{told:?}");
+}
