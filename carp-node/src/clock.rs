@@ -1,4 +1,4 @@
-//! The only clock reads of the project.
+//! The clock of elections, and the only place where it is read.
 //!
 //! Elections run on `CLOCK_BOOTTIME`: it never goes back, nobody can set it, and it counts while the
 //! machine sleeps, so that a suspend shows as what it is, a router that was late. It wakes through a

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use carp_node::config::{Config, Diagnostic, Loaded};
+use carp_node::config::{Config, Loaded};
 use carp_node::daemon::{Daemon, StartError};
 use carp_node::node::Handle;
 use tokio::signal::unix::{SignalKind, signal};
@@ -26,26 +26,20 @@ pub(crate) fn run(file: &Path, socket: &Path, output: &Output) -> Result<(), Fai
 pub(crate) fn load(file: &Path, output: &Output) -> Result<Config, Failure> {
     match Config::load(file) {
         Ok(Loaded { config, warnings, .. }) => {
-            show_diagnostics(&warnings, output);
+            output.diagnostics(&warnings);
             Ok(config)
         }
         Err(error) => {
-            show_diagnostics(error.diagnostics(), output);
+            output.diagnostics(error.diagnostics());
             Err(Failure::silent(Exit::Configuration))
         }
-    }
-}
-
-fn show_diagnostics(diagnostics: &[Diagnostic], output: &Output) {
-    for diagnostic in diagnostics {
-        eprintln!("{}", diagnostic.rendered(output.color_on_stderr()));
     }
 }
 
 fn start_failure(error: StartError, output: &Output) -> Failure {
     match error {
         StartError::Host(diagnostics) => {
-            show_diagnostics(&diagnostics, output);
+            output.diagnostics(&diagnostics);
             Failure::silent(Exit::Configuration)
         }
         StartError::System { source, .. }
