@@ -50,8 +50,9 @@ fn main() -> ExitCode {
 }
 
 fn run_tests(lab: &'static Lab) -> ExitCode {
-    let tests: [(&str, Test); 15] = [
+    let tests: [(&str, Test); 16] = [
         ("hosts_reach_each_other", hosts_reach_each_other),
+        ("hosts_have_the_addresses_they_were_given", hosts_have_the_addresses_they_were_given),
         ("a_cut_host_is_silent_and_keeps_its_carrier", a_cut_host_is_silent_and_keeps_its_carrier),
         ("an_unplugged_host_loses_its_carrier", an_unplugged_host_loses_its_carrier),
         ("power_off_kills_everything_on_the_host", power_off_kills_everything_on_the_host),
@@ -79,6 +80,19 @@ fn hosts_reach_each_other(lab: &Lab) -> Result {
     let _web = two.serve_web()?;
     assert_eq!(ask(&one, TWO)?, "two");
     assert!(one.run_inside(|| TcpListener::bind((ONE, 80)).is_ok())?);
+    Ok(())
+}
+
+fn hosts_have_the_addresses_they_were_given(lab: &Lab) -> Result {
+    let switch = Switch::new(lab)?;
+    let given = ["192.168.130.50/24", "2001:db8::50/64"];
+    let host = switch.host("one", mac(0x50), &given)?;
+    let addresses = host.addresses()?;
+    let found: BTreeSet<_> =
+        addresses.iter().map(|address| format!("{}/{}", address.ip, address.prefix)).collect();
+    assert_eq!(found, given.map(String::from).into());
+    let connected = host.run_inside(|| TcpListener::bind(("2001:db8::50", 80)).is_ok())?;
+    assert!(connected, "an address that is still being checked cannot be bound");
     Ok(())
 }
 
