@@ -22,11 +22,11 @@ pub enum Input {
     Demotion(Demotion),
     /// The link has become this.
     Link(LinkState),
-    /// [`Output::Prepare`](super::Output::Prepare) succeeded.
+    /// [`Action::Prepare`](crate::Action::Prepare) succeeded.
     Prepared,
-    /// [`Output::Prepare`](super::Output::Prepare) failed: something vetoes the takeover.
+    /// [`Action::Prepare`](crate::Action::Prepare) failed: something vetoes the takeover.
     Refused,
-    /// [`Output::Acquire`](super::Output::Acquire) is done: the addresses are there and announced.
+    /// [`Action::Acquire`](crate::Action::Acquire) is done: the addresses are there and announced.
     Acquired,
     /// Somebody removed one of our addresses.
     AddressLost,

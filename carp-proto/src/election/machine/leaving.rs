@@ -8,7 +8,7 @@ use super::announce::AnnounceTimer;
 use super::backup::ActivePeer;
 use super::{HOLD, Machine, Stage};
 use crate::election::output::{Advertisement, Cause, Event, Evidence, Output};
-use crate::election::rank::Claim;
+use crate::election::rank::{Claim, Rank};
 use crate::time::Instant;
 
 /// After this the resignation is said once more, in case the first was lost.
@@ -22,7 +22,15 @@ pub(super) struct Leaving {
     pub(super) goal: Goal,
     pub(super) resign_again_at: Option<Instant>,
     pub(super) release_at: Instant,
-    pub(super) successor: Option<IpAddr>,
+    pub(super) successor: Option<Successor>,
+}
+
+/// The best of those that advertise since the resignation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Successor {
+    source: IpAddr,
+    rank: Rank,
+    heard_at: Instant,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,14 +58,20 @@ impl Machine {
         self.active_peer =
             Some(ActivePeer { source: claim.source, interval: claim.interval, heard_at: now });
         match leaving.successor {
-            None => {
-                leaving.successor = Some(claim.source);
+            Some(successor) if successor.source == claim.source => {
+                // Sooner, it is a farewell or a changed rank, and says nothing of the addresses.
+                if now.saturating_since(successor.heard_at) >= claim.interval / 2 {
+                    self.handed_over(now, leaving);
+                }
+            }
+            // Of several backups that rise at once the best stays.
+            Some(successor) if successor.rank >= claim.rank => {}
+            Some(_) | None => {
+                let Claim { source, rank, .. } = claim;
+                leaving.successor = Some(Successor { source, rank, heard_at: now });
                 leaving.release_at = leaving.release_at.min(now + SUCCESSOR_SETTLES);
                 self.stage = Stage::Leaving(leaving);
             }
-            Some(successor) if successor == claim.source => self.handed_over(now, leaving),
-            // Two backups rose at once. Neither is known to have the addresses.
-            Some(_) => {}
         }
     }
 
@@ -77,7 +91,7 @@ impl Machine {
     }
 
     pub(super) fn handed_over(&mut self, now: Instant, leaving: Leaving) {
-        self.depart(now, leaving.goal, leaving.successor);
+        self.depart(now, leaving.goal, leaving.successor.map(|successor| successor.source));
     }
 
     /// Resigns without a handover: the addresses are not served yet.

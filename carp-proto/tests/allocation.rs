@@ -1,0 +1,118 @@
+//! Adverts cost no allocation once a router runs.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+mod support;
+
+use bytes::BytesMut;
+use carp_proto::VirtualRouter;
+use carp_proto::election::{Input, State};
+use support::{Setup, advert, ip, meta};
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+struct Counting;
+
+// SAFETY: every call goes to the system's allocator as it came; the counter is a plain cell of the
+// calling thread, which has no destructor and does not allocate.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
+        // SAFETY: the caller keeps the contract of `alloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller keeps the contract of `dealloc`; the pointer came from `System`.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
+        // SAFETY: the caller keeps the contract of `realloc`; the pointer came from `System`.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn allocations(work: impl FnOnce()) -> u64 {
+    let before = ALLOCATIONS.get();
+    work();
+    ALLOCATIONS.get() - before
+}
+
+fn drain(router: &mut VirtualRouter, scratch: &mut BytesMut) {
+    while router.poll_action(scratch).is_some() {}
+}
+
+#[test]
+fn the_counter_counts() {
+    assert_eq!(allocations(|| drop(std::hint::black_box(Box::new(1_u64)))), 1);
+}
+
+#[test]
+fn the_adverts_of_an_active_router_allocate_nothing() {
+    let mut rig = Setup::new().rig().serving();
+    let mut scratch = BytesMut::with_capacity(64);
+    let (router, mut now) = (&mut rig.router, rig.now);
+    let adverts_before = router.snapshot(now).counters.adverts_sent;
+    let count = allocations(|| {
+        for _ in 0..1000 {
+            now = router.poll_timeout().unwrap().at;
+            router.handle(now, Input::Timeout);
+            drain(router, &mut scratch);
+        }
+    });
+    assert_eq!(count, 0);
+    assert!(router.snapshot(now).counters.adverts_sent > adverts_before + 900);
+}
+
+#[test]
+fn received_adverts_allocate_nothing_good_or_bad() {
+    let good: Vec<_> = (0..100).map(|counter| advert(1, 0, 0, counter)).collect();
+    let mut bad = good.clone();
+    bad.iter_mut().for_each(|message| message[20] ^= 1);
+    let mut rig = Setup::new().rig().backup();
+    let mut scratch = BytesMut::with_capacity(64);
+    let (router, now) = (&mut rig.router, rig.now);
+    let count = allocations(|| {
+        for (message, source) in good.iter().zip(10..) {
+            assert!(router.handle_datagram(now, &meta(ip(source)), message).is_ok());
+            drain(router, &mut scratch);
+        }
+        for message in &bad {
+            assert!(router.handle_datagram(now, &meta(ip(9)), message).is_err());
+            drain(router, &mut scratch);
+        }
+    });
+    assert_eq!(count, 0);
+    assert_eq!(router.state(), State::Backup);
+}
+
+#[test]
+fn a_takeover_and_a_handover_allocate_nothing() {
+    let mut rig = Setup::new().rig().backup();
+    let worse = advert(1, 200, 0, 5);
+    let better = advert(1, 0, 0, 6);
+    let mut scratch = BytesMut::with_capacity(64);
+    let (router, mut now) = (&mut rig.router, rig.now);
+    let count = allocations(|| {
+        for _ in 0..10 {
+            now = router.poll_timeout().unwrap().at;
+            for input in [Input::Timeout, Input::Acquired] {
+                router.handle(now, input);
+                drain(router, &mut scratch);
+            }
+            assert!(router.handle_datagram(now, &meta(ip(9)), &worse).is_ok());
+            drain(router, &mut scratch);
+            assert!(router.handle_datagram(now, &meta(ip(9)), &better).is_ok());
+            drain(router, &mut scratch);
+        }
+    });
+    assert_eq!(count, 0);
+}

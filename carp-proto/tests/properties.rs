@@ -1,0 +1,362 @@
+//! What holds for every router and every link, whatever happens.
+
+mod support;
+
+use std::time::Duration;
+
+use carp_proto::election::{Dialect, Input, LinkState, State};
+use carp_proto::{Instant, RxMeta};
+use proptest::prelude::*;
+use support::lan::{Lan, Weather, slowest};
+use support::steps::{Outcome, Run, Step, any_steps};
+use support::{Effect, Setup, advert, ip, meta, ms, secs};
+
+const ORIGIN: Instant = Instant::from_nanos(1_000_000_000_000);
+
+fn any_dialect() -> impl Strategy<Value = Dialect> {
+    prop::sample::select(&Dialect::ALL[..])
+}
+
+prop_compose! {
+    fn any_setup()(
+        dialect in any_dialect(),
+        advbase in prop_oneof![4 => 1..3_u8, 1 => 0..255_u8],
+        advskew in 0..255_u8,
+        preempt: bool,
+        prepares: bool,
+    ) -> Setup {
+        // The dialects without a meaning for advbase 0 refuse it.
+        let advbase = if dialect.policy().zero_base { advbase } else { advbase.max(1) };
+        let prepare = prepares.then_some(secs(2));
+        Setup { dialect, advbase: advbase.min(254), advskew, preempt, prepare, ..Setup::new() }
+    }
+}
+
+fn outcomes(setup: Setup, origin: Instant, steps: &[Step]) -> Vec<Outcome> {
+    let mut run = Run::new(setup, origin);
+    steps.iter().map(|step| run.take(step)).collect()
+}
+
+/// A datagram that no router of the tests accepts.
+fn any_bad_datagram() -> impl Strategy<Value = (RxMeta, Vec<u8>)> {
+    let good = meta(ip(9));
+    prop_oneof![
+        prop::collection::vec(any::<u8>(), 0..80).prop_map(move |bytes| (good, bytes)),
+        (0..288_usize).prop_map(move |bit| {
+            let mut message = advert(1, 0, 0, 5);
+            message[bit / 8] ^= 0x80 >> (bit % 8);
+            (good, message)
+        }),
+        (0..36_usize).prop_map(move |len| (good, advert(1, 0, 0, 5)[..len].to_vec())),
+        (0..255_u8).prop_map(move |ttl| (RxMeta { ttl, ..good }, advert(255, 255, 0, 5))),
+        Just((RxMeta { destination: ip(5), ..good }, advert(255, 255, 0, 5))),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn adding_a_constant_to_all_times_changes_nothing(
+        setup in any_setup(),
+        steps in any_steps(),
+        shift in 0..1_u64 << 60,
+    ) {
+        let here = outcomes(setup, ORIGIN, &steps);
+        let there = outcomes(setup, ORIGIN + Duration::from_nanos(shift), &steps);
+        prop_assert_eq!(here, there);
+    }
+
+    #[test]
+    fn rejected_packets_at_any_rate_change_nothing(
+        setup in any_setup(),
+        steps in any_steps(),
+        bad in prop::collection::vec(any_bad_datagram(), 1..6),
+    ) {
+        let quiet = outcomes(setup, ORIGIN, &steps);
+        let mut run = Run::new(setup, ORIGIN);
+        for (step, expected) in steps.iter().zip(quiet) {
+            let outcome = run.take(step);
+            prop_assert_eq!(&outcome, &expected);
+            for (meta, message) in &bad {
+                prop_assert!(!run.hear(meta, message));
+                let after = run.outcome();
+                prop_assert_eq!(after.effects, []);
+                prop_assert_eq!((after.wait, after.state), (outcome.wait, outcome.state));
+            }
+        }
+    }
+
+    #[test]
+    fn early_and_repeated_timeouts_are_harmless(setup in any_setup(), steps in any_steps()) {
+        let quiet = outcomes(setup, ORIGIN, &steps);
+        let mut run = Run::new(setup, ORIGIN);
+        for (step, expected) in steps.iter().zip(quiet) {
+            prop_assert_eq!(run.take(step), expected);
+            // What a sleeping router has missed is done at its next step, which is none of these.
+            if run.router.poll_timeout().is_some_and(|deadline| deadline.at > run.now) {
+                for _ in 0..2 {
+                    let before = run.router.poll_timeout();
+                    run.take(&Step::Input(Input::Timeout));
+                    prop_assert_eq!(run.router.poll_timeout(), before);
+                    prop_assert_eq!(run.outcome().effects, []);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_router_speaks_only_while_it_is_active(setup in any_setup(), steps in any_steps()) {
+        let mut run = Run::new(setup, ORIGIN);
+        // What those who watch know: whether it claims the role, and whether it has the addresses.
+        let (mut claims, mut holds, mut reported) = (false, false, State::Init);
+        for step in &steps {
+            let acquired = matches!(step, Step::Input(Input::Acquired));
+            let outcome = run.take(step);
+            let batch = format!("{step:?}: {:?}", outcome.effects);
+            for effect in outcome.effects {
+                match effect {
+                    Effect::Claim(..) => claims = true,
+                    Effect::Resign => prop_assert!(claims, "{batch}"),
+                    Effect::Prepare | Effect::Acquire => prop_assert!(claims, "{batch}"),
+                    Effect::Announce => prop_assert!(claims && holds, "{batch}"),
+                    Effect::Release => (claims, holds) = (false, false),
+                    Effect::State(from, to, _) => {
+                        prop_assert_eq!(from, reported, "{}", &batch);
+                        prop_assert_eq!(to == State::Active, claims, "{}", &batch);
+                        prop_assert!(to != State::Active || acquired, "{batch}");
+                        holds |= to == State::Active;
+                        reported = to;
+                    }
+                    Effect::Event(_) => prop_assert!(claims, "{batch}"),
+                }
+            }
+            prop_assert_eq!(claims, outcome.state == State::Active, "{}", batch);
+            prop_assert_eq!(outcome.wait.is_none(), outcome.state == State::Init);
+        }
+    }
+
+    #[test]
+    fn a_running_router_always_ends_its_stop(setup in any_setup(), steps in any_steps()) {
+        let mut run = Run::new(setup, ORIGIN);
+        steps.iter().for_each(|step| { run.take(step); });
+        run.take(&Step::Input(Input::Stop));
+        for _ in 0..3 {
+            run.take(&Step::Deadline(Duration::ZERO));
+        }
+        prop_assert_eq!(run.router.state(), State::Init);
+        prop_assert_eq!(run.take(&Step::Input(Input::Link(LinkState::Up { source: ip(5) }))).effects, []);
+    }
+}
+
+/// Routers that differ in skew, by enough that the best of them is clear.
+fn any_lan(dialects: impl Strategy<Value = Dialect>) -> impl Strategy<Value = Vec<Setup>> {
+    let skews = prop::sample::subsequence((0..12_u8).map(|n| n * 20).collect::<Vec<_>>(), 2..6);
+    (skews.prop_shuffle(), dialects, 1..3_u8, any::<bool>()).prop_map(
+        |(skews, dialect, advbase, preempt)| {
+            skews
+                .into_iter()
+                .map(|advskew| Setup { dialect, advbase, advskew, preempt, ..Setup::new() })
+                .collect()
+        },
+    )
+}
+
+fn any_weather() -> impl Strategy<Value = Weather> {
+    (0..10_u64, 0..10_u64, 0..50_u64).prop_map(|(delay, lateness, acquiring)| Weather {
+        delay: ms(delay),
+        lateness: ms(lateness),
+        acquiring: ms(acquiring),
+        loss: 0,
+    })
+}
+
+/// By when a quiet link has made up its mind.
+fn settled(lan: &Lan) -> Duration {
+    let (down, interval) = slowest(lan);
+    down + interval + (lan.weather.delay + lan.weather.lateness) * 4 + lan.weather.acquiring
+}
+
+fn best_of(setups: &[Setup], alive: impl Fn(usize) -> bool) -> usize {
+    (0..setups.len())
+        .filter(|node| alive(*node))
+        .min_by_key(|node| setups[*node].advskew)
+        .expect("somebody lives")
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn a_quiet_link_elects_one_router_and_keeps_it(
+        setups in any_lan(any_dialect()),
+        weather in any_weather(),
+        seed: u64,
+    ) {
+        let mut lan = Lan::new(&setups, weather, seed);
+        lan.run(settled(&lan));
+        // All start together: the least patient one is the best one.
+        prop_assert_eq!(lan.active(), [best_of(&setups, |_| true)]);
+        prop_assert_eq!(lan.holding(), 1);
+        let changes = lan.transitions.len();
+        lan.run(secs(300));
+        prop_assert_eq!(lan.transitions.len(), changes, "and then nothing changes any more");
+    }
+
+    #[test]
+    fn the_death_of_the_active_router_is_noticed_in_time(
+        setups in any_lan(any_dialect()),
+        weather in any_weather(),
+        seed: u64,
+        lives in 0..3000_u64,
+    ) {
+        let mut lan = Lan::new(&setups, weather, seed);
+        lan.run(settled(&lan) + ms(lives));
+        let first = best_of(&setups, |_| true);
+        lan.kill(first);
+        let died = lan.now;
+        let second = best_of(&setups, |node| node != first);
+        let down = lan.nodes[second].router.snapshot(died).active_down;
+        lan.run(settled(&lan));
+        prop_assert_eq!(lan.active(), [second]);
+        let bound = down + weather.delay + weather.lateness + weather.acquiring;
+        let gap = lan.longest_outside(died, |holders| holders > 0);
+        prop_assert!(gap <= bound, "{gap:?} > {bound:?}");
+    }
+
+    #[test]
+    fn with_preemption_the_best_router_takes_over_when_it_comes_back(
+        setups in any_lan(any_dialect()),
+        weather in any_weather(),
+        seed: u64,
+    ) {
+        let setups: Vec<Setup> =
+            setups.into_iter().map(|setup| Setup { preempt: true, ..setup }).collect();
+        let best = best_of(&setups, |_| true);
+        let mut lan = Lan::new(&setups, weather, seed);
+        lan.input(best, Input::Link(LinkState::Down));
+        lan.run(settled(&lan));
+        prop_assert_eq!(lan.active(), [best_of(&setups, |node| node != best)]);
+        let back = lan.now;
+        lan.input(best, Input::Link(LinkState::Up { source: support::lan::source(best) }));
+        lan.run(settled(&lan));
+        prop_assert_eq!(lan.active(), [best]);
+        prop_assert_eq!(lan.holding(), 1);
+        let gap = lan.longest_outside(back, |holders| holders > 0);
+        // The one that yields gives up when it hears the other, which is still taking the addresses.
+        let bound = weather.acquiring + weather.delay;
+        prop_assert!(gap <= bound, "{gap:?} > {bound:?}");
+    }
+
+    #[test]
+    fn two_active_routers_that_hear_each_other_are_soon_one(
+        setups in any_lan(any_dialect()),
+        weather in any_weather(),
+        seed: u64,
+        apart in 0..20_u64,
+    ) {
+        let mut lan = Lan::new(&setups, weather, seed);
+        for (node, side) in lan.sides.iter_mut().zip(0..) {
+            *node = side;
+        }
+        lan.run(settled(&lan) + secs(apart));
+        prop_assert_eq!(lan.active().len(), setups.len(), "alone, everybody is active");
+        let heals = lan.now;
+        lan.sides.fill(0);
+        lan.run(settled(&lan));
+        prop_assert_eq!(lan.active(), [best_of(&setups, |_| true)]);
+        let (_, interval) = slowest(&lan);
+        let bound = interval + weather.delay + weather.lateness;
+        let dual = lan.longest_outside(heals, |holders| holders <= 1);
+        prop_assert!(dual <= bound, "{dual:?} > {bound:?}");
+    }
+
+    #[test]
+    fn ties_end_with_one_router_where_the_dialect_orders_them(
+        nodes in 2..6_usize,
+        dialect in prop::sample::select(vec![Dialect::Native, Dialect::Ucarp]),
+        weather in any_weather(),
+        preempt: bool,
+        seed: u64,
+    ) {
+        let setups = vec![Setup { dialect, preempt, ..Setup::new() }; nodes];
+        let mut lan = Lan::new(&setups, weather, seed);
+        lan.run(settled(&lan) + secs(2));
+        prop_assert_eq!(lan.active().len(), 1);
+        prop_assert_eq!(lan.holding(), 1);
+        let changes = lan.transitions.len();
+        lan.run(secs(60));
+        prop_assert_eq!(lan.transitions.len(), changes);
+    }
+
+    #[test]
+    fn a_planned_stop_or_yield_never_leaves_the_addresses_without_a_holder(
+        setups in any_lan(any_dialect()),
+        weather in any_weather(),
+        seed: u64,
+        stops: bool,
+        at in 0..3000_u64,
+    ) {
+        let mut lan = Lan::new(&setups, weather, seed);
+        lan.run(settled(&lan) + ms(at));
+        let first = best_of(&setups, |_| true);
+        let began = lan.now;
+        lan.input(first, if stops { Input::Stop } else { Input::Yield });
+        lan.run(settled(&lan));
+        let active = lan.active();
+        prop_assert_eq!(active.len(), 1);
+        prop_assert_ne!(active[0], first);
+        prop_assert_eq!(lan.holding(), 1);
+        // With more than two, several backups rise at once; all but the best of them go again, and
+        // that one may still be taking the addresses when the first announcement ends the handover.
+        let gap = lan.longest_outside(began, |holders| holders > 0);
+        let bound = if setups.len() == 2 { ms(0) } else { weather.delay * 2 };
+        prop_assert!(gap <= bound, "{gap:?} > {bound:?}");
+    }
+
+    #[test]
+    fn a_lossy_link_has_one_active_router_again_when_it_is_quiet(
+        setups in any_lan(any_dialect()),
+        weather in any_weather(),
+        seed: u64,
+        loss in 1..60_u64,
+    ) {
+        let mut lan = Lan::new(&setups, Weather { loss, ..weather }, seed);
+        lan.run(secs(60));
+        lan.weather.loss = 0;
+        lan.run(settled(&lan));
+        prop_assert_eq!(lan.active().len(), 1);
+        prop_assert_eq!(lan.holding(), 1);
+        let changes = lan.transitions.len();
+        lan.run(secs(60));
+        prop_assert_eq!(lan.transitions.len(), changes);
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_run(setups in any_lan(any_dialect()), seed: u64) {
+        let run = || {
+            let mut lan = Lan::new(&setups, Weather { loss: 30, ..Weather::FAIR }, seed);
+            lan.run(secs(30));
+            (lan.transitions, lan.holders)
+        };
+        prop_assert_eq!(run(), run());
+    }
+}
+
+/// The dialects meet on one link as long as no ranks are equal.
+#[test]
+fn all_dialects_elect_together() {
+    for rotation in 0..4 {
+        let mut dialects = Dialect::ALL;
+        dialects.rotate_left(rotation);
+        let setups: Vec<Setup> = dialects
+            .into_iter()
+            .zip([0, 50, 100, 150])
+            .map(|(dialect, advskew)| Setup { dialect, advskew, preempt: true, ..Setup::new() })
+            .collect();
+        let mut lan = Lan::new(&setups, Weather::FAIR, 1);
+        for best in 0..3 {
+            lan.run(settled(&lan));
+            assert_eq!(lan.active(), [best], "{dialects:?}");
+            lan.kill(best);
+        }
+    }
+}
