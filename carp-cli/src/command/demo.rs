@@ -35,7 +35,7 @@ pub(crate) fn run(
     }
     let timers = Timers::from_interval(interval).ok_or_else(|| {
         Failure::new(Exit::Usage, "CARP cannot advertise at this interval").with_help(
-            "choose 1s to 10s in whole seconds, or below one second a multiple of 1/64 s, such as 250ms",
+            "choose 1s to 10s in whole seconds, or below one second a multiple of 125ms, such as 250ms",
         )
     })?;
     let inside = match lab::enter() {
@@ -47,9 +47,9 @@ pub(crate) fn run(
     let failed = |error: lab::LabError| Failure::failed(error.to_string());
     let outcome = script::play(&inside, timers, !json).map_err(failed)?;
     if json {
-        println!("{}", outcome.json());
+        crate::output::print(&format!("{}\n", outcome.json()))?;
     } else {
-        print!("{}", outcome.table());
+        crate::output::print(&outcome.table())?;
     }
     Ok(ExitCode::from(if outcome.ok() { 0 } else { Exit::Failed.code() }))
 }

@@ -9,7 +9,7 @@ use carp_node::control::proto::{RankStatus, RouterStatus};
 
 use super::client;
 use crate::exit::Failure;
-use crate::output::{Table, age};
+use crate::output::{Table, age, print};
 
 /// Shows the status; returns the exit code that `--exit-state` asks for.
 pub(crate) fn run(
@@ -22,9 +22,9 @@ pub(crate) fn run(
     if json {
         let text =
             serde_json::to_string(&report).map_err(|error| Failure::failed(error.to_string()))?;
-        println!("{text}");
+        print(&format!("{text}\n"))?;
     } else {
-        print!("{}", render(&report));
+        print(&render(&report))?;
     }
     Ok(if exit_state { worst(&report) } else { 0 })
 }

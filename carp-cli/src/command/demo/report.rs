@@ -42,6 +42,8 @@ pub(super) struct Requests {
     pub(super) sent: usize,
     pub(super) answered: usize,
     pub(super) failed: usize,
+    /// Asked a second time, because a handover cut their connection.
+    pub(super) repeated: usize,
     /// Failed, and not because the machine had died.
     pub(super) unexcused: usize,
 }
@@ -67,6 +69,7 @@ impl Outcome {
                 "sent": self.requests.sent,
                 "answered": self.requests.answered,
                 "failed": self.requests.failed,
+                "repeated": self.requests.repeated,
             },
             "ok": self.ok(),
         })
@@ -85,13 +88,14 @@ impl Outcome {
         let gap = "the largest gap between two answers".to_owned();
         table.row(row("failback", self.failback.outage, None, gap.clone()));
         table.row(row("planned stop", self.handover.outage, None, gap));
-        let Requests { sent, answered, failed, unexcused } = self.requests;
+        let Requests { sent, answered, failed, repeated, unexcused } = self.requests;
         let lost = match unexcused {
             0 => "nothing was lost but what the dead machine had taken".to_owned(),
             lost => format!("{lost} were lost for no good reason"),
         };
         format!(
-            "\n{}\n{sent} requests, one every 5 ms: {answered} answered, {failed} failed; {lost}\n",
+            "\n{}\n{sent} requests, one every 5 ms: {answered} answered ({repeated} of them at the second \
+             attempt, their connection cut by a handover), {failed} failed; {lost}\n",
             table.render()
         )
     }

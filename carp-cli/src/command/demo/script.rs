@@ -51,8 +51,14 @@ pub(super) fn play(inside: &Lab, timers: Timers, aloud: bool) -> Result<Outcome,
     let excused = (takeover.death - UNDER_WAY)..(crash_end + UNDER_WAY);
     let unexcused = requests.iter().filter(lost).filter(|r| !excused.contains(&r.sent)).count();
     let failed = requests.iter().filter(lost).count();
-    let requests =
-        Requests { sent: requests.len(), answered: requests.len() - failed, failed, unexcused };
+    let repeated = requests.iter().filter(|request| request.repeated).count();
+    let requests = Requests {
+        repeated,
+        sent: requests.len(),
+        answered: requests.len() - failed,
+        failed,
+        unexcused,
+    };
     Ok(Outcome { takeover, handover, failback, requests })
 }
 
@@ -131,9 +137,15 @@ impl Show {
 
     fn wait_for_address(&self, expected: bool, what: &str) -> Result<(), LabError> {
         let ip: IpAddr = VIP.parse().map_err(|_| LabError::Off { host: VIP.to_owned() })?;
+        let primary = &self.stage.primary;
+        let mut ended = Ok(());
         wait_until(self.timers.active_down() + PATIENCE, what, || {
-            self.stage.primary.host.has_address(ip).is_ok_and(|has| has == expected)
-        })
+            if expected {
+                ended = primary.expect_daemon(what);
+            }
+            ended.is_err() || primary.host.has_address(ip).is_ok_and(|has| has == expected)
+        })?;
+        ended
     }
 
     fn wait_for_answer(
@@ -164,7 +176,9 @@ impl Show {
 
     fn tell(&self, what: &str) {
         if self.aloud {
-            println!("{:7.3} s  {what}", self.begin.elapsed().as_secs_f64());
+            let seconds = self.begin.elapsed().as_secs_f64();
+            // Nobody may be watching any more; the result at the end is what counts.
+            let _ = crate::output::print(&format!("{seconds:7.3} s  {what}\n"));
         }
     }
 }

@@ -30,8 +30,8 @@ pub(super) struct Timers {
 impl Timers {
     /// Timers for an advert interval of the primary; `None` if CARP has none.
     ///
-    /// From one second on the secondary has a skew of 100, as in the paper; below, half as much again
-    /// as the primary.
+    /// From one second on the secondary has a skew of 100, as in the paper; below, an eighth more than
+    /// the primary.
     pub(super) fn from_interval(interval: Duration) -> Option<Self> {
         let whole = interval.subsec_nanos() == 0;
         if whole && (1..=10).contains(&interval.as_secs()) {
@@ -41,7 +41,7 @@ impl Timers {
         let units = interval.as_nanos().checked_mul(256)? / 1_000_000_000;
         let exact = units * 1_000_000_000 == interval.as_nanos() * 256;
         let primary_skew = u8::try_from(units).ok().filter(|units| exact && *units > 0)?;
-        let secondary_skew = primary_skew.checked_add(primary_skew.div_ceil(2))?;
+        let secondary_skew = primary_skew.checked_add(primary_skew.div_ceil(8))?;
         (secondary_skew < 255).then_some(Self { advbase: 0, primary_skew, secondary_skew })
     }
 
@@ -88,6 +88,11 @@ impl Server {
         self.web = Some(self.host.serve_web()?);
         self.daemon = Some(self.host.spawn(daemon_command(&self.config))?);
         Ok(())
+    }
+
+    /// Fails, with what the daemon said, if it has ended.
+    pub(super) fn expect_daemon(&self, what: &str) -> Result<(), LabError> {
+        self.daemon.as_ref().map_or(Ok(()), |daemon| daemon.expect_running(what))
     }
 }
 
@@ -153,9 +158,9 @@ mod tests {
         };
         assert_eq!(skews(1000), Some((1, 0, 100)));
         assert_eq!(skews(10_000), Some((10, 0, 100)));
-        assert_eq!(skews(250), Some((0, 64, 96)));
-        assert_eq!(skews(500), Some((0, 128, 192)));
-        for impossible in [0, 100, 750, 1500, 11_000] {
+        assert_eq!(skews(250), Some((0, 64, 72)));
+        assert_eq!(skews(875), Some((0, 224, 252)));
+        for impossible in [0, 100, 760, 1500, 11_000] {
             assert_eq!(skews(impossible), None, "{impossible} ms");
         }
     }
