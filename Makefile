@@ -10,7 +10,7 @@ test: deps
 
 ## The peers and tools that the tests run against. Nothing is started.
 deps:
-	./scripts/install-test-deps
+	./.ci/install-test-deps
 
 build:
 	$(CARGO) build --release

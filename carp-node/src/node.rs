@@ -90,6 +90,8 @@ pub struct Node<B: Backend> {
     scratch: BytesMut,
     batch: u32,
     stopping: bool,
+    /// Whether every [`Handle`] is gone.
+    abandoned: bool,
 }
 
 impl<B: Backend> fmt::Debug for Node<B> {
@@ -251,6 +253,7 @@ impl<B: Backend> Node<B> {
             scratch: BytesMut::with_capacity(64),
             batch: 0,
             stopping: false,
+            abandoned: false,
         };
         Ok((node, Handle { commands: sender }))
     }
@@ -320,9 +323,10 @@ impl<B: Backend> Node<B> {
         if let Poll::Ready(change) = self.links.poll_change(cx) {
             return Poll::Ready(Wake::Link(change));
         }
-        if !self.stopping
+        if !self.abandoned
             && let Poll::Ready(command) = self.commands.poll_recv(cx)
         {
+            self.abandoned = command.is_none();
             return Poll::Ready(Wake::Command(command));
         }
         let deadline = self.deadline();
