@@ -170,49 +170,71 @@ pub(crate) enum DemoProtocol {
 /// Commands of the contract that answer "not supported yet", whatever follows them.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Later {
-    /// (not supported yet) What a change of the configuration would do
+    #[command(hide = true)]
+    /// What a change of the configuration would do
     Plan(Anything),
-    /// (not supported yet) Apply a changed configuration
+    #[command(hide = true)]
+    /// Apply a changed configuration
     Reload(Anything),
-    /// (not supported yet) Keep a change
+    #[command(hide = true)]
+    /// Keep a change
     Confirm(Anything),
-    /// (not supported yet) A live view
+    #[command(hide = true)]
+    /// A live view
     Watch(Anything),
-    /// (not supported yet) Why a router is what it is
+    #[command(hide = true)]
+    /// Why a router is what it is
     Explain(Anything),
-    /// (not supported yet) Take a router out of service
+    #[command(hide = true)]
+    /// Take a router out of service
     Drain(Anything),
-    /// (not supported yet) Put a router back into service
+    #[command(hide = true)]
+    /// Put a router back into service
     Resume(Anything),
-    /// (not supported yet) Take over from a healthy active router
+    #[command(hide = true)]
+    /// Take over from a healthy active router
     Promote(Anything),
-    /// (not supported yet) Announce the addresses again
+    #[command(hide = true)]
+    /// Announce the addresses again
     Announce(Anything),
-    /// (not supported yet) Data that follows the active router
+    #[command(hide = true)]
+    /// Data that follows the active router
     Sync(Anything),
-    /// (not supported yet) Databases that follow the active router
+    #[command(hide = true)]
+    /// Databases that follow the active router
     Db(Anything),
-    /// (not supported yet) Read packets from a capture
+    #[command(hide = true)]
+    /// Read packets from a capture
     Decode(Anything),
-    /// (not supported yet) Show packets as they pass
+    #[command(hide = true)]
+    /// Show packets as they pass
     Sniff(Anything),
-    /// (not supported yet) Who speaks CARP or VRRP on a link
+    #[command(hide = true)]
+    /// Who speaks CARP or VRRP on a link
     Scan(Anything),
-    /// (not supported yet) Follow the routers of a link
+    #[command(hide = true)]
+    /// Follow the routers of a link
     Observe(Anything),
-    /// (not supported yet) Look for what could keep a router from working
+    #[command(hide = true)]
+    /// Look for what could keep a router from working
     Doctor(Anything),
-    /// (not supported yet) Elections in virtual time
+    #[command(hide = true)]
+    /// Elections in virtual time
     Simulate(Anything),
-    /// (not supported yet) Run a recording again
+    #[command(hide = true)]
+    /// Run a recording again
     Replay(Anything),
-    /// (not supported yet) Take over another program's configuration
+    #[command(hide = true)]
+    /// Take over another program's configuration
     Import(Anything),
-    /// (not supported yet) Write a first configuration
+    #[command(hide = true)]
+    /// Write a first configuration
     Init(Anything),
-    /// (not supported yet) Completions for a shell
+    #[command(hide = true)]
+    /// Completions for a shell
     Completions(Anything),
-    /// (not supported yet) The manual page
+    #[command(hide = true)]
+    /// The manual page
     Man(Anything),
 }
 
