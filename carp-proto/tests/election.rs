@@ -903,3 +903,21 @@ fn without_a_link_no_source_is_our_own() {
     let unspecified = support::meta("0.0.0.0".parse().unwrap());
     assert_eq!(rig.hears_bytes(&unspecified, &support::advert(1, 0, 0, 1)), Ok(()));
 }
+
+#[test]
+fn the_last_advert_of_the_one_taken_over_from_is_no_news() {
+    let mut rig = native().rig().acquiring();
+    assert_eq!(rig.hears(ip(9), 1, 200), [], "it announces when it has the addresses");
+    rig.input(Input::Acquired);
+    assert_eq!(rig.router.snapshot(rig.now).conflict, None);
+}
+
+#[test]
+fn a_worse_router_that_stays_active_is_a_conflict() {
+    let mut rig = native().rig().serving();
+    rig.runs(secs(10));
+    rig.hears(ip(9), 1, 200);
+    assert_eq!(rig.router.snapshot(rig.now).conflict, Some(ip(9)));
+    rig.runs(secs(10));
+    assert_eq!(rig.router.snapshot(rig.now).conflict, None, "it has gone");
+}

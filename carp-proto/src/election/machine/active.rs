@@ -186,18 +186,13 @@ impl Machine {
     /// Sources are not authenticated: however many there are, the answer is one announcement and at
     /// most one event an interval.
     fn reassert(&mut self, now: Instant, source: IpAddr) {
+        // A router that is still taking over announces when it has the addresses, and the last advert of
+        // the one that it takes over from is no news.
+        let Stage::Serving(mut serving) = self.stage else { return };
         let recent = |at| now.saturating_since(at) <= self.active_down();
         let last = self.rival.filter(|&(_, heard_at)| recent(heard_at));
         let interval = self.advert_interval();
-        let due = last.is_none()
-            || match self.stage {
-                Stage::Serving(Serving { announce, .. }) => {
-                    now.saturating_since(announce.last_at) >= interval
-                }
-                Stage::TakingOver(_) | Stage::Init | Stage::Backup { .. } | Stage::Leaving(_) => {
-                    false
-                }
-            };
+        let due = last.is_none() || now.saturating_since(serving.announce.last_at) >= interval;
         let known = last.is_some_and(|(rival, _)| rival == source);
         if known || due {
             self.rival = Some((source, now));
@@ -205,19 +200,17 @@ impl Machine {
         if due && !known {
             self.push(Output::Event(Event::Rival { source }));
         }
-        // A router that is still taking over announces when it has the addresses.
-        let Stage::Serving(serving) = &mut self.stage else { return };
         serving.announce.reason_at = now;
         serving.announce.next = 0;
-        if !due {
-            return;
+        if due {
+            serving.announce.last_at = now;
+            if self.config.policy.worse_while_active == WorseWhileActive::AdvertiseAndAnnounce {
+                serving.advert_at = now + interval;
+                self.push(Output::Advertise(Advertisement::Claim));
+            }
+            self.push(Output::Announce);
         }
-        serving.announce.last_at = now;
-        if self.config.policy.worse_while_active == WorseWhileActive::AdvertiseAndAnnounce {
-            serving.advert_at = now + interval;
-            self.push(Output::Advertise(Advertisement::Claim));
-        }
-        self.push(Output::Announce);
+        self.stage = Stage::Serving(serving);
     }
 
     pub(super) fn serving_timeout(&mut self, now: Instant, mut serving: Serving) {
