@@ -19,11 +19,16 @@ use super::{Host, LabError, web};
 /// How long a request may take.
 const LIMIT: Duration = Duration::from_secs(2);
 
+/// How long an established connection may be silent before it counts as cut.
+const SILENCE: Duration = Duration::from_millis(500);
+
 /// An open-loop prober: it starts a request every so often, whatever became of those before.
 ///
-/// A request is an HTTP GET on a connection of its own, with a time limit of 2 s. When the connection
-/// is reset, it is repeated once, at once, as HTTP clients do with what is safe to repeat. Addresses
-/// are resolved by the host's kernel, with its usual neighbour cache.
+/// A request is an HTTP GET on a connection of its own, with a time limit of 2 s. When an established
+/// connection is reset, or silent for 500 ms, the request is repeated once, as HTTP clients do with what
+/// is safe to repeat: a handover cuts connections, and one that was cut after the old server had
+/// received the request hears nothing at all. Addresses are resolved by the host's kernel, with its
+/// usual neighbour cache.
 #[derive(Debug)]
 pub struct Client {
     requests: Arc<Mutex<Vec<Request>>>,
@@ -38,7 +43,7 @@ pub struct Request {
     pub sent: Instant,
     /// When it was answered or given up.
     pub ended: Instant,
-    /// Whether its connection was reset, so that it was repeated.
+    /// Whether its connection was cut, so that it was repeated.
     pub repeated: bool,
     /// What became of it.
     pub outcome: Outcome,
@@ -174,7 +179,7 @@ async fn ask(server: SocketAddr) -> Request {
     let mut repeated = false;
     let asking = async {
         match get(server).await {
-            Err(error) if is_reset(&error) => {
+            Err(error) if is_cut(&error) => {
                 repeated = true;
                 get(server).await
             }
@@ -189,17 +194,16 @@ async fn ask(server: SocketAddr) -> Request {
     Request { sent, ended: Instant::now(), repeated, outcome }
 }
 
-fn is_reset(error: &io::Error) -> bool {
-    use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
-    matches!(error.kind(), ConnectionReset | BrokenPipe | UnexpectedEof)
+fn is_cut(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, TimedOut, UnexpectedEof};
+    matches!(error.kind(), ConnectionReset | BrokenPipe | TimedOut | UnexpectedEof)
 }
 
 /// One GET: the name of the host that answered.
 async fn get(server: SocketAddr) -> io::Result<String> {
-    let mut stream = TcpStream::connect(server).await?;
-    stream.write_all(b"GET / HTTP/1.0\r\n\r\n").await?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await?;
+    let stream = TcpStream::connect(server).await?;
+    let silent = |_| io::Error::from(io::ErrorKind::TimedOut);
+    let answer = tokio::time::timeout(SILENCE, exchange(stream)).await.map_err(silent)??;
     if answer.is_empty() {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
@@ -208,6 +212,13 @@ async fn get(server: SocketAddr) -> io::Result<String> {
         Some("200") => Ok(body.trim_end().to_owned()),
         _ => Err(io::Error::other(format!("not a good answer: {head}"))),
     }
+}
+
+async fn exchange(mut stream: TcpStream) -> io::Result<String> {
+    stream.write_all(b"GET / HTTP/1.0\r\n\r\n").await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    Ok(answer)
 }
 
 #[cfg(test)]
