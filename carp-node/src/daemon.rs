@@ -14,7 +14,7 @@ use crate::backend::linux::{Linux, NetlinkAddresses, interfaces};
 use crate::config::{AdvertMac, Config, Diagnostic, RouterSpec};
 use crate::control::{BindError, ControlSocket};
 use crate::event::{self, EventRecord};
-use crate::hooks::{HookRouter, HookSpec};
+use crate::hooks::HookRouter;
 use crate::lock::{LockError, RouterLock};
 use crate::node::{Extras, Handle, Node, RouterSetup};
 use crate::runner::Runner;
@@ -152,19 +152,11 @@ fn setup(spec: &RouterSpec) -> io::Result<RouterSetup> {
 }
 
 fn hook_router(spec: &RouterSpec) -> HookRouter {
-    let hooks = spec.hooks.clone();
     HookRouter {
         name: spec.name.clone(),
         interface: spec.interface.clone(),
         addresses: spec.addresses.iter().map(ToString::to_string).collect(),
-        spec: HookSpec {
-            active: hooks.active,
-            backup: hooks.backup,
-            init: hooks.init,
-            before_active: hooks.before_active,
-            timeout: hooks.timeout,
-            account: None,
-        },
+        spec: spec.hooks.clone(),
     }
 }
 

@@ -36,6 +36,19 @@ pub(crate) struct Member {
     pub(crate) fault_text: Option<String>,
 }
 
+impl Member {
+    /// A job for the address thread about this router, which is number `router` of its node.
+    pub(crate) fn job(&self, router: usize, task: Task, ticket: u64) -> Job {
+        Job {
+            task,
+            router,
+            ticket,
+            interface: Arc::clone(&self.interface),
+            addresses: Arc::clone(&self.addresses),
+        }
+    }
+}
+
 /// Numbers by which late answers are told from those that are waited for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tickets {
@@ -65,7 +78,7 @@ impl<P: PacketIo> Driver<'_, P> {
     /// Carries out everything that a router wants, and what follows from that.
     pub(crate) fn carry_out(&mut self, index: usize, member: &mut Member, now: Instant) {
         loop {
-            let mut follow_up = None;
+            let mut inputs = Vec::new();
             while let Some(action) = member.router.poll_action(self.scratch) {
                 let input = match action {
                     Action::Send(advert) => {
@@ -98,7 +111,7 @@ impl<P: PacketIo> Driver<'_, P> {
                     Action::Acquire(announce) => {
                         let task = Task::Acquire { burst: announce.burst };
                         member.tickets.acquire = member.tickets.draw();
-                        let job = job(index, task, member.tickets.acquire, member);
+                        let job = member.job(index, task, member.tickets.acquire);
                         // The queue is full: the kernel has not answered for thousands of requests.
                         let refused = self.jobs.try_send(job).is_err();
                         refused.then_some(Input::Fault(Fault::AcquireTimeout))
@@ -107,12 +120,12 @@ impl<P: PacketIo> Driver<'_, P> {
                         let task = Task::Announce { burst: announce.burst };
                         let ticket = member.tickets.draw();
                         // An announcement that finds no place is repeated by the plan.
-                        let _ = self.jobs.try_send(job(index, task, ticket, member));
+                        let _ = self.jobs.try_send(member.job(index, task, ticket));
                         None
                     }
                     Action::Release(_) => {
                         let ticket = member.tickets.draw();
-                        let job = job(index, Task::Release, ticket, member);
+                        let job = member.job(index, Task::Release, ticket);
                         let refused = self.jobs.try_send(job).is_err();
                         refused.then_some(Input::Fault(Fault::Release { code: 0 }))
                     }
@@ -122,12 +135,12 @@ impl<P: PacketIo> Driver<'_, P> {
                         None
                     }
                 };
-                follow_up = follow_up.or(input);
+                inputs.extend(input);
             }
-            match follow_up {
-                Some(input) => member.router.handle(now, input),
-                None => return,
+            if inputs.is_empty() {
+                return;
             }
+            inputs.into_iter().for_each(|input| member.router.handle(now, input));
         }
     }
 
@@ -139,17 +152,6 @@ impl<P: PacketIo> Driver<'_, P> {
             evidence.fault = Some(text.to_owned());
         }
         self.events.tell(Some(name), kind);
-    }
-}
-
-/// A job of a router for the address thread.
-fn job(router: usize, task: Task, ticket: u64, member: &Member) -> Job {
-    Job {
-        task,
-        router,
-        ticket,
-        interface: Arc::clone(&member.interface),
-        addresses: Arc::clone(&member.addresses),
     }
 }
 

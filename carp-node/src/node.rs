@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -17,7 +16,7 @@ use carp_proto::{
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::addresses::{AddressKeeper, AddressThread, Job, MARK, Record, Report, Task};
+use crate::addresses::{AddressKeeper, AddressThread, MARK, Record, Report, Task};
 use crate::backend::{Backend, Clock, Interface, LinkChange, LinkWatch, PacketIo, Port, Received};
 use crate::control::proto::{RouterIdentity, RouterStatus};
 use crate::control::units::WallTime;
@@ -273,13 +272,7 @@ impl<B: Backend> Node<B> {
 
     fn remove_orphans(&mut self) {
         for (router, member) in self.members.iter().enumerate() {
-            let job = Job {
-                task: Task::Release,
-                router,
-                ticket: 0,
-                interface: Arc::clone(&member.interface),
-                addresses: Arc::clone(&member.addresses),
-            };
+            let job = member.job(router, Task::Release, 0);
             // The queue is empty at the start.
             let _ = self.addresses.jobs.try_send(job);
         }
@@ -636,13 +629,7 @@ impl<B: Backend> Node<B> {
         if member.router.state() != State::Active || complete {
             return;
         }
-        let job = Job {
-            task: Task::Verify,
-            router,
-            ticket: 0,
-            interface: Arc::clone(&member.interface),
-            addresses: Arc::clone(&member.addresses),
-        };
+        let job = member.job(router, Task::Verify, 0);
         // If the thread is that busy, the next link event asks again.
         let _ = self.addresses.jobs.try_send(job);
     }

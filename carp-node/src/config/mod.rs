@@ -47,6 +47,7 @@ pub use key::{KeyFile, KeyFileError, read_key_file};
 pub use settings::{Setting, Value};
 pub use source::Location;
 
+use crate::hooks::HookSpec;
 use settings::Written;
 
 /// The largest configuration file: 1 MiB.
@@ -105,8 +106,9 @@ pub struct RouterSpec {
     pub handover: Duration,
     /// `advert_mac`: the source link-layer address of the adverts.
     pub advert_mac: AdvertMac,
-    /// `[router.NAME.on]`.
-    pub hooks: Hooks,
+    /// `[router.NAME.on]`: programs that run when the state changes. Each is a list of arguments, run
+    /// without a shell, that begins with the absolute path of the program.
+    pub hooks: HookSpec,
     /// Where the parts of the router are written.
     pub places: Places,
     pub(crate) written: Written,
@@ -151,36 +153,6 @@ impl AdvertMac {
 impl fmt::Display for AdvertMac {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
-    }
-}
-
-/// `[router.NAME.on]`: programs that run when the state changes.
-///
-/// Each is a list of arguments, run without a shell, that begins with the absolute path of the
-/// program.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hooks {
-    /// Run after the router became active.
-    pub active: Option<Vec<String>>,
-    /// Run after the router became backup.
-    pub backup: Option<Vec<String>>,
-    /// Run after the router left the election.
-    pub init: Option<Vec<String>>,
-    /// Run before the router takes the addresses; it becomes active only if this succeeds.
-    pub before_active: Option<Vec<String>>,
-    /// How long each of them may take: more than nothing, 30 s by default.
-    pub timeout: Duration,
-}
-
-impl Default for Hooks {
-    fn default() -> Self {
-        Self {
-            active: None,
-            backup: None,
-            init: None,
-            before_active: None,
-            timeout: Duration::from_secs(30),
-        }
     }
 }
 

@@ -15,7 +15,8 @@ use toml::de::DeValue;
 
 use super::known;
 use super::read::{Reader, Section, header_of};
-use super::{AdvertMac, Hooks, Places, RouterSpec};
+use super::{AdvertMac, Places, RouterSpec};
+use crate::hooks::HookSpec;
 
 const MAX_HANDOVER: Duration = Duration::from_secs(60);
 const MAX_BURST: u8 = 20;
@@ -57,7 +58,7 @@ pub(super) struct Draft<'a> {
     announce: AnnouncePlan,
     handover: Option<Duration>,
     advert_mac: AdvertMac,
-    hooks: Hooks,
+    hooks: HookSpec,
     section: Section<'a>,
 }
 
@@ -414,16 +415,17 @@ fn refresh(announce: &Section<'_>) -> Option<Option<Duration>> {
     announce.reader().duration(&text, SECOND..=DAY).map(Some)
 }
 
-fn hooks(section: &Section<'_>, name: &str) -> Hooks {
-    let hooks = Hooks::default();
+fn hooks(section: &Section<'_>, name: &str) -> HookSpec {
+    let hooks = HookSpec::default();
     let title = format!("[router.{name}.on]");
     let Some(on) = section.section("on", &title, &title, &known::ON) else { return hooks };
-    Hooks {
+    HookSpec {
         active: argv(&on, "active"),
         backup: argv(&on, "backup"),
         init: argv(&on, "init"),
         before_active: argv(&on, "before_active"),
         timeout: timeout(&on).unwrap_or(hooks.timeout),
+        account: None,
     }
 }
 
