@@ -101,7 +101,7 @@ fn the_least_that_a_router_needs_gets_every_default() {
     assert_eq!(router.announce, AnnouncePlan::default());
     assert_eq!(router.handover, Duration::from_secs(2));
     assert_eq!(router.advert_mac, AdvertMac::Interface);
-    assert_eq!(router.hooks, crate::hooks::HookSpec::default());
+    assert_eq!(router.hooks, HookSpec::default());
     assert_eq!(router.active_down(), Duration::from_secs(3));
     assert!(router.settings().iter().filter(|setting| !setting.is_default).count() == 5);
 }
