@@ -13,7 +13,7 @@ use super::machine::Machine;
 use super::net::{Netlink, Port};
 use super::process::{Shared, lock};
 use super::switch::Backplane;
-use super::{LabError, Process, Switch, Tap, wait_until, web};
+use super::{LabError, Process, Switch, Tap, echo, wait_until, web};
 
 /// The name of a host's interface.
 const INTERFACE: &str = "eth0";
@@ -106,6 +106,17 @@ impl Host {
     pub fn serve_web(&self) -> Result<Process, LabError> {
         let server = self.spawn(web::command(&self.name))?;
         server.wait_for_line(LINK_LIMIT, web::LISTENING)?;
+        Ok(server)
+    }
+
+    /// Starts the echo server: it returns every datagram that comes to port 7 of `address`, with the
+    /// host's name behind it. The host need not have the address yet.
+    ///
+    /// # Errors
+    /// As [`serve_web`](Self::serve_web).
+    pub fn serve_echo(&self, address: IpAddr) -> Result<Process, LabError> {
+        let server = self.spawn(echo::command(address, &self.name))?;
+        server.wait_for_line(LINK_LIMIT, echo::LISTENING)?;
         Ok(server)
     }
 

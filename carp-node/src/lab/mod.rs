@@ -1,7 +1,8 @@
 //! Private network namespaces with a switch, hosts and faults: for tests, benches and `carp demo`.
 //!
 //! The lab is a small model of a rack: a [`Switch`], [`Host`]s plugged into it, real processes that
-//! run on them, a [`Client`] that asks all the time, and the faults that machines and cables have.
+//! run on them, a [`Client`] or a
+//! [`Prober`] that asks all the time, and the faults that machines and cables have.
 //! Nothing in it touches the network of the machine that it runs on, and nothing of it remains when
 //! the program ends, however it ends: see [`enter`].
 //!
@@ -12,7 +13,7 @@
 //! use std::process::ExitCode;
 //!
 //! fn main() -> ExitCode {
-//!     lab::init(); // this program is also the lab's web server and the first process of its hosts
+//!     lab::init(); // this program is also the lab's servers and the first process of its hosts
 //!     match lab::enter() {
 //!         Ok(Entered::Inside(lab)) => inside(&lab),
 //!         Ok(Entered::Ended(status)) => status, // the program ran inside and has ended
@@ -34,11 +35,14 @@
 //! The calls block, and some need a tokio runtime of their own: they are not for asynchronous code.
 
 mod client;
+mod clock;
+mod echo;
 mod enter;
 mod error;
 mod host;
 mod machine;
 mod net;
+mod prober;
 mod process;
 mod switch;
 mod sys;
@@ -50,6 +54,7 @@ pub use client::{Client, Gap, Outcome, Request, largest_gap};
 pub use enter::{EnterError, Entered, Lab, Step, enter};
 pub use error::LabError;
 pub use host::{Direction, Host, HostAddress};
+pub use prober::{Answer, Probe, Prober};
 pub use process::{Line, Process, Stream};
 pub use rustix::process::Signal;
 pub use switch::{Switch, mac};
@@ -58,7 +63,7 @@ pub use wait::wait_until;
 
 /// Turns this process into a part of the lab if it was started as one; otherwise does nothing.
 ///
-/// The first process of every host and the lab's web server are the very program that uses the lab,
+/// The first process of every host and the lab's servers are the very program that uses the lab,
 /// executed again under another name. Call this first in `main`.
 pub fn init() {
     let mut arguments = std::env::args_os();
@@ -67,5 +72,7 @@ pub fn init() {
         machine::main();
     } else if name == web::PROGRAM {
         web::main(arguments.next());
+    } else if name == echo::PROGRAM {
+        echo::main(arguments.next(), arguments.next());
     }
 }

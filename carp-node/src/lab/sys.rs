@@ -47,6 +47,18 @@ pub(super) fn ignore_children() -> io::Result<()> {
     }
 }
 
+/// Gives the calling thread real-time priority: the lowest, which is above all that is not real-time.
+pub(super) fn be_realtime() -> io::Result<()> {
+    // SAFETY: `sched_param` is plain data, for which zeroes are a value.
+    let mut parameters: libc::sched_param = unsafe { mem::zeroed() };
+    parameters.sched_priority = 1;
+    // SAFETY: the thread is the calling one, and the parameters are a live value of the right type.
+    let result = unsafe {
+        libc::pthread_setschedparam(libc::pthread_self(), libc::SCHED_FIFO, &raw const parameters)
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(result)) }
+}
+
 /// Binds an `AF_PACKET` socket to an interface: all protocols, both directions.
 pub(super) fn bind_packet(socket: &Socket, index: u32) -> io::Result<()> {
     let index = c_int::try_from(index).map_err(io::Error::other)?;

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 use std::{fmt, io};
 
 use carp_proto::Protocol;
@@ -15,6 +15,7 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use rustix::fd::OwnedFd;
 use socket2::{Domain, SockFilter, Socket, Type};
 
+use super::clock::instant;
 use super::error::Doing;
 use super::net::NetNs;
 use super::process::lock;
@@ -87,6 +88,13 @@ impl Frame {
         Some((meta.source, carp::parse(message).ok()?.advert))
     }
 
+    /// Who sent the advert in it, whatever it is: CARP or VRRP over IPv4.
+    #[must_use]
+    pub fn advert_source(&self) -> Option<IpAddr> {
+        let (meta, _) = ip::strip_ipv4(self.payload(ethernet::TYPE_IPV4)?).ok()?;
+        Some(meta.source)
+    }
+
     /// The gratuitous ARP in it.
     #[must_use]
     pub fn announcement(&self) -> Option<(Announcement, Form)> {
@@ -133,14 +141,6 @@ fn listen_once(socket: &Socket, end: &OwnedFd, frames: &Mutex<Vec<Frame>>) -> io
     };
     lock(frames).push(Frame { at: instant(stamp), bytes: buffer[..length].to_vec() });
     Ok(())
-}
-
-/// The kernel stamps packets with the time of day; this is the same moment on the clock that is never
-/// set.
-fn instant(stamp: SystemTime) -> Instant {
-    let now = Instant::now();
-    let age = SystemTime::now().duration_since(stamp).unwrap_or_default();
-    now.checked_sub(age).unwrap_or(now)
 }
 
 /// Lets through ARP, and IP protocol 112 in both families.

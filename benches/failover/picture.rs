@@ -1,0 +1,3 @@
+//! placeholder
+use crate::report::Outcome;
+pub(crate) fn draw(_: &Outcome) -> String { String::new() }

@@ -1,0 +1,178 @@
+//! The result as tables and as JSON.
+
+use std::fmt::Write;
+
+use serde_json::{Value, json};
+
+use crate::contender::{Candidate, Contender, Role};
+use crate::cost::Cost;
+use crate::round::{ASKS_EVERY, Round};
+use crate::stats::{Spread, millis};
+
+/// All that one run of this program has measured.
+pub(crate) struct Outcome {
+    pub(crate) machine: String,
+    pub(crate) contenders: Vec<Candidate>,
+    pub(crate) rounds: Vec<Round>,
+    pub(crate) costs: Vec<Cost>,
+}
+
+/// A figure of a round.
+pub(crate) struct Figure {
+    pub(crate) label: &'static str,
+    pub(crate) of: fn(&Round) -> f64,
+}
+
+/// What the tables and the picture show, in milliseconds but for the last two.
+pub(crate) const FIGURES: [Figure; 9] = [
+    Figure { label: "crash: outage", of: |round| millis(round.crash.outage) },
+    Figure { label: "crash: from death to expiry (theory)", of: |round| millis(round.crash.theory) },
+    Figure { label: "crash: first advert after expiry", of: |round| round.crash.advert },
+    Figure {
+        label: "crash: first gratuitous ARP after expiry",
+        of: |round| round.crash.announcement,
+    },
+    Figure { label: "crash: first answer after expiry", of: |round| round.crash.answer },
+    Figure { label: "planned stop: largest gap", of: |round| millis(round.stop.gap) },
+    Figure { label: "failback: largest gap", of: |round| millis(round.failback.gap) },
+    Figure { label: "planned stop: unanswered", of: |round| round.stop.lost as f64 },
+    Figure { label: "failback: unanswered", of: |round| round.failback.lost as f64 },
+];
+
+/// What happens when nothing happens.
+const STEADY: Figure = Figure {
+    label: "steady second: largest gap",
+    of: |round| millis(round.steady),
+};
+
+impl Outcome {
+    /// The figures of one daemon.
+    pub(crate) fn figures(&self, contender: Contender, of: fn(&Round) -> f64) -> Vec<f64> {
+        let rounds = self.rounds.iter().filter(|round| round.contender == contender);
+        rounds.map(of).collect()
+    }
+
+    /// Markdown, for a terminal as well as for the documentation.
+    pub(crate) fn tables(&self) -> String {
+        let names: Vec<_> = self.contenders.iter().map(Candidate::title).collect();
+        let rounds = self.rounds.len() / self.contenders.len().max(1);
+        let mut text = format!(
+            "{}; {rounds} rounds; the client asks every {} ms\n\n",
+            self.machine,
+            millis(ASKS_EVERY),
+        );
+        let mut rows = vec![[vec!["median (min–max), ms".to_owned()], names].concat()];
+        for Figure { label, of } in FIGURES.iter().chain([&STEADY]) {
+            let cells = self.contenders.iter().map(|candidate| {
+                let spread = Spread::of(self.figures(candidate.contender, *of));
+                spread.map_or_else(|| "–".to_owned(), |spread| cell(label, spread))
+            });
+            rows.push(std::iter::once((*label).to_owned()).chain(cells).collect());
+        }
+        text.push_str(&markdown(&rows));
+        if !self.costs.is_empty() {
+            text.push('\n');
+            text.push_str(&markdown(&self.cost_rows()));
+        }
+        text
+    }
+
+    fn cost_rows(&self) -> Vec<Vec<String>> {
+        let header = ["steady cost of one router", "CPU s/min", "PSS MiB", "processes"];
+        let more = ["wake-ups an advert", "system calls an advert"];
+        let mut rows = vec![header.into_iter().chain(more).map(str::to_owned).collect::<Vec<_>>()];
+        for cost in &self.costs {
+            let candidate = self.contenders.iter().find(|c| c.contender == cost.contender);
+            let title = candidate.map_or_else(String::new, Candidate::title);
+            let state = match cost.role {
+                Role::Primary => "active",
+                Role::Secondary => "backup",
+            };
+            rows.push(vec![
+                format!("{title}, {state}"),
+                format!("{:.4}", cost.cpu),
+                format!("{:.1}", cost.pss),
+                cost.processes.to_string(),
+                format!("{:.1}", cost.wakeups),
+                cost.calls.map_or_else(|| "–".to_owned(), |calls| format!("{calls:.1}")),
+            ]);
+        }
+        rows
+    }
+
+    /// Every single figure.
+    pub(crate) fn json(&self) -> Value {
+        let round = |round: &Round| {
+            let mut object = json!({ "daemon": round.contender.name(), "round": round.number });
+            for Figure { label, of } in FIGURES.iter().chain([&STEADY]) {
+                object[*label] = of(round).into();
+            }
+            object
+        };
+        let cost = |cost: &Cost| {
+            json!({
+                "daemon": cost.contender.name(),
+                "server": cost.role.name(),
+                "processes": cost.processes,
+                "cpu_seconds_a_minute": cost.cpu,
+                "pss_mebibytes": cost.pss,
+                "wakeups_an_advert": cost.wakeups,
+                "system_calls_an_advert": cost.calls,
+            })
+        };
+        let versions = self.contenders.iter().map(|c| (c.contender.name().to_owned(), c.version.clone().into()));
+        json!({
+            "machine": self.machine,
+            "versions": Value::Object(versions.collect()),
+            "rounds": self.rounds.iter().map(round).collect::<Vec<_>>(),
+            "costs": self.costs.iter().map(cost).collect::<Vec<_>>(),
+        })
+    }
+}
+
+impl Candidate {
+    /// What it is called in a table.
+    pub(crate) fn title(&self) -> String {
+        format!("{} {} ({})", self.contender.name(), self.version, self.contender.protocol())
+    }
+}
+
+/// One line about a round, while it goes on.
+pub(crate) fn progress(number: usize, of: usize, candidate: &Candidate, round: &Round) -> String {
+    format!(
+        "{number:3}/{of} {:10}  crash {:7.1} ms, answer {:+8.2} ms after expiry; stop {:7.2} ms, \
+         {} lost; failback {:7.2} ms, {} lost; steady {:.2} ms",
+        candidate.contender.name(),
+        millis(round.crash.outage),
+        round.crash.answer,
+        millis(round.stop.gap),
+        round.stop.lost,
+        millis(round.failback.gap),
+        round.failback.lost,
+        millis(round.steady),
+    )
+}
+
+fn cell(label: &str, Spread { median, min, max, .. }: Spread) -> String {
+    // Numbers of questions are whole.
+    let digits = if label.ends_with("unanswered") { 0 } else { 2 };
+    format!("{median:.digits$} ({min:.digits$}–{max:.digits$})")
+}
+
+fn markdown(rows: &[Vec<String>]) -> String {
+    let width = |column: usize| {
+        rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<_> = (0..rows.first().map_or(0, Vec::len)).map(width).collect();
+    let mut text = String::new();
+    for (number, row) in rows.iter().enumerate() {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "| {} |", cells.collect::<Vec<_>>().join(" | "));
+        if number == 0 {
+            let rules = widths.iter().map(|width| "-".repeat(*width));
+            let _ = writeln!(text, "|-{}-|", rules.collect::<Vec<_>>().join("-|-"));
+        }
+    }
+    text
+}
