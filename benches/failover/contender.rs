@@ -92,7 +92,8 @@ pub(crate) fn find_carp(named: Option<&Path>) -> Result<PathBuf> {
     };
     fs::canonicalize(&path).map_err(|error| {
         let path = path.display();
-        format!("no carp at {path} ({error}): build it with `cargo build --release -p carp-cli`").into()
+        format!("no carp at {path} ({error}): build it with `cargo build --release -p carp-cli`")
+            .into()
     })
 }
 

@@ -97,5 +97,6 @@ fn measure(lab: &Lab, arguments: &Arguments) -> Result<()> {
 }
 
 fn write(path: &std::path::Path, text: &str) -> Result<()> {
-    std::fs::write(path, text).map_err(|error| format!("cannot write {}: {error}", path.display()).into())
+    std::fs::write(path, text)
+        .map_err(|error| format!("cannot write {}: {error}", path.display()).into())
 }

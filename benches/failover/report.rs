@@ -26,7 +26,10 @@ pub(crate) struct Figure {
 /// What the tables and the picture show, in milliseconds but for the last two.
 pub(crate) const FIGURES: [Figure; 9] = [
     Figure { label: "crash: outage", of: |round| millis(round.crash.outage) },
-    Figure { label: "crash: from death to expiry (theory)", of: |round| millis(round.crash.theory) },
+    Figure {
+        label: "crash: from death to expiry (theory)",
+        of: |round| millis(round.crash.theory),
+    },
     Figure { label: "crash: first advert after expiry", of: |round| round.crash.advert },
     Figure {
         label: "crash: first gratuitous ARP after expiry",
@@ -39,11 +42,9 @@ pub(crate) const FIGURES: [Figure; 9] = [
     Figure { label: "failback: unanswered", of: |round| round.failback.lost as f64 },
 ];
 
-/// What happens when nothing happens.
-const STEADY: Figure = Figure {
-    label: "steady second: largest gap",
-    of: |round| millis(round.steady),
-};
+/// What the machine itself does.
+const NOTHING: Figure =
+    Figure { label: "nothing happens: largest gap", of: |round| millis(round.steady) };
 
 impl Outcome {
     /// The figures of one daemon.
@@ -62,7 +63,7 @@ impl Outcome {
             millis(ASKS_EVERY),
         );
         let mut rows = vec![[vec!["median (min–max), ms".to_owned()], names].concat()];
-        for Figure { label, of } in FIGURES.iter().chain([&STEADY]) {
+        for Figure { label, of } in FIGURES.iter().chain([&NOTHING]) {
             let cells = self.contenders.iter().map(|candidate| {
                 let spread = Spread::of(self.figures(candidate.contender, *of));
                 spread.map_or_else(|| "–".to_owned(), |spread| cell(label, spread))
@@ -104,7 +105,7 @@ impl Outcome {
     pub(crate) fn json(&self) -> Value {
         let round = |round: &Round| {
             let mut object = json!({ "daemon": round.contender.name(), "round": round.number });
-            for Figure { label, of } in FIGURES.iter().chain([&STEADY]) {
+            for Figure { label, of } in FIGURES.iter().chain([&NOTHING]) {
                 object[*label] = of(round).into();
             }
             object
@@ -120,7 +121,10 @@ impl Outcome {
                 "system_calls_an_advert": cost.calls,
             })
         };
-        let versions = self.contenders.iter().map(|c| (c.contender.name().to_owned(), c.version.clone().into()));
+        let versions = self
+            .contenders
+            .iter()
+            .map(|c| (c.contender.name().to_owned(), c.version.clone().into()));
         json!({
             "machine": self.machine,
             "versions": Value::Object(versions.collect()),
@@ -160,9 +164,8 @@ fn cell(label: &str, Spread { median, min, max, .. }: Spread) -> String {
 }
 
 fn markdown(rows: &[Vec<String>]) -> String {
-    let width = |column: usize| {
-        rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0)
-    };
+    let width =
+        |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<_> = (0..rows.first().map_or(0, Vec::len)).map(width).collect();
     let mut text = String::new();
     for (number, row) in rows.iter().enumerate() {

@@ -12,6 +12,9 @@ use crate::stats::millis;
 /// How often the client asks. Between two answers there is at least this.
 pub(crate) const ASKS_EVERY: Duration = Duration::from_micros(500);
 
+/// Answers that come this late do not count any more.
+const LAST_ANSWERS: Duration = Duration::from_millis(500);
+
 /// For how long a server has to answer everything before the next thing happens to it: a client that is
 /// still cut off by the last fault would make the next outage look small.
 const STEADY: Duration = Duration::from_secs(1);
@@ -20,15 +23,15 @@ const STEADY: Duration = Duration::from_secs(1);
 const STEADY_GAP: Duration = Duration::from_millis(20);
 
 /// What belongs to a switch-over: this much before and after the first answer of the new server.
-const BEFORE: Duration = Duration::from_millis(500);
-const AFTER: Duration = Duration::from_millis(700);
+const BEFORE: Duration = Duration::from_millis(100);
+const AFTER: Duration = Duration::from_millis(200);
 
 /// What one round has shown.
 #[derive(Clone, Debug)]
 pub(crate) struct Round {
     pub(crate) contender: Contender,
     pub(crate) number: usize,
-    /// The largest gap of the last steady second: what the machine itself does.
+    /// The largest gap of a time as long as a switch-over, when nothing happens: what the machine does.
     pub(crate) steady: Duration,
     pub(crate) crash: Crash,
     pub(crate) failback: SwitchOver,
@@ -81,7 +84,7 @@ pub(crate) fn play(lab: &Lab, candidate: &Candidate, number: usize) -> Result<Ro
 fn crash(rack: &mut Rack<'_>, prober: &Prober, tap: &Tap) -> Result<Crash> {
     let death = rack.primary.host.power_off()?;
     let back = first_answer(prober, Role::Secondary, death)?;
-    std::thread::sleep(AFTER);
+    std::thread::sleep(LAST_ANSWERS);
     let outage = largest_gap(prober, death, back)?;
     let frames = tap.frames();
     let advert_of = |frame: &Frame, role: Role| frame.advert_source() == Some(role.address());
@@ -120,13 +123,13 @@ fn planned_stop(rack: &Rack<'_>, prober: &Prober) -> Result<SwitchOver> {
 }
 
 fn switch_over(prober: &Prober, from: Instant, to: Instant) -> Result<SwitchOver> {
-    std::thread::sleep(AFTER + Duration::from_millis(100));
+    std::thread::sleep(AFTER + LAST_ANSWERS);
     let asked = prober.probes(from);
     let lost = asked.iter().filter(|probe| probe.sent < to && probe.answer.is_none()).count();
     Ok(SwitchOver { gap: largest_gap(prober, from, to)?, lost })
 }
 
-/// Waits until a server has answered everything for a while: the largest gap of that time.
+/// Waits until a server has answered everything for a while: the largest gap at the end of that time.
 fn settle(prober: &Prober, role: Role) -> Result<Duration> {
     let what = format!("a steady second of the {}", role.name());
     let begin = Instant::now();
@@ -141,8 +144,9 @@ fn settle(prober: &Prober, role: Role) -> Result<Duration> {
         if begin.elapsed() < STEADY || settled == 0 || !probes[..settled].iter().all(by_role) {
             return Ok(None);
         }
-        let gap = largest_gap(prober, since, Instant::now())?;
-        Ok(Some(gap).filter(|gap| *gap <= STEADY_GAP))
+        let now = Instant::now();
+        let steady = largest_gap(prober, since, now)? <= STEADY_GAP;
+        if steady { largest_gap(prober, now - BEFORE - AFTER, now).map(Some) } else { Ok(None) }
     })
 }
 

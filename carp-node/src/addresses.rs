@@ -120,7 +120,12 @@ impl<T: AddressTable, A: Announcer> AddressKeeper<T, A> {
             }
         }
         self.add(interface, &missing)?;
-        self.announce(interface, addresses, burst)
+        // Clients wait for this.
+        self.announce(interface, addresses, burst)?;
+        if self.learn_of_marks(interface, &missing)? {
+            self.announce(interface, addresses, burst)?;
+        }
+        Ok(())
     }
 
     /// Announces each address `burst` times.
@@ -218,9 +223,18 @@ impl<T: AddressTable, A: Announcer> AddressKeeper<T, A> {
             protocol: Some(MARK),
             label: None,
         };
-        self.add_all(interface, addresses.iter().map(marked).collect())?;
-        if self.keeps_mark.is_some() {
-            return Ok(());
+        self.add_all(interface, addresses.iter().map(marked).collect())
+    }
+
+    /// Finds out, once, whether the kernel has kept the mark of these addresses, and adds them again in
+    /// the other way if not. Returns whether it had to.
+    fn learn_of_marks(
+        &mut self,
+        interface: &str,
+        addresses: &[VirtualAddress],
+    ) -> Result<bool, AddressFault> {
+        if self.keeps_mark.is_some() || addresses.is_empty() {
+            return Ok(false);
         }
         let installed = self.list(interface)?;
         let kept = addresses.iter().all(|address| {
@@ -228,10 +242,10 @@ impl<T: AddressTable, A: Announcer> AddressKeeper<T, A> {
         });
         self.keeps_mark = Some(kept);
         if kept {
-            return Ok(());
+            return Ok(false);
         }
         self.remove(interface, addresses)?;
-        self.add_recorded(interface, addresses)
+        self.add_recorded(interface, addresses).map(|()| true)
     }
 
     /// Adds where the kernel forgets who did it.

@@ -17,7 +17,7 @@ use rustix::time::{
 use tokio::io::unix::AsyncFd;
 
 use crate::backend::Clock;
-use crate::backend::linux::register;
+use crate::backend::linux::register_for_reading;
 
 /// The time since boot, and a timer on it.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ impl BootClock {
     /// What the kernel says to a new timerfd.
     pub fn new() -> io::Result<Self> {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
-        let timer = register(timerfd_create(TimerfdClockId::Boottime, flags)?)?;
+        let timer = register_for_reading(timerfd_create(TimerfdClockId::Boottime, flags)?)?;
         Ok(Self { timer, armed_for: None })
     }
 
@@ -67,6 +67,8 @@ impl Clock for BootClock {
             let mut expirations = [0; 8];
             match rustix::io::read(&self.timer, &mut expirations) {
                 Ok(_) => {
+                    // It fires once, so there is nothing more to read until it is armed again.
+                    guard.clear_ready();
                     self.armed_for = None;
                     return Poll::Ready(());
                 }

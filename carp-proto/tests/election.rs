@@ -79,7 +79,10 @@ fn a_lost_link_ends_every_state() {
         (native().rig().acquiring(), vec![Release, init(State::Backup, Cause::Link)]),
         (native().rig().serving(), vec![Release, init(State::Active, Cause::Link)]),
         (native().rig().leaving(Input::Yield), vec![Release, init(State::Active, Cause::Link)]),
-        (native().rig().leaving(Input::Stop), vec![Release, init(State::Active, Cause::Stop)]),
+        (
+            native().rig().leaving(Input::Stop),
+            vec![Release, state(State::Active, State::Init, Cause::Stop)],
+        ),
     ];
     for (mut rig, expected) in cases {
         assert_eq!(rig.input(Input::Link(LinkState::Down)), expected);
@@ -312,19 +315,62 @@ fn a_strictly_better_router_is_yielded_to_with_or_without_a_farewell() {
         (Dialect::OpenBsd, false),
     ] {
         let mut rig = with(dialect).rig().serving();
-        let effects = rig.hears(ip(9), 1, 99);
+        let mut effects = rig.hears(ip(9), 1, 99);
+        assert_eq!(rig.phase(), Some(Phase::Leaving), "{dialect} serves until the other does");
+        rig.passes(ms(2));
+        effects.extend(rig.input(Input::AnnouncementHeard));
         let mut expected = vec![Release, to_backup(Cause::BetterPeer)];
         if farewell {
             expected.insert(0, Claim(1, 100, 0));
         }
         assert_eq!(effects, expected, "{dialect}");
-        assert_eq!(rig.wait(), secs(3) + SKEW_UNIT * 100);
+        assert_eq!(rig.wait(), secs(3) + SKEW_UNIT * 100 - ms(2), "since its advert");
 
         let mut rig = with(dialect).rig().acquiring();
         *expected.last_mut().unwrap() = failed(Cause::BetterPeer);
         assert_eq!(rig.hears(ip(9), 1, 99), expected, "{dialect}, before it had the addresses");
         assert_eq!(rig.input(Input::Acquired), [], "too late");
     }
+}
+
+#[test]
+fn who_yields_to_a_better_router_serves_until_that_announces_or_200_ms_have_passed() {
+    let gives_way = || {
+        let mut rig = native().rig().serving();
+        assert_eq!(rig.hears(ip(9), 1, 0), [Claim(1, 100, 0)]);
+        rig
+    };
+    let gone = [Release, to_backup(Cause::BetterPeer)];
+    assert_eq!(gives_way().wait(), ms(200));
+    assert_eq!(gives_way().times_out(), gone);
+    let mut short = Setup { handover: Some(ms(50)), ..native() }.rig().serving();
+    short.hears(ip(9), 1, 0);
+    assert_eq!(short.wait(), ms(50), "never longer than the handover window");
+
+    let mut rig = gives_way();
+    assert_eq!(rig.passes(ms(5)).hears(ip(9), 1, 0), [], "its repeated advert");
+    assert_eq!(rig.input(Input::Link(LinkState::Down))[0], Release);
+    assert_eq!(gives_way().input(Input::Stop), []);
+    let mut rig = gives_way();
+    rig.input(Input::Stop);
+    assert_eq!(rig.times_out(), [Release, state(State::Active, State::Init, Cause::Stop)]);
+    let mut rig = gives_way();
+    assert_eq!(rig.input(Input::Start), [], "it runs");
+    assert_eq!(rig.times_out(), gone);
+    let mut rig = gives_way();
+    assert_eq!(rig.input(Input::Yield), []);
+    assert_eq!(rig.times_out(), [Release, to_backup(Cause::Yield)]);
+    assert!(rig.held());
+}
+
+#[test]
+fn who_yields_to_a_router_that_resigns_at_once_serves_on() {
+    let mut rig = native().rig().serving();
+    rig.hears(ip(9), 1, 0);
+    assert_eq!(rig.hears_resignation(ip(8)), [], "not of the one that it yields to");
+    assert_eq!(rig.hears_resignation(ip(9)), [Claim(1, 100, 0), Acquire]);
+    assert_eq!(rig.input(Input::Acquired), []);
+    assert_eq!((rig.state(), rig.phase()), (State::Active, Some(Phase::Serving)));
 }
 
 #[test]
@@ -568,7 +614,8 @@ fn a_demoted_router_tells_it_while_it_takes_over_and_never_as_backup() {
 fn a_demoted_router_yields_and_does_not_preempt() {
     let mut rig = Setup { preempt: true, advskew: 0, ..native() }.rig().serving();
     rig.input(demoted(150));
-    assert!(rig.hears(ip(9), 1, 100).contains(&to_backup(Cause::BetterPeer)));
+    rig.hears(ip(9), 1, 100);
+    assert_eq!(rig.input(Input::AnnouncementHeard), [Release, to_backup(Cause::BetterPeer)]);
     assert_eq!(rig.hears(ip(9), 1, 100), []);
     rig.input(demoted(0));
     assert_eq!(rig.state(), State::Backup);
@@ -585,11 +632,13 @@ fn the_demotion_byte_counts_before_the_interval_in_the_openbsd_dialect_alone() {
         assert_eq!(!effects.is_empty(), takes_over, "{dialect}: a demoted active router");
         let mut rig = with(dialect).rig().serving();
         rig.hears_demoted(ip(9), 1, 0, 1);
-        assert_eq!(rig.state() == State::Active, takes_over, "{dialect}: while active");
+        let stays = rig.phase() == Some(Phase::Serving);
+        assert_eq!(stays, takes_over, "{dialect}: while active");
     }
     let mut rig = with(Dialect::OpenBsd).rig().serving();
     rig.input(demoted(2));
     rig.hears_demoted(ip(9), 10, 0, 1);
+    rig.input(Input::AnnouncementHeard);
     assert_eq!(rig.state(), State::Backup, "less demoted is better, whatever the interval");
     assert_eq!(rig.wait(), secs(30), "and is not dead between two adverts");
     assert_eq!(rig.hears_demoted(ip(9), 10, 0, 1), []);
@@ -832,6 +881,7 @@ fn an_interval_of_zero_is_one_256th_of_a_second() {
         assert_eq!(rig.wait(), SKEW_UNIT);
         let mut rig = Setup { advskew: 254, ..with(dialect) }.rig().serving();
         rig.hears(ip(9), 0, 0);
+        rig.input(Input::AnnouncementHeard);
         assert_eq!(rig.state(), State::Backup, "{dialect}");
     }
 }

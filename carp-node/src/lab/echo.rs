@@ -29,9 +29,8 @@ pub(super) fn command(address: IpAddr, name: &str) -> Command {
 
 /// What the process does.
 pub(super) fn main(address: Option<OsString>, name: Option<OsString>) -> ! {
-    let text = |argument: Option<OsString>| {
-        argument.unwrap_or_default().to_string_lossy().into_owned()
-    };
+    let text =
+        |argument: Option<OsString>| argument.unwrap_or_default().to_string_lossy().into_owned();
     let Err(error) = serve(&text(address), text(name).as_bytes());
     eprintln!("{PROGRAM}: {error}");
     std::process::exit(1)

@@ -43,8 +43,8 @@ impl LinuxPackets {
     pub fn open(port: &Port) -> io::Result<Self> {
         Ok(Self {
             index: port.index,
-            raw: sys::register(raw_socket(port)?.into())?,
-            arp: sys::register(arp_socket(port.index)?.into())?,
+            raw: sys::register_for_reading(raw_socket(port)?.into())?,
+            arp: sys::register_for_reading(arp_socket(port.index)?.into())?,
             frames: sending_socket(port.index)?,
             group: SockAddr::from(std::net::SocketAddrV4::new(GROUP_IPV4, 0)),
             source: None,

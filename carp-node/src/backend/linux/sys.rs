@@ -7,13 +7,24 @@ use std::ptr::from_mut;
 
 use carp_proto::MacAddr;
 use socket2::{SockAddr, SockAddrStorage};
+use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 /// Registers a descriptor with the tokio runtime of the calling thread.
 pub(crate) fn register(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    register_for(fd, Interest::READABLE | Interest::WRITABLE)
+}
+
+/// The same for one that is only waited for to be read. To be told after every advert that another
+/// could be sent would be a wake-up for nothing.
+pub(crate) fn register_for_reading(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    register_for(fd, Interest::READABLE)
+}
+
+fn register_for(fd: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: an OwnedFd is open, refers to one open file description as long as it lives, and always
     // gives the same number; the AsyncFd owns it.
-    unsafe { AsyncFd::register(fd) }.map_err(io::Error::from)
+    unsafe { AsyncFd::register_with_interest(fd, interest) }.map_err(io::Error::from)
 }
 
 /// The address of an interface for a packet socket: bound to it, the socket receives what has this

@@ -175,6 +175,13 @@ impl Machine {
         if strictly_better && self.config.policy.farewell == Farewell::Advert {
             self.push(Output::Advertise(Advertisement::Claim));
         }
+        match self.stage {
+            // Clients are to have an answer at every moment, from the one or the other.
+            Stage::Serving(_) if strictly_better => return self.give_way(now, claim),
+            // An equal router was active all the time, as we were: it has the addresses.
+            Stage::Serving(_) | Stage::TakingOver(_) => {}
+            Stage::Init | Stage::Backup { .. } | Stage::Leaving(_) => return,
+        }
         self.push(Output::Release);
         let evidence = Evidence { peer: Some(claim.source), ..Evidence::default() };
         self.enter_backup(now, Cause::BetterPeer, evidence);

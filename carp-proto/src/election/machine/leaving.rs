@@ -1,4 +1,4 @@
-//! Handing over: resigned, and serving until a successor does.
+//! Handing over: resigned or outranked, and serving until a successor does.
 
 use core::net::IpAddr;
 use core::time::Duration;
@@ -37,6 +37,8 @@ pub(super) struct Successor {
 pub(super) enum Goal {
     Stop,
     Yield,
+    /// To be the backup of a better router.
+    Follow,
 }
 
 impl Machine {
@@ -51,8 +53,25 @@ impl Machine {
         });
     }
 
+    /// Says nothing more and serves on until the better router that has just advertised does: it may
+    /// still be about to take the addresses.
+    pub(super) fn give_way(&mut self, now: Instant, claim: Claim) {
+        let Claim { source, rank, interval, .. } = claim;
+        self.active_peer = Some(ActivePeer { source, interval, heard_at: now });
+        self.stage = Stage::Leaving(Leaving {
+            goal: Goal::Follow,
+            resign_again_at: None,
+            release_at: now + SUCCESSOR_SETTLES.min(self.config.handover),
+            successor: Some(Successor { source, rank, heard_at: now }),
+        });
+    }
+
     pub(super) fn leaving_hears(&mut self, now: Instant, mut leaving: Leaving, claim: Claim) {
         if claim.resigning {
+            let gone = leaving.successor.is_some_and(|known| known.source == claim.source);
+            if gone && leaving.goal == Goal::Follow {
+                self.serve_on(now);
+            }
             return;
         }
         self.active_peer =
@@ -85,8 +104,13 @@ impl Machine {
             return;
         }
         match (leaving.goal, leaving.successor) {
-            (Goal::Yield, None) => self.serve_on(now),
-            (Goal::Stop, _) | (Goal::Yield, Some(_)) => self.handed_over(now, leaving),
+            (Goal::Yield, None) => {
+                self.serve_on(now);
+                self.push(Output::Event(Event::YieldUnanswered));
+            }
+            (Goal::Stop | Goal::Follow, _) | (Goal::Yield, Some(_)) => {
+                self.handed_over(now, leaving);
+            }
         }
     }
 
@@ -111,11 +135,18 @@ impl Machine {
                 self.hold_until = Some(now + HOLD);
                 self.enter_backup(now, Cause::Yield, Evidence { peer, ..Evidence::default() });
             }
+            Goal::Follow => {
+                let evidence = Evidence { peer, ..Evidence::default() };
+                self.enter_backup(now, Cause::BetterPeer, evidence);
+                let heard_at = self.active_peer.map_or(now, |peer| peer.heard_at);
+                self.stage = Stage::Backup { down_at: heard_at + self.patience(now) };
+            }
         }
     }
 
-    /// Nobody answered the resignation: it is taken back.
+    /// Nobody else serves: what was given up is taken back.
     fn serve_on(&mut self, now: Instant) {
+        self.active_peer = None;
         let advert_at = now + self.advert_interval();
         self.stage = Stage::Serving(Serving {
             advert_at,
@@ -125,6 +156,5 @@ impl Machine {
         self.push(Output::Advertise(Advertisement::Claim));
         // An address may have been lost meanwhile; taking it includes announcing it.
         self.push(Output::Acquire);
-        self.push(Output::Event(Event::YieldUnanswered));
     }
 }

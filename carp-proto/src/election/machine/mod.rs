@@ -124,7 +124,7 @@ impl Machine {
     }
 
     fn start(&mut self, now: Instant) {
-        if let Stage::Leaving(leaving) = &mut self.stage {
+        if let Stage::Leaving(leaving @ Leaving { goal: Goal::Stop, .. }) = &mut self.stage {
             // The stop is taken back; the handover, of which the others know, is not.
             leaving.goal = Goal::Yield;
         }
@@ -154,6 +154,9 @@ impl Machine {
         match self.stage {
             Stage::TakingOver(_) => self.withdraw(now, Goal::Yield),
             Stage::Serving(_) => self.leave(now, Goal::Yield),
+            Stage::Leaving(ref mut leaving @ Leaving { goal: Goal::Follow, .. }) => {
+                leaving.goal = Goal::Yield;
+            }
             Stage::Init | Stage::Backup { .. } | Stage::Leaving(_) => {}
         }
     }
