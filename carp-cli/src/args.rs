@@ -162,12 +162,13 @@ pub(crate) struct Check {
 /// `carp decode`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Reads every packet of IP protocol 112 (CARP, VRRP), also inside IP AH, from pcap and pcapng captures of
-Ethernet, VLANs, Linux's \"any\" interface, loopback and raw IP. Hex can be a message, an IP packet or
-an Ethernet frame; on stdin and in files also a dump of them by tcpdump -x, xxd or hexdump -C.
+Reads every packet of IP protocol 112, also inside IP AH, from pcap and pcapng captures of Ethernet,
+VLANs, Linux's \"any\" interface, loopback and raw IP. Of VRRP it tells the version and the length. Hex
+can be a message, an IP packet or an Ethernet frame; on stdin and in files also a dump of packets by
+tcpdump -x, xxd or hexdump -C.
 
-A line of text has the number of the frame, the time of day in UTC, sender and receiver, and what the
-packet says; what is unusual comes last, after a \"!\". --json has the date, and the precision of the file.
+A line has the number of the frame, the time of day in UTC, sender and receiver, and what the packet
+says; what is unusual comes last, after a \"!\". With --json, times have their date.
 
 With --key-file and --address, the digest is checked: the key and all virtual addresses of the router,
 whatever its VHID. Without, authentication is \"unchecked\".
@@ -175,10 +176,10 @@ whatever its VHID. Without, authentication is \"unchecked\".
 A bad packet is no failure. Exits with 1 if the input cannot be read, or not to its end.
 
 Examples:
-  tcpdump -i eth0 -w lan.pcap ip proto 112
+  tcpdump -i eth0 -w lan.pcap proto 112
   carp decode lan.pcap
   carp decode lan.pcap --key-file /etc/carp/web.key --address 192.168.130.100
-  tcpdump -i eth0 -U -w - ip proto 112 | carp decode -
+  tcpdump -i eth0 -U -w - proto 112 | carp decode -
   carp decode lan.pcap --json | jq 'select(.checksum == \"bad\")'")]
 pub(crate) struct Decode {
     /// A capture, "-" for stdin, or hex digits

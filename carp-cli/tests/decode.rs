@@ -259,11 +259,17 @@ fn a_damaged_capture_is_decoded_up_to_the_damage() {
 fn a_capture_without_adverts_is_no_failure_and_says_so() {
     let file = capture(CARP, "ucarp-default");
     let bytes = fs::read(&file).expect("a capture");
-    // The first frame, an IGMP report.
-    let len = 24 + 16 + usize::from(bytes[24 + 8]);
-    let told = decode_stdin(&bytes[..len], &["--json"]);
-    assert_eq!((told.code, &*told.out), (Some(0), ""));
-    assert_eq!(told.err, "carp: stdin: no packet of IP protocol 112 among 1 frame\n");
+    // The first frame is an IGMP report.
+    let record = |at: usize| at + 16 + usize::from(bytes[at + 8]);
+    for (len, said) in [
+        (24, "there is no frame in it"),
+        (record(24), "the only frame in it is not of IP protocol 112"),
+        (record(record(24)), "no frame of the 2 in it is of IP protocol 112"),
+    ] {
+        let told = decode_stdin(&bytes[..len], &["--json"]);
+        assert_eq!((told.code, &*told.out), (Some(0), ""));
+        assert_eq!(told.err, format!("carp: stdin: {said}\n"));
+    }
 }
 
 #[test]
@@ -274,6 +280,44 @@ fn a_capture_of_an_unknown_link_type_is_refused_by_its_number() {
     assert_eq!((told.code, &*told.out), (Some(1), ""));
     assert!(told.err.starts_with("carp: error: stdin: its link type 147 is not understood\n"));
     assert!(told.err.contains("\nhelp: understood are 0 (NULL), 1 (ETHERNET), "), "{told:?}");
+}
+
+/// A block of a pcapng file.
+fn block(kind: u32, words: &[u32], data: &[u8]) -> Vec<u8> {
+    let mut body: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    body.extend(data);
+    body.resize(body.len().next_multiple_of(4), 0);
+    let len = u32::try_from(body.len() + 12).expect("a short block").to_le_bytes();
+    [&kind.to_le_bytes()[..], &len, &body, &len].concat()
+}
+
+#[test]
+fn frames_of_an_unknown_link_type_among_others_are_passed_over_and_counted() {
+    let packet: Vec<u8> = (0..PACKET.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&PACKET[at..at + 2], 16).expect("hex"))
+        .collect();
+    let len = u32::try_from(packet.len()).expect("a short packet");
+    let file = [
+        block(0x0a0d_0d0a, &[0x1a2b_3c4d, 1, u32::MAX, u32::MAX], &[]),
+        block(1, &[220, 0], &[]),
+        block(1, &[101, 0], &[]),
+        block(6, &[0, 0, 0, 4, 4], b"usb!"),
+        block(6, &[1, 0, 0, len, len], &packet),
+        block(6, &[0, 0, 0, 4, 4], b"usb!"),
+    ]
+    .concat();
+    let told = decode_stdin(&file, &["--json"]);
+    assert_eq!(told.code, Some(1));
+    let objects = told.lines_of_json();
+    assert_eq!(
+        (objects.len(), &objects[0]["frame"], &objects[0]["vhid"]),
+        (1, &2.into(), &42.into())
+    );
+    assert!(
+        told.err.contains("not understood: 2, the first is frame 1 of link type 220\n"),
+        "{told:?}"
+    );
 }
 
 #[test]
@@ -296,6 +340,14 @@ fn hex_is_taken_for_what_it_is() {
         assert_eq!(objects[0]["source"].is_string(), meta);
         assert_eq!(objects[0]["ttl"].is_u64(), meta);
     }
+    // Longer than the name of any file.
+    let padded = format!("{PACKET}{}", "00".repeat(3000));
+    assert_eq!(decode(&[&padded]).out, decode(&[PACKET]).out);
+    let arp = format!("ffffffffffff02000000000a0806{}", "00".repeat(28));
+    let told = decode(&[&arp]);
+    assert_eq!((told.code, &*told.out), (Some(0), ""));
+    assert_eq!(told.err, "carp: the hex: the only packet in it is not of IP protocol 112\n");
+
     let (_dir, love) = key("love");
     let told = decode(&[PACKET, "--key-file", path(&love), "--address", "10.99.0.100"]);
     assert!(told.out.contains("  authentication ok"), "{told:?}");
@@ -304,12 +356,12 @@ fn hex_is_taken_for_what_it_is() {
 #[test]
 fn hex_can_come_from_stdin_as_tcpdump_prints_it() {
     let dump = "\
-08:43:47.222603 IP 10.99.0.1 > 224.0.0.18: CARPv2-advertise 36: vhid=42 advbase=1 advskew=0
+08:43:47.222603 IP 10.99.0.1 > 224.0.0.18: VRRPv2, Advertisement, vrid 42, prio 0
 \t0x0000:  4510 0038 842a 4000 ff70 0ca5 0a63 0001  E..8.*@..p...c..
 \t0x0010:  e000 0012 212a 0007 0001 0a18 5932 ce13  ....!*......Y2..
 \t0x0020:  0361 ff37 e5ca 595e d8c1 5796 2782 3d1c  .a.7..Y^..W.'.=.
 \t0x0030:  ab47 6f14 08e5 b375                      .Go....u
-08:43:48.197718 IP 10.99.0.1 > 224.0.0.18: CARPv2-advertise 36: vhid=42 advbase=1 advskew=0
+08:43:48.197718 IP 10.99.0.1 > 224.0.0.18: VRRPv2, Advertisement, vrid 42, prio 0
 \t0x0000:  4510 0038 842a 4000 ff70 0ca5 0a63 0001
 \t0x0010:  e000 0012 212a 0007
 ";
@@ -342,6 +394,7 @@ fn what_cannot_be_read_is_refused_with_a_reason() {
     fs::write(dir.path().join("empty"), "").expect("written");
     fs::write(dir.path().join("prose"), "Dear reader,\n").expect("written");
     fs::write(dir.path().join("packed"), b"\x1f\x8b\x08\0").expect("written");
+    fs::write(dir.path().join("snoop"), b"snoop\0\0\0\0\0\0\x02\0\0\0\x04").expect("written");
     fs::write(dir.path().join("program"), b"\x7fELF").expect("written");
     for (input, expected) in [
         (
@@ -353,6 +406,7 @@ fn what_cannot_be_read_is_refused_with_a_reason() {
         ("empty", "empty is empty"),
         ("prose", "prose: there is no hex in it: \"Dear reader,\" is neither hex nor a line of"),
         ("packed", "packed is compressed"),
+        ("snoop", "snoop is neither a pcap nor a pcapng capture, nor hex"),
         ("program", "program is neither a pcap nor a pcapng capture, nor hex"),
         (".", ". cannot be read: "),
     ] {

@@ -21,10 +21,8 @@ use crate::output::Output;
 pub(crate) fn run(arguments: &Decode, output: &Output) -> Result<(), Failure> {
     let verifier = verifier(arguments)?;
     let source = Source::open(&arguments.input)?;
-    let style = match arguments.json {
-        true => Style::Json,
-        false => Style::Text { color: output.color_on_stdout() },
-    };
+    let style =
+        if arguments.json { Style::Json } else { Style::Text { color: output.color_on_stdout() } };
     let mut printer = Printer { style, verifier, shown: 0, out: io::stdout().lock() };
     let done = match source {
         Source::Capture { name, stream } => capture(&name, stream, &mut printer),
@@ -55,13 +53,16 @@ fn verifier(arguments: &Decode) -> Result<Option<Verifier>, Failure> {
         }
     };
     let file = read_key_file(path).map_err(|error| {
-        let failure = Failure::failed(format!("the key file {}: {error}", path.display()));
-        match error {
+        let help = match error {
             KeyFileError::Exposed { .. } | KeyFileError::Foreign { .. } | KeyFileError::Denied => {
-                failure.with_help(error.remedy(path))
+                error.remedy(path)
             }
-            _ => failure.with_help("name the file that the router's configuration names"),
-        }
+            KeyFileError::Missing
+            | KeyFileError::Unreadable(_)
+            | KeyFileError::NotAFile
+            | KeyFileError::Key(_) => "give the key file that the router itself reads".to_owned(),
+        };
+        Failure::failed(format!("the key file {}: {error}", path.display())).with_help(help)
     })?;
     if file.ends_with_space {
         eprintln!(
@@ -100,26 +101,28 @@ fn capture(name: &str, stream: impl Read, printer: &mut Printer<'_>) -> Result<(
         })
     };
     let mut reader = Reader::new(stream).map_err(failed)?;
-    let mut strange = Strange::default();
+    let mut passed_over = PassedOver::default();
     while let Some(frame) = reader.next_frame().map_err(failed)? {
-        strange.look_at(frame.link, frame.number);
+        passed_over.look_at(frame.link, frame.number);
         if let Some(found) = dissect(frame.bytes, Layer::Link(frame.link), frame.cut) {
             printer.print(&Record { frame: frame.number, time: frame.time, layer: None, found })?;
         }
     }
-    strange.failure(name).map_or(Ok(()), |failure| Err(Stop::Failed(failure)))?;
+    if let Some(failure) = passed_over.failure(name) {
+        return Err(Stop::Failed(failure));
+    }
     remark(printer, name, reader.frames(), "frame");
     Ok(())
 }
 
-/// Frames of a pcapng file whose link type is not understood: others may be.
+/// Frames of a pcapng file whose link type is not understood. The others are decoded.
 #[derive(Default)]
-struct Strange {
+struct PassedOver {
     first: Option<(LinkType, u64)>,
     count: u64,
 }
 
-impl Strange {
+impl PassedOver {
     fn look_at(&mut self, link: LinkType, number: u64) {
         if let LinkType::Other(_) = link {
             self.first.get_or_insert((link, number));
@@ -129,13 +132,11 @@ impl Strange {
 
     fn failure(&self, name: &str) -> Option<Failure> {
         let (link, number) = self.first?;
-        let count = match self.count {
-            1 => format!("frame {number}"),
-            count => format!("{count} frames, the first of them frame {number},"),
-        };
-        let verb = if self.count == 1 { "was" } else { "were" };
-        let message =
-            format!("{name}: {count} {verb} not decoded: the link type {link} is not understood");
+        let message = format!(
+            "{name}: frames passed over because their link type is not understood: {}, the first is \
+             frame {number} of link type {link}",
+            self.count
+        );
         Some(Failure::failed(message).with_help(known_link_types()))
     }
 }
@@ -162,9 +163,11 @@ fn dump(name: &str, stream: impl Read, printer: &mut Printer<'_>) -> Result<(), 
 
 /// Says it if there was nothing to show.
 fn remark(printer: &Printer<'_>, name: &str, count: u64, what: &str) {
-    if printer.shown == 0 {
-        let plural = if count == 1 { "" } else { "s" };
-        eprintln!("carp: {name}: no packet of IP protocol 112 among {count} {what}{plural}");
+    match (printer.shown, count) {
+        (0, 0) => eprintln!("carp: {name}: there is no {what} in it"),
+        (0, 1) => eprintln!("carp: {name}: the only {what} in it is not of IP protocol 112"),
+        (0, _) => eprintln!("carp: {name}: no {what} of the {count} in it is of IP protocol 112"),
+        (_, _) => {}
     }
 }
 
@@ -232,13 +235,10 @@ impl Printer<'_> {
     }
 
     fn authentication(&mut self, message: &Message) -> Authentication {
-        match (message, &mut self.verifier) {
-            (Message::Carp(parsed), Some(verifier)) => match verifier.verify(&parsed.advert) {
-                true => Authentication::Ok,
-                false => Authentication::Bad,
-            },
-            (_, _) => Authentication::Unchecked,
-        }
+        let (Message::Carp(parsed), Some(verifier)) = (message, &mut self.verifier) else {
+            return Authentication::Unchecked;
+        };
+        if verifier.verify(&parsed.advert) { Authentication::Ok } else { Authentication::Bad }
     }
 }
 

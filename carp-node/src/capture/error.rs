@@ -59,7 +59,7 @@ pub enum Damage {
     #[error("a block of {0} bytes")]
     BlockLength(u32),
     /// A pcapng block whose two lengths differ, or whose fields contradict its length.
-    #[error("the lengths of a block contradict each other")]
+    #[error("a block whose fields contradict each other")]
     Block,
     /// A packet of an interface that no block has described.
     #[error("a packet of interface {0}, which the file does not describe")]

@@ -25,7 +25,7 @@ const OBSOLETE_PACKET: u32 = 2;
 /// A type, and a length before and after the body.
 const MIN_BLOCK: u32 = 12;
 
-/// The longest block that is looked into: a frame, and as much again for options and names.
+/// The longest block that is looked into: the longest frame, and plenty of options.
 const MAX_BLOCK: u32 = 1 << 20;
 
 /// More than a host has, and a limit for a file that does nothing but describe interfaces.

@@ -255,13 +255,16 @@ fn damage_is_named_with_its_place() {
         damaged(&order.enhanced(7, 0, b"", 0)),
         "a packet of interface 7, which the file does not describe"
     );
-    let contradiction = "the lengths of a block contradict each other";
+    let contradiction = "a block whose fields contradict each other";
     // Statistics whose second length differs, and packets that are longer than their block.
     assert_eq!(damaged(&order.words(&[5, 12, 13])), contradiction);
     assert_eq!(damaged(&order.block(6, &order.words(&[0, 0, 0, 5, 5]))), contradiction);
     assert_eq!(damaged(&order.block(6, &order.words(&[0, 0, 0, u32::MAX, 5]))), contradiction);
     assert_eq!(damaged(&order.block(3, &order.words(&[5]))), contradiction);
     assert_eq!(damaged(&order.block(2, &order.words(&[0, 0, 0, 5, 5]))), contradiction);
+    let mut orderless = order.section();
+    orderless[8] = 0;
+    assert_eq!(damaged(&orderless), contradiction);
     let mut future = order.section();
     future[12] = 2;
     assert_eq!(damaged(&future), "a section of version 2 of pcapng, where 1 is known");

@@ -1,9 +1,13 @@
 //! Where bytes begin of which nobody says it, such as those of a hex dump.
 
+use carp_proto::wire::carp::{AUTH_LEN, HEADER_LEN};
+use carp_proto::wire::ethernet::{HEADER_LEN as ETHERNET_HEADER_LEN, TYPE_ARP};
+
 use super::{Layer, LinkType, Message, ip, link};
 
 /// Guesses at which layer bytes begin, by their structure: an IP packet whose lengths agree, a frame
-/// with such a packet in it, or a message. Of what has no structure, the first byte decides.
+/// with such a packet in it, or a message; failing that, what begins like one of these. The rest is
+/// taken for frames of something else, if it is long enough for one.
 #[must_use]
 pub fn guess(bytes: &[u8]) -> Layer {
     let ethernet = Layer::Link(LinkType::Ethernet);
@@ -14,12 +18,14 @@ pub fn guess(bytes: &[u8]) -> Layer {
         ethernet
     } else if is_message(bytes) {
         Layer::Message
-    } else if in_frame.is_some() {
+    } else if in_frame.is_some() || is_arp(bytes) {
         ethernet
     } else if ip::strip(bytes, true).is_some() {
         Layer::Ip
-    } else {
+    } else if begins_like_message(bytes) || bytes.len() < ETHERNET_HEADER_LEN {
         Layer::Message
+    } else {
+        ethernet
     }
 }
 
@@ -41,4 +47,14 @@ fn is_message(bytes: &[u8]) -> bool {
         Message::Carp(_) | Message::Vrrp2 | Message::Vrrp3 => true,
         Message::Unreadable { .. } => false,
     }
+}
+
+/// Version 2 or 3 of something, or CARP's length and authlen with another version.
+fn begins_like_message(bytes: &[u8]) -> bool {
+    let carp = bytes.len() == HEADER_LEN && bytes.get(3) == Some(&AUTH_LEN);
+    carp || bytes.first().is_some_and(|first| matches!(first >> 4, 2 | 3))
+}
+
+fn is_arp(frame: &[u8]) -> bool {
+    frame.get(12..14) == Some(&TYPE_ARP.to_be_bytes())
 }

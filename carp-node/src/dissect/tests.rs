@@ -319,8 +319,15 @@ fn the_layer_of_bytes_is_guessed_by_their_structure() {
         (v6[..60].to_vec(), Layer::Ip),
         (frame(&v4)[..50].to_vec(), ethernet),
         (message()[..30].to_vec(), Layer::Message),
+        (message()[..3].to_vec(), Layer::Message),
+        ([&[0x11], &message()[1..]].concat(), Layer::Message),
+        ([&message()[..], &[0; 4]].concat(), Layer::Message),
         (vec![], Layer::Message),
-        (vec![0xff; 60], Layer::Message),
+        (vec![0xff; 13], Layer::Message),
+        // Something else: ARP in a frame and without, spanning tree.
+        ([&[0x24, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 1, 8, 6][..], &[0; 28]].concat(), ethernet),
+        ([&[0, 1, 8, 0, 6, 4, 0, 1][..], &[0; 20]].concat(), ethernet),
+        ([&[1, 0x80, 0xc2, 0, 0, 0, 2, 0, 0, 0, 0, 1, 0, 38][..], &[0x42; 38]].concat(), ethernet),
     ] {
         assert_eq!(guess(&bytes), layer, "{bytes:02x?}");
     }

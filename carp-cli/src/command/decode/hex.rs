@@ -3,10 +3,11 @@
 //! A dump has an offset at the start of each line and perhaps the same bytes as ASCII at its end:
 //!
 //! ```text
-//! 20:40:02.123456 IP 10.99.0.1 > 224.0.0.18: CARPv2-advertise …     tcpdump -x, -X, -xx, -XX
+//! 08:43:47.222603 IP 10.99.0.1 > 224.0.0.18: VRRPv2, Advertisement, …       tcpdump -x, -X
 //!         0x0000:  4510 0038 842a 4000 ff70 0ca5 0a63 0001
-//! 00000000: 4510 0038 842a 4000 ff70 0ca5 0a63 0001  E..8.*@..p...c..           xxd
-//! 00000000  45 10 00 38 84 2a 40 00  ff 70 0c a5 0a 63 00 01  |E..8.*@..p...c..| hexdump -C
+//! 00000000: 4510 0038 842a 4000 ff70 0ca5 0a63 0001  E..8.*@..p...c..            xxd
+//! 00000000  45 10 00 38 84 2a 40 00  ff 70 0c a5 0a 63 00 01  |E..8.*@..p...c..|  hexdump -C
+//! 000000 45 10 00 38 84 2a 40 00 ff 70 0c a5 0a 63 00 01                        od -Ax -tx1
 //! 0000   45 10 00 38 84 2a 40 00 ff 70 0c a5 0a 63 00 01   E..8.*@..p...c..      Wireshark
 //! ```
 //!

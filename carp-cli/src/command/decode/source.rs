@@ -10,6 +10,9 @@ use carp_node::capture::is_capture;
 use super::hex;
 use crate::exit::Failure;
 
+/// How much of a stream is looked at: no capture and no packet in hex is shorter.
+const HEAD: u64 = 16;
+
 /// The head of a stream, and the stream.
 pub(super) type Stream = io::Chain<Cursor<Vec<u8>>, Box<dyn Read>>;
 
@@ -58,7 +61,7 @@ impl Source {
     /// Looks at the first bytes, and decides by them.
     fn of_stream(name: String, mut stream: Box<dyn Read>) -> Result<Self, Failure> {
         let mut head = Vec::new();
-        let read = stream.by_ref().take(4).read_to_end(&mut head);
+        let read = stream.by_ref().take(HEAD).read_to_end(&mut head);
         read.map_err(|error| Failure::failed(format!("{name} cannot be read: {error}")))?;
         let is_text = |byte: &u8| byte.is_ascii_graphic() || byte.is_ascii_whitespace();
         let packed = match head[..] {

@@ -33,7 +33,7 @@ fn an_advert_is_one_line() {
     let line = text::line(&record(found(advert(1, 100))), Authentication::Unchecked, true);
     assert_eq!(
         line,
-        "   7  10.99.0.1 > 224.0.0.18       CARP vhid 42  1+100/256 s  demotion 0  counter \
+        "   7  -  10.99.0.1 > 224.0.0.18       CARP vhid 42  1+100/256 s  demotion 0  counter \
          0000000000000abc  ttl 255  authentication unchecked\n"
     );
     let line = text::line(&record(found(advert(255, 255))), Authentication::Ok, true);
@@ -132,7 +132,7 @@ proptest! {
     /// Hex in all its forms is the same bytes.
     #[test]
     fn a_dump_reads_as_what_was_dumped(packets in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..70), 1..4)) {
-        for dumped in [xxd, tcpdump, hexdump, wireshark, plain] {
+        for dumped in [xxd, tcpdump, hexdump, od, wireshark, plain] {
             let text: String = packets.iter().map(|packet| dumped(packet)).collect();
             let mut dump = Dump::new(text.as_bytes());
             for packet in &packets {
@@ -181,6 +181,12 @@ fn hexdump(packet: &[u8]) -> String {
         format!("{at:08x}  {:<23}  {:<23}  |{}|\n", pairs(first), pairs(second), ascii(bytes))
     };
     lines(packet, line) + &format!("{:08x}\n", packet.len())
+}
+
+/// As `od -Ax -tx1` prints it.
+fn od(packet: &[u8]) -> String {
+    let line = |at: usize, bytes: &[u8]| format!("{at:06x} {}\n", pairs(bytes));
+    lines(packet, line) + &format!("{:06x}\n", packet.len())
 }
 
 fn wireshark(packet: &[u8]) -> String {

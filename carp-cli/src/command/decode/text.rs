@@ -1,6 +1,7 @@
 //! A line for people.
 
 use carp_node::dissect::{Layer, Message};
+use carp_proto::wire::WireError;
 use carp_proto::wire::carp::Parsed;
 use carp_proto::wire::ip::TTL;
 use carp_proto::{Protocol, Reject};
@@ -11,9 +12,13 @@ use super::{Authentication, Record};
 pub(super) fn line(record: &Record<'_>, authentication: Authentication, color: bool) -> String {
     let found = &record.found;
     let mut fields = vec![format!("{:>4}", record.frame)];
-    if let Some(time) = record.time {
-        let time = time.to_string();
-        fields.push(time.split_once('T').map_or(&*time, |(_, of_day)| of_day).to_owned());
+    match record.time.map(|time| time.to_string()) {
+        Some(time) => {
+            fields.push(time.split_once('T').map_or(&*time, |(_, of_day)| of_day).to_owned());
+        }
+        // Hex never has a time, a capture almost always.
+        None if record.layer.is_none() => fields.push("-".to_owned()),
+        None => {}
     }
     if let Some(meta) = found.meta {
         fields.push(format!("{:<27}", format!("{} > {}", meta.source, meta.destination)));
@@ -41,9 +46,10 @@ pub(super) fn line(record: &Record<'_>, authentication: Authentication, color: b
 fn says(message: &Message, length: usize) -> String {
     match message {
         Message::Carp(Parsed { advert, .. }) => {
-            let rank = match advert.interval.is_resignation() {
-                true => "resigns".to_owned(),
-                false => advert.interval.to_string(),
+            let rank = if advert.interval.is_resignation() {
+                "resigns".to_owned()
+            } else {
+                advert.interval.to_string()
             };
             let (vhid, demotion, counter) = (advert.vhid, advert.demotion, advert.counter);
             format!("CARP vhid {vhid}  {rank:<11}  demotion {demotion}  counter {counter:016x}")
@@ -69,14 +75,13 @@ fn unusual(record: &Record<'_>, authentication: Authentication) -> Vec<String> {
     let mut unusual = Vec::new();
     match &found.message {
         Message::Carp(parsed) if !parsed.checksum_ok => unusual.push("checksum bad".to_owned()),
+        Message::Unreadable { error: WireError::Truncated { found: there, needed }, .. }
+            if found.bytes.len() < found.length =>
+        {
+            unusual.push(format!("too-short: {there} of {needed} bytes were captured"));
+        }
         Message::Unreadable { error, .. } => {
-            let label = Reject::from(*error).label();
-            unusual.push(if found.bytes.len() < found.length && label == "too-short" {
-                let (there, all) = (found.bytes.len(), found.length);
-                format!("{label}: {there} of {all} bytes were captured")
-            } else {
-                format!("{label}: {error}")
-            });
+            unusual.push(format!("{}: {error}", Reject::from(*error).label()));
         }
         Message::Carp(_) | Message::Vrrp2 | Message::Vrrp3 => {}
     }
