@@ -81,7 +81,8 @@ impl<R: Read> Reader<R> {
     /// The next frame; `None` at the end.
     ///
     /// # Errors
-    /// [`CaptureError`] where the file cannot be read on. The frames before are good.
+    /// [`CaptureError`] where the file cannot be read on. The frames before are good, and nothing
+    /// that comes after can be trusted.
     pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>, CaptureError> {
         self.input.set_frames(self.frames);
         let frame = match &mut self.format {

@@ -30,6 +30,8 @@ pub(super) enum HexError {
     Line { line: u64, error: Problem },
     #[error("there is no hex in it: {shown:?} is neither hex nor a line of a hex dump")]
     None { shown: String },
+    #[error("there is nothing in it")]
+    Blank,
     #[error("it cannot be read: {0}")]
     Io(#[from] io::Error),
 }
@@ -88,7 +90,7 @@ pub(super) struct Dump<R> {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Form {
-    /// Nothing was seen so far.
+    /// Neither was seen so far.
     Open,
     /// Hex only, in packets with empty lines between them.
     Plain,
@@ -116,8 +118,10 @@ impl<R: Read> Dump<R> {
             }
         }
         if self.form == Form::Open {
-            let shown = self.prose.take().map(|(_, shown, _)| shown).unwrap_or_default();
-            return Err(HexError::None { shown });
+            return Err(match self.prose.take() {
+                Some((_, shown, _)) => HexError::None { shown },
+                None => HexError::Blank,
+            });
         }
         Ok(self.finish())
     }

@@ -232,6 +232,7 @@ fn mistakes_in_hex_are_named_with_their_line() {
     };
     assert_eq!(error("2121\n21g1\n"), "line 2: 'g' is not a hex digit");
     assert_eq!(error("advert:\n2121\n"), "line 1: 'v' is not a hex digit");
+    assert_eq!(error("\n \n"), "there is nothing in it");
     assert_eq!(
         error("root:x:0:0\n\n"),
         "there is no hex in it: \"root:x:0:0\" is neither hex nor a line of a hex dump"
