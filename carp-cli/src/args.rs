@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use carp_proto::VirtualAddress;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Keeps a service's address alive on two or more Linux servers.
@@ -123,6 +124,8 @@ Example: carp keygen /etc/carp/web.key, and copy the file to the other servers."
         /// Where to write it, readable by its owner only; without, it is printed
         file: Option<PathBuf>,
     },
+    /// Read the adverts in a capture, or in hex
+    Decode(Decode),
     #[command(flatten)]
     Later(Later),
 }
@@ -152,6 +155,43 @@ pub(crate) struct Check {
     #[arg(long)]
     pub(crate) strict: bool,
     /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `carp decode`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Reads every packet of IP protocol 112, also inside IP AH, from pcap and pcapng captures of Ethernet,
+VLANs, Linux's \"any\" interface, loopback and raw IP. Of VRRP it tells the version and the length. Hex
+can be a message, an IP packet or an Ethernet frame; on stdin and in files also a dump of packets by
+tcpdump -x, xxd or hexdump -C.
+
+A line has the number of the frame, the time of day in UTC, sender and receiver, and what the packet
+says; what is unusual comes last, after a \"!\". With --json, times have their date.
+
+With --key-file and --address, the digest is checked: the key and all virtual addresses of the router,
+whatever its VHID. Without, authentication is \"unchecked\".
+
+A bad packet is no failure. Exits with 1 if the input cannot be read, or not to its end.
+
+Examples:
+  tcpdump -i eth0 -w lan.pcap proto 112
+  carp decode lan.pcap
+  carp decode lan.pcap --key-file /etc/carp/web.key --address 192.168.130.100
+  tcpdump -i eth0 -U -w - proto 112 | carp decode -
+  carp decode lan.pcap --json | jq 'select(.checksum == \"bad\")'")]
+pub(crate) struct Decode {
+    /// A capture, "-" for stdin, or hex digits
+    #[arg(value_name = "FILE|-|HEX")]
+    pub(crate) input: std::ffi::OsString,
+    /// Check digests with this key
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key_file: Option<PathBuf>,
+    /// A virtual address of the router, for checking digests (repeat for each, of both families)
+    #[arg(long = "address", value_name = "IP")]
+    pub(crate) addresses: Vec<VirtualAddress>,
+    /// Print one JSON object for each packet
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -203,9 +243,6 @@ pub(crate) enum Later {
     #[command(hide = true)]
     /// Databases that follow the active router
     Db(Anything),
-    #[command(hide = true)]
-    /// Read packets from a capture
-    Decode(Anything),
     #[command(hide = true)]
     /// Show packets as they pass
     Sniff(Anything),
@@ -260,7 +297,6 @@ impl Later {
             Self::Announce(_) => "carp announce",
             Self::Sync(_) => "carp sync",
             Self::Db(_) => "carp db",
-            Self::Decode(_) => "carp decode",
             Self::Sniff(_) => "carp sniff",
             Self::Scan(_) => "carp scan",
             Self::Observe(_) => "carp observe",

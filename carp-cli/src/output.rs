@@ -22,12 +22,21 @@ impl Output {
     /// Whether messages on stderr are coloured: as asked for, else if it is a terminal and `NO_COLOR`
     /// is not set.
     pub(crate) fn color_on_stderr(&self) -> bool {
+        self.color_on(&io::stderr())
+    }
+
+    /// The same for data on stdout.
+    pub(crate) fn color_on_stdout(&self) -> bool {
+        self.color_on(&io::stdout())
+    }
+
+    fn color_on(&self, stream: &impl IsTerminal) -> bool {
         match self.color {
             Color::Always => true,
             Color::Never => false,
             Color::Auto => {
                 let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-                !unwanted && io::stderr().is_terminal()
+                !unwanted && stream.is_terminal()
             }
         }
     }

@@ -17,6 +17,10 @@ fn wrong_usage_exits_with_two() {
         &["chekc"],
         &["check"],
         &["check", "a", "b"],
+        &["decode"],
+        &["decode", "-", "--address", "web"],
+        &["decode", "-", "--address", "10.99.0.100"],
+        &["decode", "-", "--key-file", "web.key"],
         &["yield"],
         &["status", "--colour"],
         &["demo", "--interval", "1"],
@@ -31,7 +35,13 @@ fn wrong_usage_exits_with_two() {
 
 #[test]
 fn help_and_version_are_no_errors() {
-    for arguments in [&["--help"][..], &["--version"], &["check", "--help"], &["demo", "--help"]] {
+    for arguments in [
+        &["--help"][..],
+        &["--version"],
+        &["check", "--help"],
+        &["decode", "--help"],
+        &["demo", "--help"],
+    ] {
         let output = carp(arguments);
         assert_eq!(output.status.code(), Some(0), "{arguments:?}");
         assert!(!output.stdout.is_empty() && output.stderr.is_empty(), "{arguments:?}");
@@ -52,7 +62,6 @@ fn commands_of_later_versions_say_so() {
         &["announce", "web"],
         &["sync", "status"],
         &["db", "switchover"],
-        &["decode", "-", "--json"],
         &["sniff", "-i", "eth0"],
         &["scan", "-i", "eth0"],
         &["observe", "-i", "eth0"],

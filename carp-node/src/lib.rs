@@ -35,15 +35,18 @@
 //! | [`event`], [`hooks`], [`runner`], [`control`] | the parts of it |
 //! | [`config`] | the configuration file |
 //! | [`lock`] | one daemon a router |
+//! | [`capture`], [`dissect`] | capture files; from a frame to the message in it |
 //! | [`daemon`] | all of it together |
 
 pub mod addresses;
 pub mod backend;
+pub mod capture;
 pub mod clock;
 pub mod config;
 pub mod control;
 pub mod daemon;
 mod demotion;
+pub mod dissect;
 mod driver;
 pub mod event;
 pub mod hooks;

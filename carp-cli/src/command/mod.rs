@@ -3,6 +3,7 @@
 pub(crate) mod check;
 pub(crate) mod cleanup;
 mod client;
+pub(crate) mod decode;
 pub(crate) mod demo;
 pub(crate) mod events;
 pub(crate) mod keygen;

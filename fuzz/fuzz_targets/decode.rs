@@ -1,0 +1,73 @@
+//! Reading a capture is total, frames are counted without a gap, and a stream that comes in pieces
+//! reads as one that comes at once. Dissecting is total for every layer; the message lies inside the
+//! frame, and what is read as CARP is CARP to the router's parser as well.
+
+#![no_main]
+
+use std::io::{self, Read};
+
+use carp_node::capture::{MAX_FRAME, Reader};
+use carp_node::dissect::{Dissected, Layer, LinkType, Message, dissect, guess};
+use carp_proto::wire::carp::{self, HEADER_LEN};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|input: &[u8]| {
+    let at_once = frames(input);
+    assert_eq!(at_once, frames(Pieces(input)));
+
+    let layers = LinkType::KNOWN.map(Layer::Link);
+    for layer in layers.into_iter().chain([Layer::Ip, Layer::Message, guess(input)]) {
+        for cut in [false, true] {
+            check(input, dissect(input, layer, cut));
+        }
+    }
+});
+
+/// The frames of a capture, and how it ends.
+fn frames(stream: impl Read) -> (Vec<Vec<u8>>, String) {
+    let mut frames = Vec::new();
+    let mut reader = match Reader::new(stream) {
+        Ok(reader) => reader,
+        Err(error) => return (frames, error.to_string()),
+    };
+    loop {
+        match reader.next_frame() {
+            Ok(Some(frame)) => {
+                assert_eq!(frame.number, frames.len() as u64 + 1);
+                assert!(frame.bytes.len() <= MAX_FRAME);
+                check(frame.bytes, dissect(frame.bytes, Layer::Link(frame.link), frame.cut));
+                let time = frame.time.map(|time| time.to_string()).unwrap_or_default();
+                frames.push([frame.bytes, time.as_bytes()].concat());
+            }
+            Ok(None) => return (frames, "the end".to_owned()),
+            Err(error) => return (frames, error.to_string()),
+        }
+    }
+}
+
+fn check(frame: &[u8], found: Option<Dissected<'_>>) {
+    let Some(found) = found else { return };
+    let (inside, bytes) = (frame.as_ptr_range(), found.bytes.as_ptr_range());
+    assert!(
+        found.bytes.is_empty() || (inside.start <= bytes.start && bytes.end <= inside.end),
+        "{found:?}"
+    );
+    assert!(found.bytes.len() <= found.length);
+    if let Message::Carp(parsed) = found.message {
+        assert_eq!(found.length, HEADER_LEN);
+        assert_eq!(carp::parse(found.bytes), Ok(parsed));
+    }
+}
+
+/// A stream that gives three bytes at a time.
+struct Pieces<'a>(&'a [u8]);
+
+impl Read for Pieces<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let len = buffer.len().min(3).min(self.0.len());
+        let (now, later) = self.0.split_at(len);
+        buffer[..len].copy_from_slice(now);
+        self.0 = later;
+        Ok(len)
+    }
+}
