@@ -181,9 +181,8 @@ impl Seconds {
 
     /// The time between two adverts.
     #[must_use]
-    pub const fn advert(self) -> Duration {
-        // `u64::from` is not `const`.
-        Duration::from_secs(u64::from_be_bytes([0, 0, 0, 0, 0, 0, 0, self.0]))
+    pub fn advert(self) -> Duration {
+        Duration::from_secs(u64::from(self.0))
     }
 }
 

@@ -1,5 +1,5 @@
-//! CARP as a sans-I/O library: packets, authentication and the election of the active router. Of VRRP,
-//! packets and authentication.
+//! CARP as a sans-I/O library: packets, authentication and the election of the active router. And VRRP's
+//! packets and authentication, without its election.
 //!
 //! A *virtual router* is one or more addresses that move together between the hosts of a link. The
 //! hosts elect who is *active*; the others are *backup* and take over when it falls silent. This

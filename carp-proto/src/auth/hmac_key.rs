@@ -79,10 +79,7 @@ impl HmacKey {
     /// The tag of a message, given in the parts `header`, `addresses` and the trailer's `prefix`.
     pub(super) fn tag(&self, source: IpAddr, signed: &Parts<'_>) -> [u8; TAG_LEN] {
         let mut tag = NO_TAG;
-        let whole = self.mac(source, signed).finalize().into_bytes();
-        for (byte, from) in tag.iter_mut().zip(whole) {
-            *byte = from;
-        }
+        tag.copy_from_slice(&self.mac(source, signed).finalize().into_bytes()[..TAG_LEN]);
         tag
     }
 
@@ -98,8 +95,7 @@ impl HmacKey {
         let (family, address) = match source {
             IpAddr::V4(ip) => {
                 let mut padded = [0; 16];
-                let [a, b, c, d] = ip.octets();
-                [padded[0], padded[1], padded[2], padded[3]] = [a, b, c, d];
+                padded[..4].copy_from_slice(&ip.octets());
                 (4, padded)
             }
             IpAddr::V6(ip) => (6, ip.octets()),

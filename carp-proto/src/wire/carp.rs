@@ -27,9 +27,8 @@ use nom::bytes::complete::take;
 use nom::number::complete::{be_u8, be_u16, be_u64};
 use nom::{IResult, Parser};
 
-use super::WireError;
 use super::checksum::checksum;
-use super::classify::{Kind, classify};
+use super::{Kind, WireError, classify};
 use crate::interval::CarpInterval;
 
 /// The length of the header, which is the whole message.

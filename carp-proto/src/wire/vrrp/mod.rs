@@ -14,15 +14,15 @@
 //! :                                                               :
 //! ```
 //!
-//! [`v2`] and [`v3`] read and write them. [`validate`](mod@validate) holds an advert against what a
-//! router expects, in one documented order. [`trailer`] is keepalived's extension, which signs an
+//! [`v2`] and [`v3`] read and write them. [`validate`] holds an advert against what a router expects, in
+//! one [documented order](validation). [`trailer`] is keepalived's extension, which signs an
 //! advert of version 3.
 
 mod addresses;
 pub mod trailer;
 pub mod v2;
 pub mod v3;
-pub mod validate;
+pub mod validation;
 
 use nom::number::complete::{be_u8, be_u16};
 use nom::{IResult, Parser};
@@ -30,7 +30,7 @@ use nom::{IResult, Parser};
 pub use addresses::{AddressList, Addresses, Ipv4List, Ipv6List, Iter, ListError};
 pub use trailer::{Sequence, Signed, Trailer};
 pub use v3::ChecksumForm;
-pub use validate::{Authentication, Expectations, Senders, Valid, Version, validate};
+pub use validation::{Authentication, Expectations, Senders, Valid, Version, validate};
 
 use super::WireError;
 

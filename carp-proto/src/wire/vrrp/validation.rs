@@ -92,7 +92,7 @@ pub enum Senders<'a> {
         /// The sources to be heard.
         only: &'a [IpAddr],
     },
-    /// These peers, by unicast.
+    /// These peers, by unicast: not to a group.
     Peers(&'a [IpAddr]),
 }
 
