@@ -89,10 +89,19 @@ fn an_ipv6_header_that_contradicts_itself_is_malformed() {
     assert_eq!(with(0, 0x40), "malformed-ip", "version 4");
     assert_eq!(with(4, 1), "malformed-ip", "a payload longer than the packet");
     assert_eq!(with(5, 1), "malformed-ip", "a payload that ends inside the options");
-    assert_eq!(with(6, FRAGMENT), "malformed-ip", "a fragment");
     assert_eq!(with(6, 17), "malformed-ip", "UDP");
-    assert_eq!(with(40, FRAGMENT), "malformed-ip", "a fragment after the options");
     assert_eq!(with(41, 255), "malformed-ip", "options longer than the packet");
+}
+
+#[test]
+fn fragments_are_refused() {
+    let header = [VRRP, 0, 0, 1, 0, 0, 0, 9];
+    let first = packet(FRAGMENT, &[&header, &advert()]);
+    let second = packet(HOP_BY_HOP, &[&extension(FRAGMENT, 1), &header, &advert()]);
+    for packet in [first, second] {
+        assert_eq!(ip::strip_ipv6(&packet), Err(WireError::Ip("a fragment")));
+        assert_eq!(ip::strip_any(&packet), Err(WireError::Ip("a fragment")));
+    }
 }
 
 #[test]
