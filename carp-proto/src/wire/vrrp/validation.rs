@@ -106,7 +106,10 @@ impl Senders<'_> {
     }
 }
 
-/// An advert that passed every check. Nothing else makes one.
+/// An advert that passed every check of the [table](self). Nothing else makes one.
+///
+/// Where a [trailer](Version::V3) is expected, one check is left: act on the advert only if
+/// [`HmacMode::decide`](crate::auth::HmacMode::decide) agrees, also if it has no trailer.
 #[derive(Clone, Copy, Debug)]
 pub struct Valid<'a> {
     priority: Priority,
