@@ -1,6 +1,7 @@
 //! The small values that name things: routers, families, protocols, link-layer addresses.
 
 use core::fmt;
+use core::net::Ipv6Addr;
 use core::num::NonZeroU8;
 use core::str::FromStr;
 
@@ -54,6 +55,73 @@ pub struct IdError {
     pub found: i64,
 }
 
+/// How much a VRRP router wants to be active, as one byte (RFC 9568 section 5.2.4): the higher, the
+/// better. The two ends have meanings of their own.
+///
+/// Every byte can appear on the wire; 1 to 255 can be configured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Priority(u8);
+
+impl Priority {
+    /// What an active router says when it leaves: it resigns.
+    pub const RESIGN: Self = Self(0);
+
+    /// The default of those who do not own the address.
+    pub const DEFAULT: Self = Self(100);
+
+    /// The router whose own address the virtual address is.
+    pub const OWNER: Self = Self(255);
+
+    /// The priority that stands on the wire.
+    #[must_use]
+    pub const fn from_wire(byte: u8) -> Self {
+        Self(byte)
+    }
+
+    /// The byte as it stands on the wire.
+    #[must_use]
+    pub const fn get(self) -> u8 {
+        self.0
+    }
+
+    /// Whether the sender resigns.
+    #[must_use]
+    pub const fn is_resignation(self) -> bool {
+        self.0 == Self::RESIGN.0
+    }
+
+    /// Whether the sender owns the address.
+    #[must_use]
+    pub const fn is_owner(self) -> bool {
+        self.0 == Self::OWNER.0
+    }
+}
+
+impl fmt::Display for Priority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl TryFrom<i64> for Priority {
+    type Error = PriorityError;
+
+    /// A priority that can be configured: 1 to 255.
+    fn try_from(priority: i64) -> Result<Self, PriorityError> {
+        let byte =
+            u8::try_from(priority).ok().map(Self).filter(|priority| !priority.is_resignation());
+        byte.ok_or(PriorityError { found: priority })
+    }
+}
+
+/// A number that cannot be configured as a priority.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("{found} is not a priority: it is one of 1 to 254, or 255 for the owner of the address")]
+pub struct PriorityError {
+    /// The number that was given.
+    pub found: i64,
+}
+
 /// How far present faults push a router back in the election: 0, the default, is not at all.
 ///
 /// What a point is worth is a column of the [policy table](crate::election::Policy): 1/256 s of
@@ -90,11 +158,28 @@ impl MacAddr {
     /// Where IPv4 multicast to 224.0.0.18 goes (RFC 1112 section 6.4).
     pub const ADVERTISEMENT_IPV4: Self = Self([0x01, 0x00, 0x5e, 0x00, 0x00, 0x12]);
 
+    /// Where IPv6 multicast to `ff02::12` goes (RFC 2464 section 7).
+    pub const ADVERTISEMENT_IPV6: Self = Self([0x33, 0x33, 0x00, 0x00, 0x00, 0x12]);
+
+    /// Where IPv6 multicast to a group goes: `33:33` and the group's last four bytes
+    /// (RFC 2464 section 7).
+    #[must_use]
+    pub const fn multicast_ipv6(group: Ipv6Addr) -> Self {
+        let [.., a, b, c, d] = group.octets();
+        Self([0x33, 0x33, a, b, c, d])
+    }
+
     /// The virtual router address `00:00:5e:00:01:ID` that the BSDs' CARP and VRRP for IPv4 use
     /// (RFC 9568 section 7.3).
     #[must_use]
     pub const fn virtual_router(id: VirtualId) -> Self {
         Self([0x00, 0x00, 0x5e, 0x00, 0x01, id.get()])
+    }
+
+    /// The virtual router address `00:00:5e:00:02:ID` of VRRP for IPv6 (RFC 9568 section 7.3).
+    #[must_use]
+    pub const fn virtual_router_ipv6(id: VirtualId) -> Self {
+        Self([0x00, 0x00, 0x5e, 0x00, 0x02, id.get()])
     }
 
     /// The source address `00:00:5e:00:00:ID` of ucarp's adverts: its fourth byte is not the one
@@ -190,9 +275,27 @@ mod tests {
     }
 
     #[test]
-    fn the_two_virtual_macs_differ_in_the_fifth_byte() {
+    fn a_resignation_cannot_be_configured() {
+        for found in [0, -1, 256] {
+            assert_eq!(Priority::try_from(found), Err(PriorityError { found }));
+        }
+        assert_eq!(Priority::try_from(255), Ok(Priority::OWNER));
+        assert!(Priority::from_wire(0).is_resignation() && Priority::from_wire(255).is_owner());
+    }
+
+    #[test]
+    fn multicast_macs_end_as_their_group() {
+        let group = "ff02::12".parse().unwrap();
+        assert_eq!(MacAddr::multicast_ipv6(group), MacAddr::ADVERTISEMENT_IPV6);
+        let group = "ff02::1:ff28:9c5a".parse().unwrap();
+        assert_eq!(MacAddr::multicast_ipv6(group).to_string(), "33:33:ff:28:9c:5a");
+    }
+
+    #[test]
+    fn the_virtual_macs_differ_in_the_fifth_byte() {
         let id = VirtualId::new(0x2a).unwrap();
         assert_eq!(MacAddr::virtual_router(id).to_string(), "00:00:5e:00:01:2a");
+        assert_eq!(MacAddr::virtual_router_ipv6(id).to_string(), "00:00:5e:00:02:2a");
         assert_eq!(MacAddr::ucarp(id).to_string(), "00:00:5e:00:00:2a");
     }
 

@@ -1,4 +1,5 @@
-//! CARP as a sans-I/O library: packets, authentication and the election of the active router.
+//! CARP as a sans-I/O library: packets, authentication and the election of the active router. And VRRP's
+//! packets and authentication, without its election.
 //!
 //! A *virtual router* is one or more addresses that move together between the hosts of a link. The
 //! hosts elect who is *active*; the others are *backup* and take over when it falls silent. This
@@ -42,6 +43,7 @@
 //! | room | knows | does not know |
 //! |---|---|---|
 //! | [`wire`] | bytes, lengths, checksums | state, time |
+//! | [`auth`] | keys, digests, repetition | sockets, clocks |
 //! | [`election`] | claims, ranks, deadlines | bytes |
 //! | [`VirtualRouter`] | both | I/O, clocks |
 
@@ -54,7 +56,7 @@ extern crate alloc;
 extern crate std;
 
 mod address;
-mod auth;
+pub mod auth;
 pub mod election;
 mod id;
 mod interval;
@@ -66,8 +68,11 @@ pub mod wire;
 
 pub use address::{AddressError, VirtualAddress};
 pub use auth::{Authenticator, Key, KeyError};
-pub use id::{Demotion, Family, IdError, MacAddr, Protocol, UnknownProtocol, VirtualId};
-pub use interval::{AdvBase, AdvSkew, CarpInterval, IntervalError};
+pub use id::{
+    Demotion, Family, IdError, MacAddr, Priority, PriorityError, Protocol, UnknownProtocol,
+    VirtualId,
+};
+pub use interval::{AdvBase, AdvSkew, CarpInterval, Centiseconds, IntervalError, Seconds};
 pub use reject::{Reject, RejectCounters};
 pub use router::{Action, Announce, ConfigError, RouterConfig, Transmit, VirtualRouter};
 pub use snapshot::{Counters, LastReject, MAX_PEERS, Peer, Snapshot};

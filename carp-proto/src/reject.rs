@@ -51,14 +51,15 @@ pub enum Reject {
     /// The checksum does not fit the message.
     #[error("the checksum is wrong")]
     BadChecksum,
-    /// The digest does not fit: another key, or another list of addresses.
-    #[error("authentication failed: the key or the list of addresses differs from ours")]
+    /// CARP's digest does not fit: another key, or another list of addresses. In VRRP another
+    /// authentication type or password, or an HMAC that is missing, wrong, stale or repeated.
+    #[error("authentication failed: the key (in CARP: or the list of addresses) differs from ours")]
     BadAuthentication,
-    /// An interval without a meaning.
-    #[error("an advert interval of zero")]
+    /// An interval without a meaning, or in VRRP version 2 one that is not ours.
+    #[error("an advert interval of zero, or in VRRP version 2 another one than ours")]
     BadInterval,
-    /// The list of addresses is not ours.
-    #[error("the list of addresses differs from ours")]
+    /// The list of addresses is empty, or not ours.
+    #[error("the list of addresses is empty or differs from ours")]
     BadAddressList,
     /// Another virtual router.
     #[error("id {found} is not ours")]

@@ -7,7 +7,14 @@ mod support;
 
 use bytes::BytesMut;
 use carp_proto::VirtualRouter;
+use carp_proto::auth::{
+    AntiReplay, HmacAuthenticator, HmacKey, HmacMode, Password, Verdict, Window,
+};
 use carp_proto::election::{Input, State};
+use carp_proto::wire::vrrp::{Authentication, ChecksumForm, Version, v3, validate};
+use support::wire::{
+    expects, expects_v2, expects_v3, list, meta_ipv4, meta_ipv6, outgoing, v2_message, v3_message,
+};
 use support::{Setup, advert, ip, meta};
 
 thread_local! {
@@ -92,6 +99,50 @@ fn received_adverts_allocate_nothing_good_or_bad() {
     });
     assert_eq!(count, 0);
     assert_eq!(router.state(), State::Backup);
+}
+
+#[test]
+fn vrrp_adverts_allocate_nothing_good_or_bad() {
+    let password = Password::new(b"s3cr3t").unwrap();
+    let v2 = v2_message(&["10.0.0.1", "10.0.0.2"], Some(&password));
+    let v3 = v3_message(&["10.0.0.1", "10.0.0.2"], ChecksumForm::Message);
+    let v3_ipv6 = v3_message(&["fe80::1", "2001:db8::1"], ChecksumForm::PseudoHeader);
+    let adverts = [
+        (meta_ipv4(), v2, expects_v2(Authentication::Password(&password))),
+        (meta_ipv4(), v3, expects_v3()),
+        (meta_ipv6(), v3_ipv6, expects_v3()),
+    ];
+    for (meta, mut message, expected) in adverts {
+        let count = allocations(|| {
+            let valid = validate(&meta, &message, &expected).unwrap();
+            assert_eq!(valid.addresses().iter().count(), 2);
+            message[8] ^= 1;
+            assert!(validate(&meta, &message, &expected).is_err());
+        });
+        assert_eq!(count, 0);
+    }
+}
+
+#[test]
+fn signed_adverts_allocate_nothing() {
+    let key = HmacKey::new(1, &[7; 32]).unwrap();
+    let anti_replay = AntiReplay::Time(Window::new(5).unwrap());
+    let mut sender = HmacAuthenticator::new(vec![key], 1, HmacMode::Enforce, anti_replay).unwrap();
+    let mut receiver = sender.clone();
+    let (list, expected) = (list(&["10.0.0.1"]), expects(Version::V3 { trailer: true }));
+    let advert = outgoing(&list, ChecksumForm::PseudoHeader);
+    let (mut buffer, meta) = (BytesMut::with_capacity(64), meta_ipv4());
+    let count = allocations(|| {
+        for second in 0..100 {
+            let now = support::secs(second);
+            let trailer = sender.sign(now, &advert).unwrap();
+            buffer.clear();
+            v3::emit_signed(&advert, &trailer, &mut buffer);
+            let valid = validate(&meta, &buffer, &expected).unwrap();
+            assert_eq!(receiver.verify(now, meta.source, valid.signed()), Verdict::Verified);
+        }
+    });
+    assert_eq!(count, 0);
 }
 
 #[test]

@@ -27,8 +27,8 @@ use nom::bytes::complete::take;
 use nom::number::complete::{be_u8, be_u16, be_u64};
 use nom::{IResult, Parser};
 
-use super::WireError;
 use super::checksum::checksum;
+use super::{Kind, WireError, classify};
 use crate::interval::CarpInterval;
 
 /// The length of the header, which is the whole message.
@@ -78,11 +78,11 @@ pub struct Parsed {
 /// Reads a CARP message: a datagram's payload, trimmed to the length that its IP header says.
 ///
 /// # Errors
-/// [`WireError::Vrrp`] for a message with the shape of a VRRP advert, which shares the IP protocol
-/// number and, in version 2, the first byte. Otherwise, in this order: [`WireError::Truncated`],
+/// [`WireError::Vrrp`] for what [`classify`] takes for VRRP, which shares the IP protocol number and,
+/// in version 2, the first byte. Otherwise, in this order: [`WireError::Truncated`],
 /// [`WireError::Version`], [`WireError::Type`], [`WireError::AuthLength`], [`WireError::Length`].
 pub fn parse(message: &[u8]) -> Result<Parsed, WireError> {
-    if is_vrrp(message) {
+    if matches!(classify(message), Kind::Vrrp2 | Kind::Vrrp3) {
         return Err(WireError::Vrrp);
     }
     let truncated = WireError::Truncated { found: message.len(), needed: HEADER_LEN };
@@ -118,22 +118,6 @@ fn fields(input: &[u8]) -> IResult<&[u8], Fields> {
     let interval = CarpInterval { advbase, advskew };
     let advert = Advert { vhid, interval, demotion, counter, digest };
     Ok((rest, Fields { version_type, auth_len, advert }))
-}
-
-/// Whether a message has the exact shape of a VRRP advert: version 2 with its eight bytes of
-/// authentication data (RFC 3768 section 5.1), or version 3 with a whole list of IPv4 or IPv6
-/// addresses (RFC 9568 section 5.1).
-///
-/// 36 bytes that start with 0x21 are CARP if the fourth byte is 7 and VRRP version 2 with five
-/// addresses if it is 5, so that no message is both.
-fn is_vrrp(message: &[u8]) -> bool {
-    let &[version_type, _, _, count, ..] = message else { return false };
-    let addresses = usize::from(count);
-    match version_type {
-        0x21 => message.len() == 16 + 4 * addresses,
-        0x31 => addresses > 0 && [8 + 4 * addresses, 8 + 16 * addresses].contains(&message.len()),
-        _ => false,
-    }
 }
 
 /// Appends the 36 bytes of an advert, its checksum computed.

@@ -1,4 +1,4 @@
-//! The Internet checksum (RFC 1071).
+//! The Internet checksum (RFC 1071), and the pseudo-header that some protocols put under it.
 
 /// The checksum of `bytes`: the complement of the ones' complement sum of its 16-bit words. An odd
 /// last byte counts as the high half of a word.
@@ -6,13 +6,38 @@
 /// Over a message that contains its own, correct checksum the result is 0.
 #[must_use]
 pub fn checksum(bytes: &[u8]) -> u16 {
-    let mut words = bytes.chunks_exact(2);
-    let mut sum: u64 =
-        words.by_ref().map(|word| u64::from(u16::from_be_bytes([word[0], word[1]]))).sum();
-    if let [last] = words.remainder() {
-        sum = sum.saturating_add(u64::from(u16::from_be_bytes([*last, 0])));
+    Sum::default().add(bytes).checksum()
+}
+
+/// A ones' complement sum over bytes that do not lie together, such as a message and the
+/// pseudo-header that is nowhere on the wire.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Sum(u64);
+
+impl Sum {
+    /// Adds a part. Only the last part may have an odd length.
+    pub(super) fn add(self, bytes: &[u8]) -> Self {
+        let mut words = bytes.chunks_exact(2);
+        let mut sum: u64 =
+            words.by_ref().map(|word| u64::from(u16::from_be_bytes([word[0], word[1]]))).sum();
+        if let [last] = words.remainder() {
+            sum = sum.saturating_add(u64::from(u16::from_be_bytes([*last, 0])));
+        }
+        Self(self.0.saturating_add(sum))
     }
-    !fold(sum)
+
+    /// The complement of the sum: what goes into the checksum field, and 0 over all that a right
+    /// checksum covers.
+    pub(super) fn checksum(self) -> u16 {
+        !fold(self.0)
+    }
+}
+
+/// The sum of the pseudo-header that RFC 8200 section 8.1 (IPv6) and RFC 9293 section 3.1 (IPv4) put
+/// before a message: the octets of both addresses, the message's length, and its protocol number.
+pub(super) fn pseudo_header(source: &[u8], destination: &[u8], len: usize, next: u8) -> Sum {
+    // However many bytes a `usize` has, its words sum to the same.
+    Sum::default().add(source).add(destination).add(&len.to_be_bytes()).add(&[0, next])
 }
 
 /// Adds the carries back in until 16 bits remain.
@@ -43,5 +68,20 @@ mod tests {
     #[test]
     fn long_inputs_fold_every_carry() {
         assert_eq!(checksum(&[0xff; 65_536]), 0);
+    }
+
+    #[test]
+    fn parts_sum_to_the_same_as_the_whole() {
+        let bytes: std::vec::Vec<u8> = (0..=254).collect();
+        for cut in (0..bytes.len()).step_by(2) {
+            let (head, tail) = bytes.split_at(cut);
+            assert_eq!(Sum::default().add(head).add(tail).checksum(), checksum(&bytes), "{cut}");
+        }
+    }
+
+    #[test]
+    fn a_pseudo_header_sums_like_its_twelve_bytes() {
+        let sum = pseudo_header(&[10, 0, 0, 1], &[224, 0, 0, 18], 0x0102, 112);
+        assert_eq!(sum.checksum(), checksum(&[10, 0, 0, 1, 224, 0, 0, 18, 0, 112, 1, 2]));
     }
 }

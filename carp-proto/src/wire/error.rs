@@ -48,12 +48,18 @@ pub enum WireError {
     /// A VRRP advert, by its shape.
     #[error("a VRRP advert")]
     Vrrp,
+    /// A CARP advert, by its shape.
+    #[error("a CARP advert")]
+    Carp,
     /// An IP header whose fields contradict each other or the bytes.
     #[error("the IP header cannot be read: {0}")]
     Ip(&'static str),
     /// An Ethernet or ARP field that is not what an announcement has.
     #[error("not an ARP announcement: {0}")]
     Arp(&'static str),
+    /// An IPv6, ICMPv6 or neighbour discovery field that is not what an announcement or a probe has.
+    #[error("neither a neighbour announcement nor a probe: {0}")]
+    Ndp(&'static str),
 }
 
 impl From<WireError> for Reject {
@@ -66,8 +72,8 @@ impl From<WireError> for Reject {
             }
             WireError::Version { found, expected } => Self::BadVersion { found, expected },
             WireError::Type { found } => Self::BadType { found },
-            WireError::Vrrp => Self::ForeignProtocol,
-            WireError::Ip(_) | WireError::Arp(_) => Self::MalformedIp,
+            WireError::Vrrp | WireError::Carp => Self::ForeignProtocol,
+            WireError::Ip(_) | WireError::Arp(_) | WireError::Ndp(_) => Self::MalformedIp,
         }
     }
 }

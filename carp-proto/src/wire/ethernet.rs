@@ -17,6 +17,9 @@ pub const HEADER_LEN: usize = 14;
 /// The `EtherType` of IPv4.
 pub const TYPE_IPV4: u16 = 0x0800;
 
+/// The `EtherType` of IPv6.
+pub const TYPE_IPV6: u16 = 0x86dd;
+
 /// The `EtherType` of ARP.
 pub const TYPE_ARP: u16 = 0x0806;
 

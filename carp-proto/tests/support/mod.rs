@@ -5,6 +5,7 @@
 pub(crate) mod lan;
 pub(crate) mod pcap;
 pub(crate) mod steps;
+pub(crate) mod wire;
 
 use std::net::IpAddr;
 use std::time::Duration;

@@ -17,22 +17,16 @@
 //! |                      options, if IHL > 5                      |
 //! ```
 
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::Ipv4Addr;
 
 use bytes::BufMut;
 use nom::number::complete::{be_u8, be_u16, be_u32};
 use nom::{IResult, Parser};
 
-use super::WireError;
-use super::checksum::checksum;
+use super::{Opened, RxMeta, TTL};
 use crate::id::Protocol;
-
-/// Where adverts over IPv4 go, in CARP as in VRRP (RFC 9568 section 5.1.1.2).
-pub const GROUP_IPV4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
-
-/// The TTL of every advert: a datagram that arrives with less has crossed a router
-/// (RFC 9568 section 5.1.1.3).
-pub const TTL: u8 = 255;
+use crate::wire::WireError;
+use crate::wire::checksum::checksum;
 
 /// The type of service of CARP adverts, "low delay", as OpenBSD and ucarp set it.
 pub const TOS_LOW_DELAY: u8 = 0x10;
@@ -49,17 +43,6 @@ const DONT_FRAGMENT: u16 = 0x4000;
 const MORE_FRAGMENTS: u16 = 0x2000;
 const FRAGMENT_OFFSET: u16 = 0x1fff;
 
-/// What is known of a datagram beside its payload.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RxMeta {
-    /// The sender.
-    pub source: IpAddr,
-    /// Where it was sent to.
-    pub destination: IpAddr,
-    /// The TTL, or in IPv6 the hop limit, with which it arrived.
-    pub ttl: u8,
-}
-
 /// Takes the IPv4 header off a packet that carries IP protocol 112.
 ///
 /// The payload ends where the total length says, so that the padding of short Ethernet frames is no
@@ -70,6 +53,11 @@ pub struct RxMeta {
 /// [`WireError::Truncated`] if the packet ends inside the header; [`WireError::Ip`] if it is not
 /// IPv4, is a fragment, carries another protocol, or if its lengths contradict each other.
 pub fn strip_ipv4(packet: &[u8]) -> Result<(RxMeta, &[u8]), WireError> {
+    open(packet)?.advert()
+}
+
+/// Takes the header off a packet that may carry anything.
+pub(super) fn open(packet: &[u8]) -> Result<Opened<'_>, WireError> {
     let truncated = WireError::Truncated { found: packet.len(), needed: HEADER_LEN };
     let (_, fields) = fields(packet).map_err(|_| truncated)?;
     if fields.version_ihl >> 4 != 4 {
@@ -86,9 +74,6 @@ pub fn strip_ipv4(packet: &[u8]) -> Result<(RxMeta, &[u8]), WireError> {
     if fields.flags_offset & (MORE_FRAGMENTS | FRAGMENT_OFFSET) != 0 {
         return Err(WireError::Ip("a fragment"));
     }
-    if fields.protocol != Protocol::IP_PROTOCOL {
-        return Err(WireError::Ip("not IP protocol 112"));
-    }
     let payload = packet
         .get(header_len..total_len)
         .ok_or(WireError::Ip("the total length is more than was received"))?;
@@ -97,7 +82,7 @@ pub fn strip_ipv4(packet: &[u8]) -> Result<(RxMeta, &[u8]), WireError> {
         destination: Ipv4Addr::from(fields.destination).into(),
         ttl: fields.ttl,
     };
-    Ok((meta, payload))
+    Ok(Opened { meta, protocol: fields.protocol, payload })
 }
 
 struct Fields {
