@@ -23,7 +23,7 @@ pub(crate) struct Figure {
     pub(crate) of: fn(&Round) -> f64,
 }
 
-/// What the tables and the picture show, in milliseconds but for the last two.
+/// What the tables show, in milliseconds but for the last two.
 pub(crate) const FIGURES: [Figure; 9] = [
     Figure { label: "crash: outage", of: |round| millis(round.crash.outage) },
     Figure {
@@ -43,7 +43,7 @@ pub(crate) const FIGURES: [Figure; 9] = [
 ];
 
 /// What the machine itself does.
-const NOTHING: Figure =
+pub(crate) const NOTHING: Figure =
     Figure { label: "nothing happens: largest gap", of: |round| millis(round.steady) };
 
 impl Outcome {
@@ -157,7 +157,8 @@ pub(crate) fn progress(number: usize, of: usize, candidate: &Candidate, round: &
     )
 }
 
-fn cell(label: &str, Spread { median, min, max, .. }: Spread) -> String {
+/// A spread as text, without its unit.
+pub(crate) fn cell(label: &str, Spread { median, min, max, .. }: Spread) -> String {
     // Numbers of questions are whole.
     let digits = if label.ends_with("unanswered") { 0 } else { 2 };
     format!("{median:.digits$} ({min:.digits$}–{max:.digits$})")
