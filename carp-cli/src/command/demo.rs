@@ -3,20 +3,37 @@
 //! Three hosts on a switch, in private namespaces: two servers, each with a web server and a real
 //! `carp run`, and a client that asks through the virtual address all the time. The primary's machine
 //! dies, comes back, and is stopped as planned; what the client saw is the result.
+//!
+//! The `script` plays on the `stage`. What happens there is seen by the `watch`, which keeps it in a
+//! `model`; the `terminal` shows that while it grows, and the `plot` draws it at the end.
 
+mod model;
+mod plot;
 mod report;
 mod script;
 mod stage;
+mod terminal;
+mod watch;
 
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use carp_node::lab::{self, Entered};
+use carp_node::lab::{self, Entered, Lab, LabError};
 
-use self::stage::Timers;
+use self::plot::PlotFile;
+use self::report::Outcome;
+use self::stage::{Stage, Timers};
+use self::terminal::{Form, Guard, Screen};
+use self::watch::Watch;
 use crate::args::DemoProtocol;
 use crate::exit::{Exit, Failure};
+use crate::output::{Output, print};
+
+/// Turns this process into the demo's helper if it was started as one. Call it first in `main`.
+pub(crate) fn init() {
+    terminal::init();
+}
 
 /// Runs the demo; returns its exit code.
 pub(crate) fn run(
@@ -24,10 +41,8 @@ pub(crate) fn run(
     plot: Option<&Path>,
     protocol: DemoProtocol,
     interval: Duration,
+    output: &Output,
 ) -> Result<ExitCode, Failure> {
-    if plot.is_some() {
-        return Err(Failure::not_supported("carp demo --plot"));
-    }
     match protocol {
         DemoProtocol::Carp => {}
         DemoProtocol::Vrrp2 => return Err(Failure::not_supported("carp demo --protocol vrrp2")),
@@ -38,18 +53,61 @@ pub(crate) fn run(
             "choose 1s to 10s in whole seconds, or below one second a multiple of 125ms, such as 250ms",
         )
     })?;
-    let inside = match lab::enter() {
+    // Before anything is mounted over the directory that it lies in.
+    let plot = plot.map(PlotFile::prepare).transpose()?;
+    let form = if json { Form::Silent } else { Form::of(output.canvas()) };
+    let guard = guard(form)?;
+    let entered = lab::enter();
+    let inside = match entered {
         Ok(Entered::Inside(inside)) => inside,
         // The demo ran in its namespaces and has ended.
-        Ok(Entered::Ended(status)) => return Ok(status),
-        Err(error) => return Err(Failure::missing(error.to_string())),
+        Ok(Entered::Ended(status)) => {
+            finish(guard)?;
+            return Ok(status);
+        }
+        Err(error) => {
+            finish(guard)?;
+            return Err(Failure::missing(error.to_string()));
+        }
     };
-    let failed = |error: lab::LabError| Failure::failed(error.to_string());
-    let outcome = script::play(&inside, timers, !json).map_err(failed)?;
+    let watch = Watch::new(script::setting(timers));
+    let played = play(&inside, timers, form, &watch);
+    // Also of a play that broke off: then it shows how far it came.
+    let drawn = plot.map_or(Ok(()), |file| file.write(&draw(&watch)));
+    let outcome = played.map_err(|error| Failure::failed(error.to_string()))?;
+    drawn?;
     if json {
-        crate::output::print(&format!("{}\n", outcome.json()))?;
+        print(&format!("{}\n", outcome.json()))?;
     } else {
-        crate::output::print(&outcome.table())?;
+        print(&outcome.table())?;
     }
     Ok(ExitCode::from(if outcome.ok() { 0 } else { Exit::Failed.code() }))
+}
+
+fn play(inside: &Lab, timers: Timers, form: Form, watch: &Watch) -> Result<Outcome, LabError> {
+    let stage = Stage::build(inside, timers)?;
+    let screen = Screen::start(form, watch)?;
+    let played = script::play(stage, timers, watch);
+    screen.finish();
+    played
+}
+
+/// The figure of what was seen.
+fn draw(watch: &Watch) -> String {
+    let today = carp_node::clock::wall_time().strftime("%Y-%m-%d").to_string();
+    watch.look(|model, now| plot::figure(model, now, &today))
+}
+
+/// Outside, somebody who gives the terminal back if the demo is killed while it draws.
+fn guard(form: Form) -> Result<Option<Guard>, Failure> {
+    if form != Form::Live || lab::is_inside() {
+        return Ok(None);
+    }
+    let failed = |error| Failure::failed(format!("cannot start a helper process: {error}"));
+    Guard::start().map(Some).map_err(failed)
+}
+
+fn finish(guard: Option<Guard>) -> Result<(), Failure> {
+    let failed = |error| Failure::failed(format!("cannot wait for a helper process: {error}"));
+    guard.map_or(Ok(()), Guard::finish).map_err(failed)
 }

@@ -1,0 +1,249 @@
+//! Watching the play: what the daemons say of themselves, what the client was answered, what the
+//! script does. All of it goes into one [`Model`].
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use carp_node::control::Client as Control;
+use carp_node::control::client::EventLine;
+use carp_node::control::units::WallTime;
+use carp_node::event::{EventKind, EventRecord};
+use carp_node::lab::{Client, LabError, Request};
+use carp_proto::election;
+
+use super::model::{Act, Answer, Model, Setting, State, Switch, Told, Who};
+
+/// How often a daemon that starts is looked for, and one that leaves is asked for its phase.
+const ASK_EVERY: Duration = Duration::from_millis(10);
+
+/// How long a daemon may take to listen before nobody follows it any more.
+const START_LIMIT: Duration = Duration::from_secs(20);
+
+/// Where everybody who sees something reports it. Clones share it.
+#[derive(Clone)]
+pub(super) struct Watch {
+    begin: Instant,
+    seen: Arc<Mutex<Seen>>,
+}
+
+struct Seen {
+    model: Model,
+    client: Option<Arc<Client>>,
+    /// How many of the client's requests are in the model.
+    requests: usize,
+}
+
+impl Watch {
+    /// The play begins now.
+    pub(super) fn new(setting: Setting) -> Self {
+        let seen = Seen { model: Model::new(setting), client: None, requests: 0 };
+        Self { begin: Instant::now(), seen: Arc::new(Mutex::new(seen)) }
+    }
+
+    /// The time since the beginning.
+    pub(super) fn now(&self) -> Duration {
+        self.begin.elapsed()
+    }
+
+    /// A moment as a time since the beginning.
+    pub(super) fn at(&self, moment: Instant) -> Duration {
+        moment.saturating_duration_since(self.begin)
+    }
+
+    /// Looks at what was seen until now, the client's latest requests included.
+    pub(super) fn look<T>(&self, at: impl FnOnce(&Model, Duration) -> T) -> T {
+        let mut seen = self.seen();
+        seen.collect(self.begin);
+        at(&seen.model, self.now())
+    }
+
+    /// An act begins; `doing` says what happens in it.
+    pub(super) fn act(&self, act: Act, doing: impl Into<String>) {
+        let mut seen = self.seen();
+        seen.model.acts.push((self.now(), act));
+        seen.model.doing = doing.into();
+    }
+
+    /// Says what happens now, for those who watch live.
+    pub(super) fn doing(&self, doing: impl Into<String>) {
+        self.seen().model.doing = doing.into();
+    }
+
+    /// Something happened that belongs into the plain timeline.
+    pub(super) fn tell(&self, text: impl Into<String>) {
+        self.tell_at(self.now(), text);
+    }
+
+    /// The same of something that happened before now.
+    pub(super) fn tell_of(&self, moment: Instant, text: impl Into<String>) {
+        self.tell_at(self.at(moment), text);
+    }
+
+    fn tell_at(&self, at: Duration, text: impl Into<String>) {
+        self.seen().model.told.push(Told { at, text: text.into() });
+    }
+
+    /// An act has its result.
+    pub(super) fn switched(&self, switch: Switch) {
+        self.seen().model.switches.push(switch);
+    }
+
+    /// From now on this client's requests count.
+    pub(super) fn watch_client(&self, client: &Arc<Client>) {
+        self.seen().client = Some(Arc::clone(client));
+    }
+
+    /// The client has ended with these requests: the play is over, and its picture is complete.
+    pub(super) fn end(&self, requests: &[Request]) {
+        let mut seen = self.seen();
+        let new = requests.get(seen.requests..).unwrap_or_default();
+        seen.add(self.begin, new);
+        seen.model.counts.sent = requests.len();
+        seen.model.end = Some(self.now());
+        seen.model.doing.clear();
+    }
+
+    /// Forgets the client, which then has its owner alone.
+    pub(super) fn release_client(&self) {
+        let mut seen = self.seen();
+        seen.collect(self.begin);
+        seen.client = None;
+    }
+
+    /// A server's machine has died.
+    pub(super) fn died(&self, who: Who, death: Instant) {
+        self.seen().model.die(who, self.at(death));
+    }
+
+    /// A server's machine runs again, without a daemon yet.
+    pub(super) fn booted(&self, who: Who) {
+        self.seen().model.enter(who, self.now(), State::Down);
+    }
+
+    /// Follows a daemon that was just started at a socket, until it or its machine ends.
+    pub(super) fn follow(&self, who: Who, socket: PathBuf) -> Result<(), LabError> {
+        let (watch, started) = (self.clone(), self.now());
+        let follow = move || watch.follow_until_end(who, &socket, started);
+        self.start_thread("demo-events", follow)
+    }
+
+    /// Asks a daemon that was told to stop for its phase, until it ends.
+    pub(super) fn follow_phase(&self, who: Who, socket: PathBuf) -> Result<(), LabError> {
+        let watch = self.clone();
+        self.start_thread("demo-phase", move || watch.ask_until_end(who, &socket))
+    }
+
+    /// Starts a thread that ends with the daemon that it follows.
+    fn start_thread(
+        &self,
+        name: &str,
+        work: impl FnOnce() + Send + 'static,
+    ) -> Result<(), LabError> {
+        let started = thread::Builder::new().name(name.into()).spawn(work);
+        let doing = || format!("start the thread {name}");
+        started.map(drop).map_err(|source| LabError::System { doing: doing(), source })
+    }
+
+    fn follow_until_end(&self, who: Who, socket: &Path, started: Duration) {
+        let Some(daemon) = connect(socket) else { return };
+        let Ok(events) = daemon.events(true) else { return };
+        for line in events.map_while(Result::ok) {
+            match line {
+                EventLine::Event(event) => self.record(who, &event, started),
+                EventLine::Missed(_) => {}
+            }
+        }
+        let now = self.now();
+        let mut seen = self.seen();
+        // The machine may have died with it, which says more.
+        if seen.model.state_at(who, now) != State::Dead {
+            seen.model.enter(who, now, State::Down);
+        }
+    }
+
+    fn record(&self, who: Who, event: &EventRecord, started: Duration) {
+        let at = self.at(moment(event.time)).max(started);
+        if let Some((from, to, _)) = event.kind.transition() {
+            let mut seen = self.seen();
+            if from == election::State::Init {
+                // That it was before it said anything.
+                seen.model.enter(who, started, State::Init);
+            }
+            seen.model.enter(who, at, state(to));
+        }
+        match event.kind {
+            EventKind::Log { .. } | EventKind::Unknown => {}
+            _ => self.tell_at(at, format!("{}: {}", who.name(), event.kind)),
+        }
+    }
+
+    fn ask_until_end(&self, who: Who, socket: &Path) {
+        while let Ok(report) = Control::connect(socket).and_then(|daemon| daemon.status(None)) {
+            let leaving = |phase: &str| phase == election::Phase::Leaving.name();
+            if report.routers.iter().any(|router| router.phase.as_deref().is_some_and(leaving)) {
+                let now = self.now();
+                let mut seen = self.seen();
+                if seen.model.state_at(who, now) == State::Active {
+                    seen.model.enter(who, now, State::Leaving);
+                }
+            }
+            thread::sleep(ASK_EVERY);
+        }
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Seen {
+    /// Takes over what the client has got since the last time.
+    fn collect(&mut self, begin: Instant) {
+        let Some(client) = self.client.clone() else { return };
+        self.add(begin, &client.requests_after(self.requests));
+        self.model.counts.sent = client.begun().max(self.requests);
+    }
+
+    fn add(&mut self, begin: Instant, requests: &[Request]) {
+        for request in requests {
+            match request.answered_by().and_then(Who::named) {
+                Some(by) => {
+                    let at = request.ended.saturating_duration_since(begin);
+                    self.model.answers.push(Answer { at, by });
+                    self.model.counts.answered += 1;
+                }
+                None => self.model.counts.failed += 1,
+            }
+        }
+        self.requests += requests.len();
+    }
+}
+
+/// Waits until a daemon listens.
+fn connect(socket: &Path) -> Option<Control> {
+    let end = Instant::now() + START_LIMIT;
+    loop {
+        match Control::connect(socket) {
+            Ok(daemon) => return Some(daemon),
+            Err(_) if Instant::now() < end => thread::sleep(ASK_EVERY),
+            Err(_) => return None,
+        }
+    }
+}
+
+/// The daemon tells the time of day; this is the same moment on the clock of the demo.
+fn moment(time: WallTime) -> Instant {
+    let age = WallTime::now().0.duration_since(time.0);
+    let now = Instant::now();
+    Duration::try_from(age).ok().and_then(|age| now.checked_sub(age)).unwrap_or(now)
+}
+
+const fn state(state: election::State) -> State {
+    match state {
+        election::State::Init => State::Init,
+        election::State::Backup => State::Backup,
+        election::State::Active => State::Active,
+    }
+}
