@@ -61,9 +61,6 @@ pub(super) enum State {
 }
 
 impl State {
-    pub(super) const ALL: [Self; 6] =
-        [Self::Dead, Self::Down, Self::Init, Self::Backup, Self::Active, Self::Leaving];
-
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Dead => "dead",
@@ -86,7 +83,8 @@ pub(super) enum Act {
 }
 
 impl Act {
-    pub(super) const ALL: [Self; 4] = [Self::Steady, Self::Crash, Self::Failback, Self::PlannedStop];
+    pub(super) const ALL: [Self; 4] =
+        [Self::Steady, Self::Crash, Self::Failback, Self::PlannedStop];
 
     pub(super) const fn name(self) -> &'static str {
         match self {
@@ -224,6 +222,15 @@ impl Model {
         states.push((at, state));
     }
 
+    /// A server that was active leaves. That may be reported after its end.
+    pub(super) fn leave(&mut self, who: Who, at: Duration) {
+        if self.state_at(who, at) == State::Active {
+            let states = &mut self.states[who.index()];
+            let after = states.partition_point(|(since, _)| *since <= at);
+            states.insert(after, (at, State::Leaving));
+        }
+    }
+
     /// A server's machine dies. What it seemed to be after that moment does not count.
     pub(super) fn die(&mut self, who: Who, at: Duration) {
         self.states[who.index()].retain(|(since, _)| *since < at);
@@ -270,12 +277,15 @@ impl Model {
         self.acts.last().copied().unwrap_or((Duration::ZERO, Act::Steady))
     }
 
-    /// The first answer by the server that has the address at the end of an act.
-    pub(super) fn first_answer(&self, act: Act) -> Option<Duration> {
+    /// From the last answer before to the first answer by the server that has the address at the end of
+    /// an act.
+    pub(super) fn turn(&self, act: Act) -> Option<Span> {
         let (begin, _) = self.acts.iter().find(|(_, begun)| *begun == act)?;
         let from = self.answers.partition_point(|answer| answer.at < *begin);
-        let mut answers = self.answers.iter().skip(from);
-        answers.find(|answer| answer.by == act.winner()).map(|answer| answer.at)
+        let new = self.answers.iter().skip(from).position(|answer| answer.by == act.winner())?;
+        let to = self.answers.get(from + new)?.at;
+        let before = (from + new).checked_sub(1).and_then(|index| self.answers.get(index));
+        Some(Span { from: before.map_or(to, |answer| answer.at), to })
     }
 
     /// All times without an answer that have a meaning: those of the acts, and others worth telling.
@@ -401,9 +411,21 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn an_act_is_won_by_an_answer() {
-        assert_eq!(crashed(ms(9000)).first_answer(Act::Crash), None);
-        assert_eq!(taken_over(ms(9000)).first_answer(Act::Crash), Some(ms(8384)));
+    fn a_turn_ends_with_the_first_answer_of_the_successor() {
+        assert_eq!(crashed(ms(9000)).turn(Act::Crash), None);
+        let turn = Span { from: ms(4995), to: ms(8384) };
+        assert_eq!(taken_over(ms(9000)).turn(Act::Crash), Some(turn));
+    }
+
+    #[test]
+    fn a_server_leaves_between_its_resignation_and_its_end() {
+        let mut model = taken_over(ms(9000));
+        model.enter(Who::Secondary, ms(8900), State::Init);
+        model.leave(Who::Secondary, ms(8800));
+        model.leave(Who::Primary, ms(8800));
+        let states = |who| [ms(8799), ms(8800), ms(8900)].map(|at| model.state_at(who, at));
+        assert_eq!(states(Who::Secondary), [State::Active, State::Leaving, State::Init]);
+        assert_eq!(states(Who::Primary), [State::Dead; 3]);
     }
 
     #[test]

@@ -104,7 +104,9 @@ impl Requests {
             lost => format!("{lost} were lost for no good reason"),
         };
         let every = ASKS_EVERY.as_millis();
-        format!("{sent} requests, one every {every} ms: {answered} answered{again}, {failed} failed;\n{lost}")
+        format!(
+            "{sent} requests, one every {every} ms: {answered} answered{again}, {failed} failed;\n{lost}"
+        )
     }
 }
 

@@ -47,7 +47,7 @@ pub(super) fn play(stage: Stage, timers: Timers, watch: &Watch) -> Result<Outcom
     std::thread::sleep(STEADY);
     let failback = show.failback(&client)?;
     std::thread::sleep(STEADY);
-    let handover = show.planned_stop(&client)?;
+    let handover = show.planned_stop(&client, &tap)?;
     std::thread::sleep(STEADY / 2);
 
     watch.release_client();
@@ -180,7 +180,7 @@ impl Show {
     }
 
     /// The primary's daemon is stopped as planned.
-    fn planned_stop(&mut self, client: &Client) -> Result<Gap, LabError> {
+    fn planned_stop(&mut self, client: &Client, tap: &Tap) -> Result<Gap, LabError> {
         self.watch.act(
             Act::PlannedStop,
             "the primary is told to stop: it resigns, and serves until the secondary does",
@@ -188,11 +188,16 @@ impl Show {
         let start = Instant::now();
         self.watch.tell("the primary's daemon is stopped as planned");
         if let Some(daemon) = &self.stage.primary.daemon {
-            self.watch.follow_phase(Who::Primary, self.stage.primary.socket())?;
             daemon.signal(Signal::TERM)?;
         }
         let answered = self.wait_for_answer(client, Who::Secondary, start)?;
         self.wait_for_address(false, "the primary gives the address back")?;
+        let resigned = tap.find(start, |frame| {
+            frame.carp().filter(|(_, advert)| advert.interval.is_resignation()).map(|_| frame.at)
+        });
+        if let Some(moment) = resigned {
+            self.watch.resigned(Who::Primary, moment);
+        }
         let outage = self.settled_gap(client, start, answered);
         self.watch.tell(format!(
             "handover: the secondary answers; largest gap {}",

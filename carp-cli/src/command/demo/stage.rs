@@ -85,12 +85,7 @@ pub(super) struct Server {
 }
 
 impl Server {
-    fn new(
-        inside: &Lab,
-        switch: &Switch,
-        who: Who,
-        settings: &str,
-    ) -> Result<Self, LabError> {
+    fn new(inside: &Lab, switch: &Switch, who: Who, settings: &str) -> Result<Self, LabError> {
         let (name, address) = (who.name(), who.address());
         let last = address.rsplit('.').next().and_then(|octet| octet.parse().ok()).unwrap_or(1);
         let host = switch.host(name, mac(last), &[&format!("{address}/24")])?;
@@ -103,12 +98,7 @@ impl Server {
     pub(super) fn start(&mut self, watch: &Watch) -> Result<(), LabError> {
         self.web = Some(self.host.serve_web()?);
         self.daemon = Some(self.host.spawn(daemon_command(&self.config))?);
-        watch.follow(self.who, self.socket())
-    }
-
-    /// The daemon's control socket.
-    pub(super) fn socket(&self) -> PathBuf {
-        self.config.with_extension("sock")
+        watch.follow(self.who, socket_of(&self.config))
     }
 
     /// Fails, with what the daemon said, if it has ended.
@@ -146,8 +136,13 @@ impl Stage {
 fn daemon_command(config: &Path) -> Command {
     let mut command = Command::new("/proc/self/exe");
     command.arg("run").arg("-c").arg(config);
-    command.arg("--socket").arg(config.with_extension("sock"));
+    command.arg("--socket").arg(socket_of(config));
     command
+}
+
+/// The control socket of the daemon with this configuration.
+fn socket_of(config: &Path) -> PathBuf {
+    config.with_extension("sock")
 }
 
 /// Writes what an operator would: a configuration and a key.

@@ -12,8 +12,8 @@ use std::time::Duration;
 use carp_node::lab::LabError;
 use rustix::termios::tcgetwinsize;
 
-pub(super) use self::guard::{Guard, init};
 use self::frame::{View, frame};
+pub(super) use self::guard::{Guard, init};
 use self::line::Line;
 use self::plain::Plain;
 use super::watch::Watch;
@@ -87,7 +87,8 @@ impl Screen {
             Form::Live => show_live(&watch, &finished),
         };
         let shows = thread::Builder::new().name("demo-screen".into()).spawn(show);
-        let failed = |source| LabError::System { doing: "start the screen's thread".into(), source };
+        let failed =
+            |source| LabError::System { doing: "start the screen's thread".into(), source };
         Ok(Self { finish, shows: Some(shows.map_err(failed)?) })
     }
 

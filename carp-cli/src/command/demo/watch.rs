@@ -15,8 +15,11 @@ use carp_proto::election;
 
 use super::model::{Act, Answer, Model, Setting, State, Switch, Told, Who};
 
-/// How often a daemon that starts is looked for, and one that leaves is asked for its phase.
+/// How often a daemon that starts is looked for.
 const ASK_EVERY: Duration = Duration::from_millis(10);
+
+/// What the times of events are cut to.
+const CUT: Duration = Duration::from_millis(1);
 
 /// How long a daemon may take to listen before nobody follows it any more.
 const START_LIMIT: Duration = Duration::from_secs(20);
@@ -112,6 +115,11 @@ impl Watch {
         seen.client = None;
     }
 
+    /// A server resigned on the wire: it leaves, until its daemon says what it is then.
+    pub(super) fn resigned(&self, who: Who, moment: Instant) {
+        self.seen().model.leave(who, self.at(moment));
+    }
+
     /// A server's machine has died.
     pub(super) fn died(&self, who: Who, death: Instant) {
         self.seen().model.die(who, self.at(death));
@@ -126,24 +134,9 @@ impl Watch {
     pub(super) fn follow(&self, who: Who, socket: PathBuf) -> Result<(), LabError> {
         let (watch, started) = (self.clone(), self.now());
         let follow = move || watch.follow_until_end(who, &socket, started);
-        self.start_thread("demo-events", follow)
-    }
-
-    /// Asks a daemon that was told to stop for its phase, until it ends.
-    pub(super) fn follow_phase(&self, who: Who, socket: PathBuf) -> Result<(), LabError> {
-        let watch = self.clone();
-        self.start_thread("demo-phase", move || watch.ask_until_end(who, &socket))
-    }
-
-    /// Starts a thread that ends with the daemon that it follows.
-    fn start_thread(
-        &self,
-        name: &str,
-        work: impl FnOnce() + Send + 'static,
-    ) -> Result<(), LabError> {
-        let started = thread::Builder::new().name(name.into()).spawn(work);
-        let doing = || format!("start the thread {name}");
-        started.map(drop).map_err(|source| LabError::System { doing: doing(), source })
+        let thread = thread::Builder::new().name("demo-events".into()).spawn(follow);
+        let failed = |source| LabError::System { doing: "follow a daemon".into(), source };
+        thread.map(drop).map_err(failed)
     }
 
     fn follow_until_end(&self, who: Who, socket: &Path, started: Duration) {
@@ -176,20 +169,6 @@ impl Watch {
         match event.kind {
             EventKind::Log { .. } | EventKind::Unknown => {}
             _ => self.tell_at(at, format!("{}: {}", who.name(), event.kind)),
-        }
-    }
-
-    fn ask_until_end(&self, who: Who, socket: &Path) {
-        while let Ok(report) = Control::connect(socket).and_then(|daemon| daemon.status(None)) {
-            let leaving = |phase: &str| phase == election::Phase::Leaving.name();
-            if report.routers.iter().any(|router| router.phase.as_deref().is_some_and(leaving)) {
-                let now = self.now();
-                let mut seen = self.seen();
-                if seen.model.state_at(who, now) == State::Active {
-                    seen.model.enter(who, now, State::Leaving);
-                }
-            }
-            thread::sleep(ASK_EVERY);
         }
     }
 
@@ -233,11 +212,13 @@ fn connect(socket: &Path) -> Option<Control> {
     }
 }
 
-/// The daemon tells the time of day; this is the same moment on the clock of the demo.
+/// The daemon tells the time of day, cut to milliseconds; this is the same moment on the clock of the
+/// demo, half a millisecond off at most.
 fn moment(time: WallTime) -> Instant {
     let age = WallTime::now().0.duration_since(time.0);
+    let age = Duration::try_from(age).unwrap_or_default().saturating_sub(CUT / 2);
     let now = Instant::now();
-    Duration::try_from(age).ok().and_then(|age| now.checked_sub(age)).unwrap_or(now)
+    now.checked_sub(age).unwrap_or(now)
 }
 
 const fn state(state: election::State) -> State {

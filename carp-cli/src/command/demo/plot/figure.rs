@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use svg::Document;
-use svg::node::element::{
-    Definitions, Description, Element, Group, Line, Pattern, Rectangle, Style, Title,
-};
+use svg::node::element::{Definitions, Description, Group, Line, Pattern, Rectangle, Style, Title};
 
 use super::super::model::{Model, Who, millis};
 use super::super::stage::VIP;
@@ -14,7 +12,7 @@ use super::shapes::{Area, rectangle, text, width_of};
 use super::zoom::zooms;
 
 /// The page.
-const PAGE: Area = Area { x: 0.5, y: 0.5, width: 1079.0, height: 629.0 };
+const PAGE: Area = Area { x: 0.5, y: 0.5, width: 1079.0, height: 611.0 };
 
 /// Where things begin and end.
 const MARGIN: f64 = 30.0;
@@ -22,12 +20,12 @@ const MARGIN: f64 = 30.0;
 /// The figure of what was seen until `now`, as a file. `date` is when that was.
 pub(in crate::command::demo) fn figure(model: &Model, now: Duration, date: &str) -> String {
     let now = model.end.unwrap_or(now);
-    let whole = Area { x: 150.0, y: 84.0, width: 900.0, height: 206.0 };
-    let moments = Area { x: MARGIN, y: 372.0, width: 1020.0, height: 200.0 };
+    let whole = Area { x: 150.0, y: 86.0, width: 876.0, height: 206.0 };
+    let moments = Area { x: MARGIN, y: 376.0, width: 1020.0, height: 190.0 };
     let document = Document::new()
-        .set("viewBox", "0 0 1080 630")
+        .set("viewBox", "0 0 1080 612")
         .set("width", 1080)
-        .set("height", 630)
+        .set("height", 612)
         .set("role", "img")
         .set("aria-labelledby", "title description")
         .add(Title::new(TITLE).set("id", "title"))
@@ -38,9 +36,9 @@ pub(in crate::command::demo) fn figure(model: &Model, now: Duration, date: &str)
         .add(text("title", (MARGIN, 38.0), TITLE))
         .add(text("muted", (MARGIN, 60.0), subtitle(model)))
         .add(overview(model, now, whole))
-        .add(legend(MARGIN + 120.0, 326.0))
+        .add(legend(MARGIN, 334.0))
         .add(zooms(model, moments))
-        .add(text("small muted", (MARGIN, 612.0), footer(model, date)));
+        .add(text("small muted", (MARGIN, 594.0), footer(model, date)));
     format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n{document}\n")
 }
 

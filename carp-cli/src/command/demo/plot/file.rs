@@ -110,7 +110,8 @@ mod tests {
     #[test]
     fn a_link_is_followed() {
         let directory = tempfile::tempdir().unwrap();
-        let (link, target) = (directory.path().join("link.svg"), directory.path().join("target.svg"));
+        let (link, target) =
+            (directory.path().join("link.svg"), directory.path().join("target.svg"));
         fs::write(&target, "old").unwrap();
         std::os::unix::fs::symlink(&target, &link).unwrap();
         PlotFile::prepare(&link).unwrap().write("new").unwrap();

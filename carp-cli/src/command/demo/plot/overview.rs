@@ -5,14 +5,20 @@ use std::time::Duration;
 
 use svg::node::element::{Group, Path};
 
-use super::super::model::{Act, Answer, Gap, Model, Span, State, Who, millis, seconds};
-use super::shapes::{Area, line, px, rectangle, text, titled, width_of};
+use super::super::model::{Act, Gap, Model, Span, State, Who, millis, seconds};
+use super::shapes::{Area, line, px, text, titled, width_of};
 
 /// The heights of a server's band, of its answers, and of the client's rows.
 const BAND: f64 = 22.0;
 const ANSWERS: f64 = 12.0;
 const SERVER: f64 = 56.0;
 const THEORY: f64 = 13.0;
+
+/// How many pixels are one column of answers.
+const COLUMN: f64 = 2.0;
+
+/// By how much a label may stand out on the right.
+const BESIDE: f64 = 24.0;
 
 /// An outage that is drawn narrower than this is drawn this wide.
 const THINNEST: f64 = 2.0;
@@ -69,22 +75,27 @@ impl Axis {
     }
 }
 
-/// What the script did, as lines through all rows.
+/// What the script did, as lines through all rows. A label stands right of its line, or left of it at
+/// the end, and higher where another one is in its way.
 fn acts(model: &Model, axis: &Axis) -> Group {
     let mut group = Group::new();
+    let mut free = axis.area.x;
     for &(at, act) in &model.acts {
         let what = match act {
             Act::Steady => continue,
-            Act::Crash => "the primary's machine dies",
-            Act::Failback => "its machine is back",
+            Act::Crash => "machine dies",
+            Act::Failback => "machine back",
             Act::PlannedStop => "planned stop",
         };
-        let (x, y) = (axis.x(at), axis.area.y + 12.0);
-        let fits = x + 4.0 + width_of(what, 12.0) <= axis.area.right() + 20.0;
-        let (class, beside) = if fits { ("strong", 4.0) } else { ("strong end", -4.0) };
+        let (x, width) = (axis.x(at), width_of(what, 12.0) + 4.0);
+        let fits = x + width <= axis.area.right() + BESIDE;
+        let (class, beside, left) =
+            if fits { ("strong", 4.0, x) } else { ("strong end", -4.0, x - width) };
+        let higher = if left < free { 14.0 } else { 0.0 };
+        free = free.max(left + width);
         group = group
-            .add(line("event", (x, axis.area.y), (x, axis.area.bottom())))
-            .add(text(class, (x + beside, y), what));
+            .add(line("event", (x, axis.area.y - higher), (x, axis.area.bottom())))
+            .add(text(class, (x + beside, axis.area.y + 12.0 - higher), what));
     }
     group
 }
@@ -92,12 +103,16 @@ fn acts(model: &Model, axis: &Axis) -> Group {
 /// A server: a band of its states, and below it its answers.
 fn server(model: &Model, who: Who, now: Duration, axis: &Axis, y: f64) -> Group {
     let mut group = Group::new()
-        .add(text(&format!("{} heading end", who.name()), (axis.area.x - 12.0, y + 15.0), who.name()))
+        .add(text(
+            &format!("{} heading end", who.name()),
+            (axis.area.x - 12.0, y + 15.0),
+            who.name(),
+        ))
         .add(text("small muted end", (axis.area.x - 12.0, y + 31.0), who.address()));
     for (span, state) in model.states(who, now) {
         group = group.add(band(who, span, state, axis, y));
     }
-    group.add(density(&model.answers, who, axis, y + BAND + 2.0))
+    group.add(density(model, who, axis, y + BAND + 2.0))
 }
 
 fn band(who: Who, span: Span, state: State, axis: &Axis, y: f64) -> Group {
@@ -112,24 +127,26 @@ fn band(who: Who, span: Span, state: State, axis: &Axis, y: f64) -> Group {
     group.add(text(&format!("on-{} middle", state.name()), at, state.name()))
 }
 
-/// How many answers came, pixel by pixel: the more, the higher.
-fn density(answers: &[Answer], who: Who, axis: &Axis, y: f64) -> Path {
+/// How many answers came, column by column: a full column has all that the client asked for in that
+/// time, or more, when it had to wait.
+fn density(model: &Model, who: Who, axis: &Axis, y: f64) -> Path {
     let mut columns: Vec<(f64, f64)> = Vec::new();
-    for answer in answers.iter().filter(|answer| answer.by == who) {
-        let x = axis.x(answer.at).floor() + 0.5;
+    for answer in model.answers.iter().filter(|answer| answer.by == who) {
+        let x = (axis.x(answer.at) / COLUMN).floor() * COLUMN;
         match columns.last_mut() {
             Some((last, count)) if *last >= x => *count += 1.0,
             _ => columns.push((x, 1.0)),
         }
     }
-    let most = columns.iter().map(|(_, count)| *count).fold(1.0, f64::max);
+    let asked = axis.whole.div_duration_f64(model.setting.asks_every);
+    let all = (asked * COLUMN / axis.area.width).max(1.0);
     let mut path = String::new();
     for (x, count) in columns {
-        let height = (ANSWERS * count / most).max(2.0);
+        let height = (ANSWERS * count / all).clamp(1.0, ANSWERS);
         // Writing to a String cannot fail.
-        let _ = write!(path, "M{} {}v{}", px(x), px(y + ANSWERS), px(-height));
+        let _ = write!(path, "M{} {}v{}", px(x + COLUMN / 2.0), px(y + ANSWERS), px(-height));
     }
-    Path::new().set("class", who.name()).set("d", path)
+    Path::new().set("class", who.name()).set("stroke-width", COLUMN).set("d", path)
 }
 
 /// The client: who answers it, and when nobody does, beside what the timers make unavoidable.
@@ -151,7 +168,7 @@ fn client_row(model: &Model, now: Duration, axis: &Axis, y: f64) -> Group {
         group = group.add(titled("theory", area, &title));
         let x = area.right() + 6.0;
         free = free.max(x + width_of(&label, 11.0));
-        group = group.add(text("small", (x, below + 10.5), label));
+        group = group.add(text("small halo", (x, below + 10.5), label));
     }
     for gap in model.outages(now) {
         group = group.add(outage(gap, axis, y, &mut free));
@@ -167,9 +184,9 @@ fn answered(model: &Model) -> Vec<(Span, Who)> {
         match spans.last_mut() {
             Some((span, by))
                 if *by == answer.by
-                    && !gaps.iter().any(|gap| {
-                        gap.span.overlaps(Span { from: span.to, to: answer.at })
-                    }) =>
+                    && !gaps
+                        .iter()
+                        .any(|gap| gap.span.overlaps(Span { from: span.to, to: answer.at })) =>
             {
                 span.to = answer.at;
             }
@@ -201,6 +218,6 @@ fn outage(gap: Gap, axis: &Axis, y: f64, free: &mut f64) -> Group {
     let half = width_of(&length, 11.0) / 2.0;
     let lower = if middle - half < *free { 14.0 } else { 0.0 };
     *free = free.max(middle + half + 4.0);
-    let label = text("small strong middle outage", (middle, y + BAND + 13.5 + lower), &length);
+    let label = text("small strong middle outage halo", (middle, y + BAND + 13.5 + lower), &length);
     group.add(label)
 }

@@ -55,8 +55,12 @@ pub(super) fn dot(class: &str, at: (f64, f64), radius: f64) -> Circle {
 
 /// About the width of a text in the fonts of the style sheet, rather more than less.
 pub(super) fn width_of(text: &str, size: f64) -> f64 {
-    let wide = f64::from(u32::try_from(text.chars().count()).unwrap_or(u32::MAX));
-    wide * size * 0.58
+    let width = |character: char| match character {
+        'i' | 'j' | 'l' | 't' | 'f' | 'r' | ' ' | '.' | ',' | ':' | ';' | '\'' => 0.37,
+        'm' | 'w' | 'M' | 'W' => 0.95,
+        _ => 0.63,
+    };
+    text.chars().map(width).sum::<f64>() * size
 }
 
 /// Hundredths of a pixel are more than anybody sees.

@@ -5,13 +5,16 @@ use std::time::Duration;
 use svg::node::element::Group;
 
 use super::super::model::{Act, Model, Span, State, Who, millis};
-use super::shapes::{Area, dot, line, rectangle, text};
+use super::shapes::{Area, dot, line, rectangle, text, width_of};
 
 /// What is shown before and after a change.
 const AROUND: Duration = Duration::from_millis(50);
 
 /// Between two panels.
 const SPACE: f64 = 30.0;
+
+/// The height of a server's band.
+const BAND: f64 = 16.0;
 
 /// The acts that change who answers, one panel each.
 const PANELS: [(Act, &str); 3] = [
@@ -34,28 +37,34 @@ pub(super) fn zooms(model: &Model, area: Area) -> Group {
 
 fn zoom(model: &Model, act: Act, title: &str, area: Area) -> Group {
     let group = Group::new().add(text("heading", (area.x, area.y), title));
-    let Some(at) = model.first_answer(act) else {
+    let Some(turn) = model.turn(act) else {
         return group.add(text("muted", (area.x, area.y + 18.0), "was not seen"));
     };
-    let inner = Area { y: area.y + 30.0, height: area.height - 58.0, ..area };
-    let view = View { at, area: inner };
-    let switch = model.switches.iter().find(|switch| switch.act == act);
-    let outage = switch.map(|switch| switch.outage);
-    let words = outage.map_or_else(String::new, |outage| {
-        format!("largest gap between two answers: {}", millis(outage.length()))
-    });
+    let inner = Area { y: area.y + 28.0, height: area.height - 46.0, ..area };
+    let view = View { at: turn.to, area: inner };
     let mut group = group
-        .add(text("small muted", (area.x, area.y + 18.0), words))
+        .add(text("small muted", (area.x, area.y + 18.0), gaps(model, act, turn)))
         .add(rectangle("panel", inner))
         .add(view.axis());
-    if let Some(shown) = outage.and_then(|outage| view.clip(outage)) {
-        let gap = Area { y: inner.y, height: inner.height, ..shown };
+    if let Some(gap) = view.clip(turn) {
         group = group.add(rectangle("gap", gap));
     }
-    for (who, y) in Who::ALL.into_iter().zip([inner.y + 12.0, inner.y + 78.0]) {
+    for (who, y) in Who::ALL.into_iter().zip([inner.y, inner.y + inner.height / 2.0]) {
         group = group.add(view.server(model, who, y));
     }
     group
+}
+
+/// The gap that is seen, and the largest one if that is elsewhere.
+fn gaps(model: &Model, act: Act, turn: Span) -> String {
+    let here = millis(turn.length());
+    match model.switches.iter().find(|switch| switch.act == act) {
+        Some(switch) if switch.outage != turn => {
+            let largest = millis(switch.outage.length());
+            format!("gap of {here} here; the largest, {largest}, elsewhere")
+        }
+        Some(_) | None => format!("gap of {here}, the largest"),
+    }
 }
 
 /// A window of time on the page.
@@ -84,18 +93,19 @@ impl View {
         seen.then_some(Area { x, y: self.area.y, width: right - x, height: self.area.height })
     }
 
-    /// A server's states as a band, and its answers as dots.
+    /// A server's name, its states as a band, and its answers as dots.
     fn server(&self, model: &Model, who: Who, y: f64) -> Group {
-        let mut group = Group::new();
+        let label = (self.area.x + 6.0, y + 14.0);
+        let mut group = Group::new().add(text(&format!("small {}", who.name()), label, who.name()));
         for (span, state) in model.states(who, self.at + AROUND) {
             if let Some(area) = self.clip(span) {
-                group = group.add(rectangle(state.name(), Area { y, height: 16.0, ..area }));
-                group = group.add(name(state, Area { y, height: 16.0, ..area }));
+                let band = Area { y: y + 20.0, height: BAND, ..area };
+                group = group.add(rectangle(state.name(), band)).add(name(state, band));
             }
         }
         let answers = model.answers_in(self.span()).iter().filter(|answer| answer.by == who);
         for answer in answers {
-            group = group.add(dot(who.name(), (self.x(answer.at), y + 32.0), 3.2));
+            group = group.add(dot(who.name(), (self.x(answer.at), y + 52.0), 3.2));
         }
         group
     }
@@ -103,16 +113,19 @@ impl View {
     fn axis(&self) -> Group {
         let mut group = Group::new();
         let bottom = self.area.bottom();
-        for (quarter, label) in (0_u32..).zip(["−50 ms", "−25", "0", "+25", "+50 ms"]) {
+        for (quarter, label) in (0_u32..).zip(["−50 ms", "−25", "first answer", "+25", "+50 ms"])
+        {
             let x = self.area.x + self.area.width * f64::from(quarter) / 4.0;
             let class = match quarter {
                 0 => "small muted",
                 4 => "small muted end",
                 _ => "small muted middle",
             };
-            group = group
-                .add(line("grid", (x, self.area.y), (x, bottom)))
-                .add(text(class, (x, bottom + 15.0), label));
+            group = group.add(line("grid", (x, self.area.y), (x, bottom))).add(text(
+                class,
+                (x, bottom + 15.0),
+                label,
+            ));
         }
         group
     }
@@ -121,7 +134,7 @@ impl View {
 /// A state's name in its band, where that is wide enough.
 fn name(state: State, area: Area) -> Group {
     let label = state.name();
-    if super::shapes::width_of(label, 11.0) + 6.0 > area.width {
+    if width_of(label, 11.0) + 6.0 > area.width {
         return Group::new();
     }
     let at = (area.x + area.width / 2.0, area.y + 12.0);

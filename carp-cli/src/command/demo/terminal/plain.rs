@@ -41,7 +41,10 @@ impl Plain {
                 self.open(gap);
                 self.gap_told = false;
                 let (by, length) = (answer.by.name(), millis(gap.length()));
-                self.tell(answer.at, format!("client: answered by the {by} after a gap of {length}"));
+                self.tell(
+                    answer.at,
+                    format!("client: answered by the {by} after a gap of {length}"),
+                );
             }
         }
         self.last = Some(answer);
