@@ -197,12 +197,21 @@ fn a_terminal_is_given_back_by_a_demo_that_is_killed() {
 #[test]
 fn a_terminal_without_colours_gets_the_plain_form() {
     let _stage = stage();
-    for (name, value) in [("NO_COLOR", "1"), ("TERM", "dumb")] {
-        let mut terminal = Terminal::run(demo(&[]).env(name, value));
+    let none: &[&str] = &[];
+    for (arguments, name, value) in [
+        (none, "NO_COLOR", "1"),
+        (none, "TERM", "dumb"),
+        (&["--color", "never"], "TERM", "xterm-256color"),
+    ] {
+        let mut terminal = Terminal::run(demo(arguments).env(name, value));
         terminal.wait_for("primary: init -> backup");
         kill(&terminal.child, "TERM");
         terminal.wait();
-        assert!(!terminal.shown().contains('\x1b'), "{name}={value}: {:?}", terminal.shown());
+        assert!(
+            !terminal.shown().contains('\x1b'),
+            "{name}={value} {arguments:?}: {:?}",
+            terminal.shown()
+        );
     }
 }
 

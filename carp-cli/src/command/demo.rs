@@ -22,7 +22,6 @@ use std::time::Duration;
 use carp_node::lab::{self, Entered, Lab, LabError};
 
 use self::plot::PlotFile;
-use self::report::Outcome;
 use self::stage::{Stage, Timers};
 use self::terminal::{Form, Guard, Screen};
 use self::watch::Watch;
@@ -58,38 +57,37 @@ pub(crate) fn run(
     let form = if json { Form::Silent } else { Form::of(output.canvas()) };
     let guard = guard(form)?;
     let entered = lab::enter();
-    let inside = match entered {
-        Ok(Entered::Inside(inside)) => inside,
+    finish(guard)?;
+    match entered {
+        Ok(Entered::Inside(inside)) => show(&inside, timers, form, plot.as_ref()),
         // The demo ran in its namespaces and has ended.
-        Ok(Entered::Ended(status)) => {
-            finish(guard)?;
-            return Ok(status);
-        }
-        Err(error) => {
-            finish(guard)?;
-            return Err(Failure::missing(error.to_string()));
-        }
-    };
-    let watch = Watch::new(script::setting(timers));
-    let played = play(&inside, timers, form, &watch);
-    // Also of a play that broke off: then it shows how far it came.
-    let drawn = plot.map_or(Ok(()), |file| file.write(&draw(&watch)));
-    let outcome = played.map_err(|error| Failure::failed(error.to_string()))?;
-    drawn?;
-    if json {
-        print(&format!("{}\n", outcome.json()))?;
-    } else {
-        print(&outcome.table())?;
+        Ok(Entered::Ended(status)) => Ok(status),
+        Err(error) => Err(Failure::missing(error.to_string())),
     }
-    Ok(ExitCode::from(if outcome.ok() { 0 } else { Exit::Failed.code() }))
 }
 
-fn play(inside: &Lab, timers: Timers, form: Form, watch: &Watch) -> Result<Outcome, LabError> {
-    let stage = Stage::build(inside, timers)?;
-    let screen = Screen::start(form, watch)?;
-    let played = script::play(stage, timers, watch);
+/// The demo itself, inside its namespaces.
+fn show(
+    inside: &Lab,
+    timers: Timers,
+    form: Form,
+    plot: Option<&PlotFile>,
+) -> Result<ExitCode, Failure> {
+    let failed = |error: LabError| Failure::failed(error.to_string());
+    let stage = Stage::build(inside, timers).map_err(failed)?;
+    let watch = Watch::new(script::setting(timers));
+    let screen = Screen::start(form, &watch).map_err(failed)?;
+    let played = script::play(stage, timers, &watch);
     screen.finish();
-    played
+    // Also of a play that broke off: then it shows how far it came.
+    let drawn = plot.map_or(Ok(()), |file| file.write(&draw(&watch)));
+    let outcome = played.map_err(failed)?;
+    match form {
+        Form::Silent => print(&format!("{}\n", outcome.json()))?,
+        Form::Plain | Form::Still | Form::Live => print(&outcome.table())?,
+    }
+    drawn?;
+    Ok(ExitCode::from(if outcome.ok() { 0 } else { Exit::Failed.code() }))
 }
 
 /// The figure of what was seen.

@@ -103,6 +103,11 @@ impl Act {
         }
     }
 
+    /// How long it takes if all goes as the timers say.
+    pub(super) fn expected(self, setting: &Setting) -> Duration {
+        setting.expected.get(self.number() - 1).copied().unwrap_or_default()
+    }
+
     /// 1 to 4.
     pub(super) fn number(self) -> usize {
         Self::ALL.iter().take_while(|act| **act != self).count() + 1

@@ -93,20 +93,19 @@ impl Requests {
     /// What became of the requests.
     fn sentence(&self) -> String {
         let Self { sent, answered, failed, repeated, unexcused } = *self;
-        let again = match repeated {
-            0 => String::new(),
-            repeated => format!(
-                " ({repeated} of them at the second attempt, their connection cut by a handover)"
-            ),
-        };
-        let lost = match unexcused {
+        let every = ASKS_EVERY.as_millis();
+        let mut text = format!(
+            "{sent} requests, one every {every} ms: {answered} answered, {failed} failed\n"
+        );
+        if repeated > 0 {
+            text +=
+                &format!("{repeated} at the second attempt: a handover had cut their connection\n");
+        }
+        text += &match unexcused {
             0 => "nothing was lost but what the dead machine had taken".to_owned(),
             lost => format!("{lost} were lost for no good reason"),
         };
-        let every = ASKS_EVERY.as_millis();
-        format!(
-            "{sent} requests, one every {every} ms: {answered} answered{again}, {failed} failed;\n{lost}"
-        )
+        text
     }
 }
 

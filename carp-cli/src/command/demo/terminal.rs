@@ -49,10 +49,9 @@ impl Form {
     pub(super) fn of(canvas: Canvas) -> Self {
         let roomy = |size: Size| size.columns >= SMALLEST.columns && size.rows >= SMALLEST.rows;
         match canvas {
-            Canvas::Text => Self::Plain,
             Canvas::Still => Self::Still,
             Canvas::Live if size().is_some_and(roomy) => Self::Live,
-            Canvas::Live => Self::Plain,
+            Canvas::Text | Canvas::Live => Self::Plain,
         }
     }
 }
@@ -80,13 +79,13 @@ impl Screen {
     pub(super) fn start(form: Form, watch: &Watch) -> Result<Self, LabError> {
         let (finish, finished) = mpsc::channel();
         let watch = watch.clone();
-        let show = move || match form {
+        let work = move || match form {
             Form::Silent => {}
             Form::Plain => show_plain(&watch, &finished),
             Form::Still => show_still(&watch, &finished),
             Form::Live => show_live(&watch, &finished),
         };
-        let shows = thread::Builder::new().name("demo-screen".into()).spawn(show);
+        let shows = thread::Builder::new().name("demo-screen".into()).spawn(work);
         let failed =
             |source| LabError::System { doing: "start the screen's thread".into(), source };
         Ok(Self { finish, shows: Some(shows.map_err(failed)?) })
@@ -129,12 +128,12 @@ fn show_still(watch: &Watch, finished: &mpsc::Receiver<()>) {
 }
 
 fn show_live(watch: &Watch, finished: &mpsc::Receiver<()>) {
-    let mut live = Live::default();
+    let (mut live, unicode) = (Live::default(), is_utf8());
     show(guard::HIDE_CURSOR);
     loop {
         let goes_on = wait(finished);
         if let Some(size) = size() {
-            let view = View { width: size.columns - 1, unicode: is_utf8() };
+            let view = View { width: size.columns.saturating_sub(1), unicode };
             let lines = watch.look(|model, now| frame(model, now, view));
             show(&live.redraw(lines, size));
         }

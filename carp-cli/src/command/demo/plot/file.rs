@@ -47,11 +47,11 @@ impl PlotFile {
         })
     }
 
-    /// A file beside the one that is meant.
+    /// A new file beside the one that is meant, also where a demo that was killed has left one.
     fn create(&self) -> io::Result<File> {
-        let flags = OFlags::CREATE | OFlags::TRUNC | OFlags::WRONLY | OFlags::CLOEXEC;
+        let _ = self.remove();
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
         let mode = Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::WGRP | Mode::ROTH | Mode::WOTH;
-        let flags = flags | OFlags::NOFOLLOW;
         Ok(openat(&self.directory, self.beside(), flags, mode)?.into())
     }
 

@@ -29,7 +29,7 @@ pub(super) struct View {
     pub(super) unicode: bool,
 }
 
-/// The whole picture.
+/// The whole picture. When the play is over, its results are left to whoever prints them.
 pub(super) fn frame(model: &Model, now: Duration, view: View) -> Vec<Line> {
     let now = model.end.unwrap_or(now);
     let strip = Strip::new(model, now, view);
@@ -43,9 +43,11 @@ pub(super) fn frame(model: &Model, now: Duration, view: View) -> Vec<Line> {
     lines.push(strip.labelled(Line::default(), strip.gaps()));
     lines.push(strip.labelled(Line::default(), strip.axis()));
     lines.extend(legend(view));
-    lines.push(Line::default());
-    lines.extend(progress(model, now, view));
-    lines.extend(model.switches.iter().map(result));
+    if model.end.is_none() {
+        lines.push(Line::default());
+        lines.extend(progress(model, now, view));
+        lines.extend(model.switches.iter().map(result));
+    }
     lines
 }
 
@@ -147,27 +149,21 @@ fn meanings(items: &[(Style, char, &str)], width: usize) -> Vec<Line> {
 
 /// Which act is played, how far it is, and what happens in it.
 fn progress(model: &Model, now: Duration, view: View) -> Vec<Line> {
+    let (since, act) = model.act();
+    let played = now.saturating_sub(since);
+    let expected = act.expected(&model.setting);
+    let mut line = Line::plain(format!("act {} of 4  ", act.number()));
+    line.push(Style::new().bold(), format!("{:<13}", act.name()));
+    line.append(bar(played, expected, view));
+    line.push(Style::new(), format!("  {} of about {}", seconds(played), seconds(expected)));
+    let mut lines = vec![line];
+    lines.extend(wrap(&model.doing, view.width).into_iter().map(Line::plain));
     let counts = model.counts;
     let waiting = counts.sent.saturating_sub(counts.answered + counts.failed);
     let requests = format!(
         "requests: {} sent, {} answered, {} failed, {waiting} waiting",
         counts.sent, counts.answered, counts.failed
     );
-    let mut lines = Vec::new();
-    if model.end.is_none() {
-        let (since, act) = model.act();
-        let played = now.saturating_sub(since);
-        let [.., expected] = model.setting.expected;
-        let expected = model.setting.expected.get(act.number() - 1).copied().unwrap_or(expected);
-        let mut line = Line::plain(format!("act {} of 4  ", act.number()));
-        line.push(Style::new().bold(), format!("{:<13}", act.name()));
-        line.append(bar(played, expected, view));
-        line.push(Style::new(), format!("  {} of about {}", seconds(played), seconds(expected)));
-        lines.push(line);
-    }
-    if !model.doing.is_empty() {
-        lines.extend(wrap(&model.doing, view.width).into_iter().map(Line::plain));
-    }
     lines.push(Line::styled(Style::new().dimmed(), requests));
     lines
 }
