@@ -3,7 +3,9 @@
 mod frame;
 mod guard;
 mod line;
+mod look;
 mod plain;
+mod strip;
 
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
