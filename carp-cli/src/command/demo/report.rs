@@ -98,8 +98,9 @@ impl Requests {
             "{sent} requests, one every {every} ms: {answered} answered, {failed} failed\n"
         );
         if repeated > 0 {
-            text +=
-                &format!("{repeated} at the second attempt: a handover had cut their connection\n");
+            text += &format!(
+                "{repeated} of them at the second attempt: a handover had cut the connection\n"
+            );
         }
         text += &match unexcused {
             0 => "nothing was lost but what the dead machine had taken".to_owned(),

@@ -56,7 +56,7 @@ pub(super) fn play(stage: Stage, timers: Timers, watch: &Watch) -> Result<Outcom
         source: std::io::Error::other("somebody still watches it"),
     };
     let requests = Arc::into_inner(client).ok_or_else(in_use)?.stop();
-    watch.end(&requests);
+    watch.complete(&requests);
     let excused = (takeover.death - UNDER_WAY)..(crash_end + UNDER_WAY);
     let requests = count(&requests, |request| excused.contains(&request.sent));
     Ok(Outcome { takeover, handover, failback, requests })

@@ -98,21 +98,22 @@ impl Watch {
         self.seen().client = Some(Arc::clone(client));
     }
 
-    /// The client has ended with these requests: the play is over, and its picture is complete.
-    pub(super) fn end(&self, requests: &[Request]) {
+    /// The play is over, and the client has its owner alone: it is about to end, so that no answers are
+    /// no gap any more.
+    pub(super) fn release_client(&self) {
+        let mut seen = self.seen();
+        seen.collect(self.begin);
+        seen.client = None;
+        seen.model.end = Some(self.now());
+    }
+
+    /// The client has ended with these requests: the picture is complete.
+    pub(super) fn complete(&self, requests: &[Request]) {
         let mut seen = self.seen();
         let new = requests.get(seen.requests..).unwrap_or_default();
         seen.add(self.begin, new);
         seen.model.counts.sent = requests.len();
         seen.model.end = Some(self.now());
-        seen.model.doing.clear();
-    }
-
-    /// Forgets the client, which then has its owner alone.
-    pub(super) fn release_client(&self) {
-        let mut seen = self.seen();
-        seen.collect(self.begin);
-        seen.client = None;
     }
 
     /// A server resigned on the wire: it leaves, until its daemon says what it is then.
@@ -168,7 +169,15 @@ impl Watch {
         }
         match event.kind {
             EventKind::Log { .. } | EventKind::Unknown => {}
-            _ => self.tell_at(at, format!("{}: {}", who.name(), event.kind)),
+            EventKind::State { .. }
+            | EventKind::Rival { .. }
+            | EventKind::AddressLost
+            | EventKind::YieldUnanswered
+            | EventKind::Reject { .. }
+            | EventKind::Hook { .. }
+            | EventKind::Fault { .. } => {
+                self.tell_at(at, format!("{}: {}", who.name(), event.kind));
+            }
         }
     }
 
