@@ -58,9 +58,9 @@ fn zoom(model: &Model, act: Act, title: &str, area: Area) -> Group {
 /// The gap that is seen, and the largest one if that is elsewhere.
 fn gaps(model: &Model, act: Act, turn: Span) -> String {
     let here = millis(turn.length());
-    match model.switches.iter().find(|switch| switch.act == act) {
-        Some(switch) if switch.outage != turn => {
-            let largest = millis(switch.outage.length());
+    let switch = model.switches.iter().find(|switch| switch.act == act);
+    match switch.map(|switch| millis(switch.outage.length())) {
+        Some(largest) if largest != here => {
             format!("gap of {here} here; the largest, {largest}, elsewhere")
         }
         Some(_) | None => format!("gap of {here}, the largest"),
