@@ -42,29 +42,27 @@ fn zoom(model: &Model, act: Act, title: &str, area: Area) -> Group {
     };
     let inner = Area { y: area.y + 28.0, height: area.height - 46.0, ..area };
     let view = View { at: turn.to, area: inner };
+    let largest = model.switches.iter().find(|switch| switch.act == act);
+    let largest = largest.map_or(turn, |switch| switch.outage);
+    // The largest gap need not be where the answers pass from one server to the other.
+    let seen = largest.to <= view.span().to && view.clip(largest).is_some();
+    let (gap, words) = if seen {
+        (largest, format!("gap of {}, the largest", millis(largest.length())))
+    } else {
+        let (here, largest) = (millis(turn.length()), millis(largest.length()));
+        (turn, format!("gap of {here} here; the largest, {largest}, elsewhere"))
+    };
     let mut group = group
-        .add(text("small muted", (area.x, area.y + 18.0), gaps(model, act, turn)))
+        .add(text("small muted", (area.x, area.y + 18.0), words))
         .add(rectangle("panel", inner))
         .add(view.axis());
-    if let Some(gap) = view.clip(turn) {
+    if let Some(gap) = view.clip(gap) {
         group = group.add(rectangle("gap", gap));
     }
     for (who, y) in Who::ALL.into_iter().zip([inner.y, inner.y + inner.height / 2.0]) {
         group = group.add(view.server(model, who, y));
     }
     group
-}
-
-/// The gap that is seen, and the largest one if that is elsewhere.
-fn gaps(model: &Model, act: Act, turn: Span) -> String {
-    let here = millis(turn.length());
-    let switch = model.switches.iter().find(|switch| switch.act == act);
-    match switch.map(|switch| millis(switch.outage.length())) {
-        Some(largest) if largest != here => {
-            format!("gap of {here} here; the largest, {largest}, elsewhere")
-        }
-        Some(_) | None => format!("gap of {here}, the largest"),
-    }
 }
 
 /// A window of time on the page.
