@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: test deps build lint doc
+.PHONY: test deps build lint doc pictures
 
 ## Install what the tests need (Debian's packages), then run all tests.
 test: deps
@@ -21,3 +21,12 @@ lint:
 
 doc:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --all-features
+
+## Draw the README's pictures again, from one real run.
+pictures:
+	$(CARGO) build --release -p carp-cli --bin carp --example terminal_picture
+	LC_ALL=C.UTF-8 $(CARGO) run --release -q -- demo --color always \
+		--plot docs/images/demo-plot.svg >docs/images/demo.ansi
+	$(CARGO) run --release -q -p carp-cli --example terminal_picture \
+		<docs/images/demo.ansi >docs/images/demo.svg
+	rm docs/images/demo.ansi

@@ -29,15 +29,12 @@ text{font:13px system-ui,sans-serif;fill:#1f2328}.title{font-size:18px;font-weig
 
 /// A standalone SVG that follows the reader's light or dark theme.
 pub(crate) fn draw(outcome: &Outcome) -> String {
-    // Numbers of unanswered questions are no times, and the theory is no result.
-    let shown = FIGURES.iter().filter(|figure| {
-        !figure.label.ends_with("unanswered") && !figure.label.starts_with("crash: from")
-    });
+    let shown = FIGURES.iter().filter(|figure| figure.drawn);
     let groups: Vec<&Figure> = shown.chain([&NOTHING]).collect();
     let count = groups.len() as f64;
     let rows = outcome.contenders.len() as f64;
     let bottom = TOP + count * (rows * ROW + GROUP);
-    let height = bottom + 54.0;
+    let height = bottom + 64.0;
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" role=\"img\">\
          <title>Failover, daemon by daemon</title><desc>{}</desc><style>{STYLE}</style>\
@@ -88,13 +85,13 @@ fn group(svg: &mut String, outcome: &Outcome, figure: &Figure, top: f64) -> f64 
     let mut y = top + 38.0;
     for candidate in &outcome.contenders {
         let figures = outcome.figures(candidate.contender, figure.of);
-        row(svg, candidate.contender, figure.label, &figures, y);
+        row(svg, candidate.contender, &figures, y);
         y += ROW;
     }
     y + GROUP - 38.0
 }
 
-fn row(svg: &mut String, contender: Contender, label: &str, figures: &[f64], y: f64) {
+fn row(svg: &mut String, contender: Contender, figures: &[f64], y: f64) {
     let name = contender.name();
     text(svg, 40.0, y + 4.0, "dim", name);
     for figure in figures {
@@ -109,7 +106,7 @@ fn row(svg: &mut String, contender: Contender, label: &str, figures: &[f64], y: 
         "<line class=\"{name}\" x1=\"{x:.1}\" y1=\"{from:.1}\" x2=\"{x:.1}\" y2=\"{to:.1}\" \
          stroke-width=\"2\"/>"
     );
-    let value = format!("{} ms", cell(label, spread));
+    let value = format!("{} ms", cell(spread));
     text(svg, RIGHT + 14.0, y + 4.0, &format!("value {name}"), &value);
 }
 

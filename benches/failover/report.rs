@@ -20,31 +20,38 @@ pub(crate) struct Outcome {
 /// A figure of a round.
 pub(crate) struct Figure {
     pub(crate) label: &'static str,
+    /// Whether the picture has it, too. An outage depends on when in an interval the machine died, and
+    /// numbers of questions are no times.
+    pub(crate) drawn: bool,
     pub(crate) of: fn(&Round) -> f64,
 }
 
-/// What the tables show, in milliseconds but for the last two.
+/// A figure that is drawn.
+const fn drawn(label: &'static str, of: fn(&Round) -> f64) -> Figure {
+    Figure { label, drawn: true, of }
+}
+
+/// A figure that is in the tables only.
+const fn told(label: &'static str, of: fn(&Round) -> f64) -> Figure {
+    Figure { label, drawn: false, of }
+}
+
+/// What the rounds have shown, in milliseconds but for the last two.
 pub(crate) const FIGURES: [Figure; 9] = [
-    Figure { label: "crash: outage", of: |round| millis(round.crash.outage) },
-    Figure {
-        label: "crash: from death to expiry (theory)",
-        of: |round| millis(round.crash.theory),
-    },
-    Figure { label: "crash: first advert after expiry", of: |round| round.crash.advert },
-    Figure {
-        label: "crash: first gratuitous ARP after expiry",
-        of: |round| round.crash.announcement,
-    },
-    Figure { label: "crash: first answer after expiry", of: |round| round.crash.answer },
-    Figure { label: "planned stop: largest gap", of: |round| millis(round.stop.gap) },
-    Figure { label: "failback: largest gap", of: |round| millis(round.failback.gap) },
-    Figure { label: "planned stop: unanswered", of: |round| round.stop.lost as f64 },
-    Figure { label: "failback: unanswered", of: |round| round.failback.lost as f64 },
+    told("crash: outage", |round| millis(round.crash.outage)),
+    told("crash: from death to expiry (theory)", |round| millis(round.crash.theory)),
+    drawn("crash: first advert after expiry", |round| round.crash.advert),
+    drawn("crash: first gratuitous ARP after expiry", |round| round.crash.announcement),
+    drawn("crash: first answer after expiry", |round| round.crash.answer),
+    drawn("planned stop: largest gap", |round| millis(round.stop.gap)),
+    drawn("failback: largest gap", |round| millis(round.failback.gap)),
+    told("planned stop: unanswered questions", |round| round.stop.lost as f64),
+    told("failback: unanswered questions", |round| round.failback.lost as f64),
 ];
 
 /// What the machine itself does.
 pub(crate) const NOTHING: Figure =
-    Figure { label: "nothing happens: largest gap", of: |round| millis(round.steady) };
+    drawn("nothing happens: largest gap", |round| millis(round.steady));
 
 impl Outcome {
     /// The figures of one daemon.
@@ -63,10 +70,10 @@ impl Outcome {
             millis(ASKS_EVERY),
         );
         let mut rows = vec![[vec!["median (min–max), ms".to_owned()], names].concat()];
-        for Figure { label, of } in FIGURES.iter().chain([&NOTHING]) {
+        for Figure { label, of, .. } in FIGURES.iter().chain([&NOTHING]) {
             let cells = self.contenders.iter().map(|candidate| {
                 let spread = Spread::of(self.figures(candidate.contender, *of));
-                spread.map_or_else(|| "–".to_owned(), |spread| cell(label, spread))
+                spread.map_or_else(|| "–".to_owned(), cell)
             });
             rows.push(std::iter::once((*label).to_owned()).chain(cells).collect());
         }
@@ -105,7 +112,7 @@ impl Outcome {
     pub(crate) fn json(&self) -> Value {
         let round = |round: &Round| {
             let mut object = json!({ "daemon": round.contender.name(), "round": round.number });
-            for Figure { label, of } in FIGURES.iter().chain([&NOTHING]) {
+            for Figure { label, of, .. } in FIGURES.iter().chain([&NOTHING]) {
                 object[*label] = of(round).into();
             }
             object
@@ -157,10 +164,9 @@ pub(crate) fn progress(number: usize, of: usize, candidate: &Candidate, round: &
     )
 }
 
-/// A spread as text, without its unit.
-pub(crate) fn cell(label: &str, Spread { median, min, max, .. }: Spread) -> String {
-    // Numbers of questions are whole.
-    let digits = if label.ends_with("unanswered") { 0 } else { 2 };
+/// A spread as text, without its unit. Of large figures, no fractions.
+pub(crate) fn cell(Spread { median, min, max, .. }: Spread) -> String {
+    let digits = if min >= 100.0 || max == max.trunc() { 0 } else { 2 };
     format!("{median:.digits$} ({min:.digits$}–{max:.digits$})")
 }
 

@@ -48,14 +48,16 @@ pub(crate) struct Socket {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Show the whole system on this machine: two servers, a client, a crash, a failback
-    #[command(
-        after_help = "Needs no root where the kernel allows user namespaces. Nothing is left behind."
-    )]
+    #[command(after_help = "\
+On a terminal it is redrawn in place. Into a pipe, with NO_COLOR, or on a terminal below 60x23 it prints a
+line an event; into a pipe with --color always, one picture at the end.
+
+Needs no root where the kernel allows user namespaces. Nothing is left behind.")]
     Demo {
         /// Print one JSON object instead of a timeline
         #[arg(long)]
         json: bool,
-        /// Draw the run
+        /// Draw the run as a figure: states, answers, outages, theory
         #[arg(long, value_name = "FILE.svg")]
         plot: Option<PathBuf>,
         /// What the servers elect by

@@ -22,6 +22,7 @@ fn main() -> ExitCode {
     // This program is also its own helper process, and the processes of the demo's machines.
     carp_node::runner::init();
     carp_node::lab::init();
+    demo::init();
     let Cli { color, command } = Cli::parse();
     let output = Output::new(color);
     match dispatch(command, &output) {
@@ -36,7 +37,7 @@ fn main() -> ExitCode {
 fn dispatch(command: Command, output: &Output) -> Result<ExitCode, Failure> {
     match command {
         Command::Demo { json, plot, protocol, interval } => {
-            return demo::run(json, plot.as_deref(), protocol, interval);
+            return demo::run(json, plot.as_deref(), protocol, interval, output);
         }
         Command::Run { config, socket } => run::run(&config, &socket.path, output)?,
         Command::Check(arguments) => return check::run(&arguments, output).map(ExitCode::from),

@@ -22,21 +22,33 @@ impl Output {
     /// Whether messages on stderr are coloured: as asked for, else if it is a terminal and `NO_COLOR`
     /// is not set.
     pub(crate) fn color_on_stderr(&self) -> bool {
-        self.color_on(&io::stderr())
+        self.color_on(io::stderr().is_terminal())
     }
 
     /// The same for data on stdout.
     pub(crate) fn color_on_stdout(&self) -> bool {
-        self.color_on(&io::stdout())
+        self.color_on(io::stdout().is_terminal())
     }
 
-    fn color_on(&self, stream: &impl IsTerminal) -> bool {
+    /// What a command may do that draws a picture on stdout. The rule for colours is that of stderr;
+    /// beyond it, redrawing takes a terminal that can move its cursor.
+    pub(crate) fn canvas(&self) -> Canvas {
+        let terminal = io::stdout().is_terminal();
+        let moves = std::env::var_os("TERM").is_some_and(|name| !name.is_empty() && name != "dumb");
+        match (self.color_on(terminal && moves), terminal && moves) {
+            (false, _) => Canvas::Text,
+            (true, false) => Canvas::Still,
+            (true, true) => Canvas::Live,
+        }
+    }
+
+    fn color_on(&self, terminal: bool) -> bool {
         match self.color {
             Color::Always => true,
             Color::Never => false,
             Color::Auto => {
                 let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-                !unwanted && stream.is_terminal()
+                !unwanted && terminal
             }
         }
     }
@@ -59,6 +71,17 @@ impl Output {
             eprintln!("help: {help}");
         }
     }
+}
+
+/// What can be drawn on stdout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Canvas {
+    /// Text without escape codes.
+    Text,
+    /// Colours, but what is written stays: `--color always` into a file or a pipe.
+    Still,
+    /// A terminal, in which a picture can be redrawn in place.
+    Live,
 }
 
 /// Writes data to stdout. A reader that has gone, such as `head`, has what it wanted.

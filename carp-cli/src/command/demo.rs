@@ -3,20 +3,36 @@
 //! Three hosts on a switch, in private namespaces: two servers, each with a web server and a real
 //! `carp run`, and a client that asks through the virtual address all the time. The primary's machine
 //! dies, comes back, and is stopped as planned; what the client saw is the result.
+//!
+//! The `script` plays on the `stage`. What happens there is seen by the `watch`, which keeps it in a
+//! `model`; the `terminal` shows that while it grows, and the `plot` draws it at the end.
 
+mod model;
+mod plot;
 mod report;
 mod script;
 mod stage;
+mod terminal;
+mod watch;
 
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use carp_node::lab::{self, Entered};
+use carp_node::lab::{self, Entered, Lab, LabError};
 
-use self::stage::Timers;
+use self::plot::PlotFile;
+use self::stage::{Stage, Timers};
+use self::terminal::{Form, Guard, Screen};
+use self::watch::Watch;
 use crate::args::DemoProtocol;
 use crate::exit::{Exit, Failure};
+use crate::output::{Output, print};
+
+/// Turns this process into the demo's helper if it was started as one. Call it first in `main`.
+pub(crate) fn init() {
+    terminal::init();
+}
 
 /// Runs the demo; returns its exit code.
 pub(crate) fn run(
@@ -24,10 +40,8 @@ pub(crate) fn run(
     plot: Option<&Path>,
     protocol: DemoProtocol,
     interval: Duration,
+    output: &Output,
 ) -> Result<ExitCode, Failure> {
-    if plot.is_some() {
-        return Err(Failure::not_supported("carp demo --plot"));
-    }
     match protocol {
         DemoProtocol::Carp => {}
         DemoProtocol::Vrrp2 => return Err(Failure::not_supported("carp demo --protocol vrrp2")),
@@ -38,18 +52,60 @@ pub(crate) fn run(
             "choose 1s to 10s in whole seconds, or below one second a multiple of 125ms, such as 250ms",
         )
     })?;
-    let inside = match lab::enter() {
-        Ok(Entered::Inside(inside)) => inside,
+    // Before anything is mounted over the directory that it lies in.
+    let plot = plot.map(PlotFile::prepare).transpose()?;
+    let form = if json { Form::Silent } else { Form::of(output.canvas()) };
+    let guard = guard(form)?;
+    let entered = lab::enter();
+    finish(guard)?;
+    match entered {
+        Ok(Entered::Inside(inside)) => show(&inside, timers, form, plot.as_ref()),
         // The demo ran in its namespaces and has ended.
-        Ok(Entered::Ended(status)) => return Ok(status),
-        Err(error) => return Err(Failure::missing(error.to_string())),
-    };
-    let failed = |error: lab::LabError| Failure::failed(error.to_string());
-    let outcome = script::play(&inside, timers, !json).map_err(failed)?;
-    if json {
-        crate::output::print(&format!("{}\n", outcome.json()))?;
-    } else {
-        crate::output::print(&outcome.table())?;
+        Ok(Entered::Ended(status)) => Ok(status),
+        Err(error) => Err(Failure::missing(error.to_string())),
     }
+}
+
+/// The demo itself, inside its namespaces.
+fn show(
+    inside: &Lab,
+    timers: Timers,
+    form: Form,
+    plot: Option<&PlotFile>,
+) -> Result<ExitCode, Failure> {
+    let failed = |error: LabError| Failure::failed(error.to_string());
+    let stage = Stage::build(inside, timers).map_err(failed)?;
+    let watch = Watch::new(script::setting(timers));
+    let screen = Screen::start(form, &watch).map_err(failed)?;
+    let played = script::play(stage, timers, &watch);
+    screen.finish();
+    // Also of a play that broke off: then it shows how far it came.
+    let drawn = plot.map_or(Ok(()), |file| file.write(&draw(&watch)));
+    let outcome = played.map_err(failed)?;
+    match form {
+        Form::Silent => print(&format!("{}\n", outcome.json()))?,
+        Form::Plain | Form::Still | Form::Live => print(&outcome.table())?,
+    }
+    drawn?;
     Ok(ExitCode::from(if outcome.ok() { 0 } else { Exit::Failed.code() }))
+}
+
+/// The figure of what was seen.
+fn draw(watch: &Watch) -> String {
+    let today = carp_node::clock::wall_time().strftime("%Y-%m-%d").to_string();
+    watch.look(|model, now| plot::figure(model, now, &today))
+}
+
+/// Outside, somebody who gives the terminal back if the demo is killed while it draws.
+fn guard(form: Form) -> Result<Option<Guard>, Failure> {
+    if form != Form::Live || lab::is_inside() {
+        return Ok(None);
+    }
+    let failed = |error| Failure::failed(format!("cannot start a helper process: {error}"));
+    Guard::start().map(Some).map_err(failed)
+}
+
+fn finish(guard: Option<Guard>) -> Result<(), Failure> {
+    let failed = |error| Failure::failed(format!("cannot wait for a helper process: {error}"));
+    guard.map_or(Ok(()), Guard::finish).map_err(failed)
 }

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -32,6 +32,7 @@ const SILENCE: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub struct Client {
     requests: Arc<Mutex<Vec<Request>>>,
+    begun: Arc<AtomicUsize>,
     end: Arc<AtomicBool>,
     prober: Option<JoinHandle<()>>,
 }
@@ -74,21 +75,35 @@ impl Client {
     /// [`LabError::Off`]; [`LabError::System`] if the kernel refuses.
     pub fn start(host: &Host, address: IpAddr, interval: Duration) -> Result<Self, LabError> {
         let requests = Arc::<Mutex<Vec<Request>>>::default();
+        let begun = Arc::<AtomicUsize>::default();
         let end = Arc::<AtomicBool>::default();
         let server = SocketAddr::new(address, web::PORT);
-        let (sink, ending) = (Arc::clone(&requests), Arc::clone(&end));
-        let probe = move || probe(server, interval, &sink, &ending);
+        let (sink, count, ending) = (Arc::clone(&requests), Arc::clone(&begun), Arc::clone(&end));
+        let probe = move || probe(server, interval, &sink, &count, &ending);
         // The thread inherits the namespace of the thread that starts it.
         let prober = host
             .run_inside(|| thread::Builder::new().name("lab-client".into()).spawn(probe))?
             .doing(|| "start the client".into())?;
-        Ok(Self { requests, end, prober: Some(prober) })
+        Ok(Self { requests, begun, end, prober: Some(prober) })
     }
 
     /// The requests that have come to an end so far, in that order.
     #[must_use]
     pub fn requests(&self) -> Vec<Request> {
         lock(&self.requests).clone()
+    }
+
+    /// Those of [`requests`](Self::requests) that follow the first `seen`: what is new to somebody who
+    /// watches all the time.
+    #[must_use]
+    pub fn requests_after(&self, seen: usize) -> Vec<Request> {
+        lock(&self.requests).get(seen..).unwrap_or_default().to_vec()
+    }
+
+    /// How many requests were begun so far.
+    #[must_use]
+    pub fn begun(&self) -> usize {
+        self.begun.load(Ordering::Relaxed)
     }
 
     /// The first answer by `host` among those that came after `since`: when.
@@ -155,6 +170,7 @@ fn probe(
     server: SocketAddr,
     interval: Duration,
     sink: &Arc<Mutex<Vec<Request>>>,
+    begun: &AtomicUsize,
     end: &AtomicBool,
 ) {
     let Ok(runtime) = Builder::new_current_thread().enable_all().build() else { return };
@@ -164,6 +180,7 @@ fn probe(
         while !end.load(Ordering::Relaxed) {
             ticks.tick().await;
             let sink = Arc::clone(sink);
+            begun.fetch_add(1, Ordering::Relaxed);
             pending.spawn(async move {
                 let request = ask(server).await;
                 lock(&sink).push(request);

@@ -65,12 +65,18 @@ impl Lab {
 /// # Errors
 /// [`EnterError`] where the kernel, or how it is set up, forbids it; its text says what to do.
 pub fn enter() -> Result<Entered, EnterError> {
-    if getpid().is_init() && std::env::var_os(INSIDE).is_some() {
+    if is_inside() {
         return furnish().map(Entered::Inside);
     }
     separate()?;
     let status = run_inside().map_err(EnterError::at(Step::Start))?;
     Ok(Entered::Ended(exit_code(status)))
+}
+
+/// Whether this is the program inside: for what a caller of [`enter`] does before it, and outside only.
+#[must_use]
+pub fn is_inside() -> bool {
+    getpid().is_init() && std::env::var_os(INSIDE).is_some()
 }
 
 /// Gives this process, or rather its child, new namespaces.

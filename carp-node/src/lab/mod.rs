@@ -51,7 +51,7 @@ mod wait;
 mod web;
 
 pub use client::{Client, Gap, Outcome, Request, largest_gap};
-pub use enter::{EnterError, Entered, Lab, Step, enter};
+pub use enter::{EnterError, Entered, Lab, Step, enter, is_inside};
 pub use error::LabError;
 pub use host::{Direction, Host, HostAddress};
 pub use prober::{Answer, Probe, Prober};

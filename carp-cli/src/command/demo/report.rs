@@ -2,16 +2,21 @@
 
 use std::time::{Duration, Instant};
 
+use carp_node::lab::Gap;
 use serde_json::json;
 
+use super::model::millis;
+use super::stage::ASKS_EVERY;
 use crate::output::Table;
 
 /// What the client saw.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Outcome {
     pub(super) takeover: Takeover,
-    pub(super) handover: Outage,
-    pub(super) failback: Outage,
+    /// The largest gap between two answers around the planned stop.
+    pub(super) handover: Gap,
+    /// The same around the failback.
+    pub(super) failback: Gap,
     pub(super) requests: Requests,
 }
 
@@ -19,7 +24,7 @@ pub(super) struct Outcome {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Takeover {
     /// The largest gap between two answers.
-    pub(super) outage: Duration,
+    pub(super) outage: Gap,
     /// From the death to the successor's first advert.
     pub(super) detection: Duration,
     /// What the timers make unavoidable: the successor's active-down interval without the time for
@@ -27,13 +32,6 @@ pub(super) struct Takeover {
     pub(super) theory: Duration,
     /// When the machine died.
     pub(super) death: Instant,
-}
-
-/// A planned change.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Outage {
-    /// The largest gap between two answers.
-    pub(super) outage: Duration,
 }
 
 /// The client's requests.
@@ -59,12 +57,12 @@ impl Outcome {
         json!({
             "schema": "carp.demo/1",
             "takeover": {
-                "outage_ms": decimal_millis(self.takeover.outage),
+                "outage_ms": decimal_millis(self.takeover.outage.length()),
                 "detection_ms": decimal_millis(self.takeover.detection),
                 "theory_ms": decimal_millis(self.takeover.theory),
             },
-            "handover": { "outage_ms": decimal_millis(self.handover.outage) },
-            "failback": { "outage_ms": decimal_millis(self.failback.outage) },
+            "handover": { "outage_ms": decimal_millis(self.handover.length()) },
+            "failback": { "outage_ms": decimal_millis(self.failback.length()) },
             "requests": {
                 "sent": self.requests.sent,
                 "answered": self.requests.answered,
@@ -78,31 +76,38 @@ impl Outcome {
     /// The same for people.
     pub(super) fn table(&self) -> String {
         let mut table = Table::new(&["", "OUTAGE", "THEORY", ""]);
-        let row = |what: &str, outage, theory: Option<Duration>, remark: String| {
-            let theory = theory.map_or_else(|| "0 ms".to_owned(), show);
-            vec![what.to_owned(), show(outage), theory, remark]
+        let row = |what: &str, outage: Gap, theory: String, remark: String| {
+            vec![what.to_owned(), millis(outage.length()), theory, remark]
         };
         let Takeover { outage, detection, theory, .. } = self.takeover;
-        let detected = format!("detected after {}", show(detection));
-        table.row(row("crash of the primary", outage, Some(theory), detected));
+        let detected = format!("detected after {}", millis(detection));
+        table.row(row("crash of the primary", outage, millis(theory), detected));
         let gap = "the largest gap between two answers".to_owned();
-        table.row(row("failback", self.failback.outage, None, gap.clone()));
-        table.row(row("planned stop", self.handover.outage, None, gap));
-        let Requests { sent, answered, failed, repeated, unexcused } = self.requests;
-        let lost = match unexcused {
-            0 => "nothing was lost but what the dead machine had taken".to_owned(),
-            lost => format!("{lost} were lost for no good reason"),
-        };
-        format!(
-            "\n{}\n{sent} requests, one every 5 ms: {answered} answered ({repeated} of them at the second \
-             attempt, their connection cut by a handover), {failed} failed; {lost}\n",
-            table.render()
-        )
+        table.row(row("failback", self.failback, "0 ms".to_owned(), gap.clone()));
+        table.row(row("planned stop", self.handover, "0 ms".to_owned(), gap));
+        format!("\n{}\n{}\n", table.render(), self.requests.sentence())
     }
 }
 
-fn show(duration: Duration) -> String {
-    format!("{:.1} ms", decimal_millis(duration))
+impl Requests {
+    /// What became of the requests.
+    fn sentence(&self) -> String {
+        let Self { sent, answered, failed, repeated, unexcused } = *self;
+        let every = ASKS_EVERY.as_millis();
+        let mut text = format!(
+            "{sent} requests, one every {every} ms: {answered} answered, {failed} failed\n"
+        );
+        if repeated > 0 {
+            text += &format!(
+                "{repeated} of them at the second attempt: a handover had cut the connection\n"
+            );
+        }
+        text += &match unexcused {
+            0 => "nothing was lost but what the dead machine had taken".to_owned(),
+            lost => format!("{lost} were lost for no good reason"),
+        };
+        text
+    }
 }
 
 /// Milliseconds with three decimals.

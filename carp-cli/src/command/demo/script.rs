@@ -1,18 +1,21 @@
 //! What happens in the demo, in order.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use carp_node::lab::{Client, Lab, LabError, Signal, Tap, wait_until};
+use carp_node::lab::{Client, Gap, LabError, Request, Signal, Tap, wait_until};
 
-use super::report::{Outage, Outcome, Requests, Takeover};
-use super::stage::{PRIMARY, SECONDARY, Stage, Timers, VIP};
-
-/// How often the client asks.
-const ASKS_EVERY: Duration = Duration::from_millis(5);
+use super::model::{Act, Setting, Span, Switch, Who, millis};
+use super::report::{Outcome, Requests, Takeover};
+use super::stage::{ASKS_EVERY, PRIMARY, SECONDARY, Stage, Timers, VIP};
+use super::watch::Watch;
 
 /// How long each steady state is shown.
 const STEADY: Duration = Duration::from_secs(2);
+
+/// For how long around a switch-over what was under way may still come to its end.
+const SETTLING: Duration = Duration::from_millis(100);
 
 /// How much later than theory things may happen on a busy machine before the demo gives up.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -21,66 +24,116 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// the dead machine.
 const UNDER_WAY: Duration = Duration::from_millis(100);
 
-/// Plays the script. With `aloud`, tells what happens as it happens.
-pub(super) fn play(inside: &Lab, timers: Timers, aloud: bool) -> Result<Outcome, LabError> {
-    let mut show =
-        Show { stage: Stage::build(inside, timers)?, timers, aloud, begin: Instant::now() };
-    show.tell(&format!(
-        "primary {PRIMARY} and secondary {SECONDARY} share {VIP} by CARP, adverts every {} ms",
-        timers.interval().as_millis()
-    ));
-    let tap = show.stage.switch.tap()?;
-    show.stage.primary.start()?;
-    show.stage.secondary.start()?;
-    show.wait_for_address(true, "the primary takes the address")?;
-    let address: IpAddr = VIP.parse().map_err(|_| LabError::Off { host: VIP.to_owned() })?;
-    let client = Client::start(&show.stage.client, address, ASKS_EVERY)?;
-    show.wait_for_answer(&client, "primary", show.begin)?;
-    show.tell("steady: the primary answers");
-    std::thread::sleep(STEADY);
+/// What the play is about, and how long its acts take if all goes as the timers say.
+pub(super) fn setting(timers: Timers) -> Setting {
+    let steady = timers.primary_active_down() + STEADY;
+    let crash = timers.active_down() + STEADY;
+    // The primary hears the secondary's next advert, and answers at once.
+    let failback = timers.secondary_interval() + STEADY;
+    let planned_stop = SETTLING * 2 + STEADY / 2;
+    Setting {
+        interval: timers.interval(),
+        asks_every: ASKS_EVERY,
+        expected: [steady, crash, failback, planned_stop],
+    }
+}
 
+/// Plays the script. Whoever looks at the watch sees what happens as it happens.
+pub(super) fn play(stage: Stage, timers: Timers, watch: &Watch) -> Result<Outcome, LabError> {
+    let mut show = Show { stage, timers, watch: watch.clone(), begin: Instant::now() };
+    let tap = show.stage.switch.tap()?;
+    let client = show.steady()?;
     let (takeover, crash_end) = show.crash(&client, &tap)?;
     std::thread::sleep(STEADY);
     let failback = show.failback(&client)?;
     std::thread::sleep(STEADY);
-    let handover = show.planned_stop(&client)?;
+    let handover = show.planned_stop(&client, &tap)?;
     std::thread::sleep(STEADY / 2);
 
-    let requests = client.stop();
-    let lost = |request: &&carp_node::lab::Request| request.answered_by().is_none();
+    watch.release_client();
+    let in_use = || LabError::System {
+        doing: "stop the client".into(),
+        source: std::io::Error::other("somebody still watches it"),
+    };
+    let requests = Arc::into_inner(client).ok_or_else(in_use)?.stop();
+    watch.complete(&requests);
     let excused = (takeover.death - UNDER_WAY)..(crash_end + UNDER_WAY);
-    let unexcused = requests.iter().filter(lost).filter(|r| !excused.contains(&r.sent)).count();
+    let requests = count(&requests, |request| excused.contains(&request.sent));
+    Ok(Outcome { takeover, handover, failback, requests })
+}
+
+/// What became of the requests; those that failed and are not `excused` are lost for no good reason.
+fn count(requests: &[Request], excused: impl Fn(&Request) -> bool) -> Requests {
+    let lost = |request: &&Request| request.answered_by().is_none();
     let failed = requests.iter().filter(lost).count();
-    let repeated = requests.iter().filter(|request| request.repeated).count();
-    let requests = Requests {
-        repeated,
+    Requests {
         sent: requests.len(),
         answered: requests.len() - failed,
         failed,
-        unexcused,
-    };
-    Ok(Outcome { takeover, handover, failback, requests })
+        repeated: requests.iter().filter(|request| request.repeated).count(),
+        unexcused: requests.iter().filter(lost).filter(|request| !excused(request)).count(),
+    }
 }
 
 /// The stage, and somebody who tells what happens on it.
 struct Show {
     stage: Stage,
     timers: Timers,
-    aloud: bool,
+    watch: Watch,
     begin: Instant,
 }
 
 impl Show {
+    /// The servers start, and the primary answers.
+    fn steady(&mut self) -> Result<Arc<Client>, LabError> {
+        self.watch.tell(format!(
+            "primary {PRIMARY} and secondary {SECONDARY} share {VIP} by CARP, adverts every {} ms",
+            self.timers.interval().as_millis()
+        ));
+        self.watch.doing("both servers start, and listen whether the address is in use");
+        self.stage.primary.start(&self.watch)?;
+        self.stage.secondary.start(&self.watch)?;
+        self.wait_for_address(true, "the primary takes the address")?;
+        let address: IpAddr = VIP.parse().map_err(|_| LabError::Off { host: VIP.to_owned() })?;
+        let client = Arc::new(Client::start(&self.stage.client, address, ASKS_EVERY)?);
+        self.watch.watch_client(&client);
+        self.wait_for_answer(&client, Who::Primary, self.begin)?;
+        self.watch.tell("steady: the primary answers");
+        self.watch.doing("the primary has the address, answers, and says so in its adverts");
+        std::thread::sleep(STEADY);
+        Ok(client)
+    }
+
     /// The primary's machine dies: its processes and its port at once.
     fn crash(&mut self, client: &Client, tap: &Tap) -> Result<(Takeover, Instant), LabError> {
+        self.watch.act(
+            Act::Crash,
+            "the primary's machine has lost power; the secondary misses its adverts",
+        );
         let death = self.stage.primary.host.power_off()?;
-        self.tell("the primary's machine dies");
-        let back = self.wait_for_answer(client, "secondary", death)?;
-        let advert_of = |ip: &str| {
-            let ip: Option<IpAddr> = ip.parse().ok();
+        self.watch.died(Who::Primary, death);
+        self.watch.tell_of(death, "the primary's machine dies");
+        let back = self.wait_for_answer(client, Who::Secondary, death)?;
+        let takeover = self.takeover(client, tap, death, back);
+        self.watch.tell(format!(
+            "takeover: the secondary answers, {} ms after the death ({} ms are the timers')",
+            back.saturating_duration_since(death).as_millis(),
+            takeover.theory.as_millis()
+        ));
+        self.watch.doing("the secondary has taken the address over, and answers");
+        let death = self.watch.at(death);
+        let theory = Span { from: death, to: death + takeover.theory };
+        self.switched(Act::Crash, takeover.outage, Some(theory));
+        Ok((takeover, back))
+    }
+
+    /// What the wire and the client say of a takeover.
+    fn takeover(&self, client: &Client, tap: &Tap, death: Instant, back: Instant) -> Takeover {
+        let advert_of = |who: Who| {
+            let ip: Option<IpAddr> = who.address().parse().ok();
             move |source: IpAddr| Some(source) == ip
         };
-        let (of_primary, of_secondary) = (advert_of(PRIMARY), advert_of(SECONDARY));
+        let (of_primary, of_secondary) = (advert_of(Who::Primary), advert_of(Who::Secondary));
         let last_advert = tap
             .frames()
             .iter()
@@ -94,45 +147,70 @@ impl Show {
         let outage = self.gap(client, death, back);
         let active_down = self.timers.active_down();
         let silent = last_advert.map_or(Duration::ZERO, |at| death.saturating_duration_since(at));
-        let takeover = Takeover {
+        Takeover {
             outage,
-            detection: first_advert.map_or(outage, |at| at.saturating_duration_since(death)),
+            detection: first_advert
+                .map_or_else(|| outage.length(), |at| at.saturating_duration_since(death)),
             theory: active_down.saturating_sub(silent),
             death,
-        };
-        self.tell(&format!(
-            "takeover: the secondary answers, {} ms after the death ({} ms are the timers')",
-            back.saturating_duration_since(death).as_millis(),
-            takeover.theory.as_millis()
-        ));
-        Ok((takeover, back))
+        }
     }
 
     /// The primary's machine boots, and preempts.
-    fn failback(&mut self, client: &Client) -> Result<Outage, LabError> {
+    fn failback(&mut self, client: &Client) -> Result<Gap, LabError> {
+        self.watch.act(
+            Act::Failback,
+            "the primary's machine is back; it hears the secondary, outranks it, takes over",
+        );
         self.stage.primary.host.boot()?;
-        self.stage.primary.start()?;
+        self.watch.booted(Who::Primary);
+        self.stage.primary.start(&self.watch)?;
         let start = Instant::now();
-        self.tell("the primary's machine is back");
+        self.watch.tell("the primary's machine is back");
         self.wait_for_address(true, "the primary preempts")?;
-        let answered = self.wait_for_answer(client, "primary", start)?;
+        let answered = self.wait_for_answer(client, Who::Primary, start)?;
         let outage = self.settled_gap(client, start, answered);
-        self.tell(&format!("failback: the primary answers again; largest gap {}", millis(outage)));
-        Ok(Outage { outage })
+        self.watch.tell(format!(
+            "failback: the primary answers again; largest gap {}",
+            millis(outage.length())
+        ));
+        self.watch.doing("the primary has the address again");
+        self.switched(Act::Failback, outage, None);
+        Ok(outage)
     }
 
     /// The primary's daemon is stopped as planned.
-    fn planned_stop(&mut self, client: &Client) -> Result<Outage, LabError> {
+    fn planned_stop(&mut self, client: &Client, tap: &Tap) -> Result<Gap, LabError> {
+        self.watch.act(
+            Act::PlannedStop,
+            "the primary is told to stop: it resigns, and serves until the secondary does",
+        );
         let start = Instant::now();
-        self.tell("the primary's daemon is stopped as planned");
+        self.watch.tell("the primary's daemon is stopped as planned");
         if let Some(daemon) = &self.stage.primary.daemon {
             daemon.signal(Signal::TERM)?;
         }
-        let answered = self.wait_for_answer(client, "secondary", start)?;
+        let answered = self.wait_for_answer(client, Who::Secondary, start)?;
         self.wait_for_address(false, "the primary gives the address back")?;
+        let resigned = tap.find(start, |frame| {
+            frame.carp().filter(|(_, advert)| advert.interval.is_resignation()).map(|_| frame.at)
+        });
+        if let Some(moment) = resigned {
+            self.watch.resigned(Who::Primary, moment);
+        }
         let outage = self.settled_gap(client, start, answered);
-        self.tell(&format!("handover: the secondary answers; largest gap {}", millis(outage)));
-        Ok(Outage { outage })
+        self.watch.tell(format!(
+            "handover: the secondary answers; largest gap {}",
+            millis(outage.length())
+        ));
+        self.watch.doing("the primary has handed over, and its daemon has ended");
+        self.switched(Act::PlannedStop, outage, None);
+        Ok(outage)
+    }
+
+    fn switched(&self, act: Act, outage: Gap, theory: Option<Span>) {
+        let outage = Span { from: self.watch.at(outage.from), to: self.watch.at(outage.to) };
+        self.watch.switched(Switch { act, outage, theory });
     }
 
     fn wait_for_address(&self, expected: bool, what: &str) -> Result<(), LabError> {
@@ -151,39 +229,26 @@ impl Show {
     fn wait_for_answer(
         &self,
         client: &Client,
-        server: &str,
+        server: Who,
         since: Instant,
     ) -> Result<Instant, LabError> {
         let mut answered = None;
-        let what = format!("an answer from the {server}");
+        let what = format!("an answer from the {}", server.name());
         wait_until(self.timers.active_down() + PATIENCE, &what, || {
-            answered = client.first_answer(since, server);
+            answered = client.first_answer(since, server.name());
             answered.is_some()
         })?;
         Ok(answered.unwrap_or(since))
     }
 
     /// The largest gap around a switch-over, once what was under way has ended.
-    fn settled_gap(&self, client: &Client, from: Instant, answered: Instant) -> Duration {
-        std::thread::sleep(ASKS_EVERY * 20);
-        self.gap(client, from, answered + ASKS_EVERY * 20)
+    fn settled_gap(&self, client: &Client, from: Instant, answered: Instant) -> Gap {
+        std::thread::sleep(SETTLING);
+        self.gap(client, from, answered + SETTLING)
     }
 
-    fn gap(&self, client: &Client, from: Instant, to: Instant) -> Duration {
+    fn gap(&self, client: &Client, from: Instant, to: Instant) -> Gap {
         let gap = carp_node::lab::largest_gap(&client.requests(), from, to);
-        gap.map_or_else(|| to.saturating_duration_since(from), carp_node::lab::Gap::length)
+        gap.unwrap_or(Gap { from, to: to.max(from) })
     }
-
-    fn tell(&self, what: &str) {
-        if self.aloud {
-            let seconds = self.begin.elapsed().as_secs_f64();
-            // Nobody may be watching any more; the result at the end is what counts.
-            let _ = crate::output::print(&format!("{seconds:7.3} s  {what}\n"));
-        }
-    }
-}
-
-/// Milliseconds with a tenth.
-fn millis(duration: Duration) -> String {
-    format!("{}.{} ms", duration.as_millis(), duration.subsec_micros() / 100 % 10)
 }

@@ -9,12 +9,17 @@ use std::time::Duration;
 
 use carp_node::lab::{Host, Lab, LabError, Process, Switch, mac};
 
+use super::model::Who;
+use super::watch::Watch;
+
 /// The virtual address.
 pub(super) const VIP: &str = "192.168.130.100";
 /// The primary's own address.
 pub(super) const PRIMARY: &str = "192.168.130.50";
 /// The secondary's own address.
 pub(super) const SECONDARY: &str = "192.168.130.10";
+/// How often the client asks.
+pub(super) const ASKS_EVERY: Duration = Duration::from_millis(5);
 const CLIENT: &str = "192.168.130.200";
 const ID: u8 = 1;
 const PASSWORD: &str = "secret";
@@ -55,6 +60,16 @@ impl Timers {
         self.of(self.secondary_skew).active_down(3)
     }
 
+    /// How long the primary waits for an advert.
+    pub(super) fn primary_active_down(self) -> Duration {
+        self.of(self.primary_skew).active_down(3)
+    }
+
+    /// The secondary's advert interval.
+    pub(super) fn secondary_interval(self) -> Duration {
+        self.of(self.secondary_skew).advert()
+    }
+
     const fn of(self, advskew: u8) -> carp_proto::CarpInterval {
         carp_proto::CarpInterval { advbase: self.advbase, advskew }
     }
@@ -63,31 +78,27 @@ impl Timers {
 /// One of the two servers.
 pub(super) struct Server {
     pub(super) host: Host,
+    who: Who,
     config: PathBuf,
     pub(super) daemon: Option<Process>,
     web: Option<Process>,
 }
 
 impl Server {
-    fn new(
-        inside: &Lab,
-        switch: &Switch,
-        name: &'static str,
-        address: &str,
-        settings: &str,
-    ) -> Result<Self, LabError> {
+    fn new(inside: &Lab, switch: &Switch, who: Who, settings: &str) -> Result<Self, LabError> {
+        let (name, address) = (who.name(), who.address());
         let last = address.rsplit('.').next().and_then(|octet| octet.parse().ok()).unwrap_or(1);
         let host = switch.host(name, mac(last), &[&format!("{address}/24")])?;
         let config = configure(inside.directory(), name, settings)
             .map_err(|source| LabError::System { doing: format!("configure {name}"), source })?;
-        Ok(Self { host, config, daemon: None, web: None })
+        Ok(Self { host, who, config, daemon: None, web: None })
     }
 
-    /// Starts the web server and the daemon.
-    pub(super) fn start(&mut self) -> Result<(), LabError> {
+    /// Starts the web server and the daemon, and follows what that says.
+    pub(super) fn start(&mut self, watch: &Watch) -> Result<(), LabError> {
         self.web = Some(self.host.serve_web()?);
         self.daemon = Some(self.host.spawn(daemon_command(&self.config))?);
-        Ok(())
+        watch.follow(self.who, socket_of(&self.config))
     }
 
     /// Fails, with what the daemon said, if it has ended.
@@ -113,8 +124,8 @@ impl Stage {
         let first = settings(timers.primary_skew, true);
         let second = settings(timers.secondary_skew, false);
         Ok(Self {
-            primary: Server::new(inside, &switch, "primary", PRIMARY, &first)?,
-            secondary: Server::new(inside, &switch, "secondary", SECONDARY, &second)?,
+            primary: Server::new(inside, &switch, Who::Primary, &first)?,
+            secondary: Server::new(inside, &switch, Who::Secondary, &second)?,
             client: switch.host("client", mac(200), &[&format!("{CLIENT}/24")])?,
             switch,
         })
@@ -125,8 +136,13 @@ impl Stage {
 fn daemon_command(config: &Path) -> Command {
     let mut command = Command::new("/proc/self/exe");
     command.arg("run").arg("-c").arg(config);
-    command.arg("--socket").arg(config.with_extension("sock"));
+    command.arg("--socket").arg(socket_of(config));
     command
+}
+
+/// The control socket of the daemon with this configuration.
+fn socket_of(config: &Path) -> PathBuf {
+    config.with_extension("sock")
 }
 
 /// Writes what an operator would: a configuration and a key.
