@@ -29,6 +29,9 @@ use tokio::sync::oneshot;
 /// Far beyond what anything here takes on a loaded machine.
 const LONG: Duration = Duration::from_secs(60);
 
+/// How long the handover of the router "slow" takes.
+const HANDOVER: Duration = Duration::from_millis(500);
+
 #[test]
 fn a_status_crosses_the_socket() {
     let daemon = Daemon::start(Limits::default());
@@ -256,6 +259,15 @@ fn a_protocol_task_that_hangs_is_reported() {
 }
 
 #[test]
+fn a_handover_may_take_longer_than_an_answer() {
+    let short = Limits { answer: HANDOVER / 10, ..limits() };
+    Daemon::start(short).client().yield_router("slow").unwrap();
+    let shorter = Limits { handover: HANDOVER / 10, ..limits() };
+    let error = Daemon::start(shorter).client().yield_router("slow").unwrap_err();
+    assert_eq!(error.code(), Some(ErrorCode::Failed));
+}
+
+#[test]
 fn without_a_daemon_the_remedy_is_named() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("control.sock");
@@ -449,9 +461,13 @@ impl Handler for Answers {
     }
 
     fn yield_router(&self, router: &str) -> impl Future<Output = Result<(), ControlError>> + Send {
-        let known = router == "web";
+        let known = router == "web" || router == "slow";
+        let time = if router == "slow" { HANDOVER } else { Duration::ZERO };
         let unknown = ControlError::unknown_router(router, ["web"]);
-        async move { if known { Ok(()) } else { Err(unknown) } }
+        async move {
+            tokio::time::sleep(time).await;
+            if known { Ok(()) } else { Err(unknown) }
+        }
     }
 
     fn events(&self) -> Subscription {

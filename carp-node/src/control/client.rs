@@ -16,6 +16,9 @@ use crate::event::EventRecord;
 /// How long a daemon may take to answer. Its own limit for the protocol task is shorter.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
+/// How long a handover may take; the daemon gives up sooner, and says so.
+const HANDOVER_LIMIT: Duration = Duration::from_secs(660);
+
 /// Why a question was not answered.
 #[derive(Debug, Error)]
 pub enum ClientError {
@@ -112,11 +115,13 @@ impl Client {
         }
     }
 
-    /// Makes a router yield.
+    /// Makes a router yield, and waits until it has, which may take an interval.
     ///
     /// # Errors
     /// Any [`ClientError`].
     pub fn yield_router(mut self, router: &str) -> Result<(), ClientError> {
+        let set = self.stream.get_ref().set_read_timeout(Some(HANDOVER_LIMIT));
+        set.map_err(|error| connect_error(&self.path, &error))?;
         self.ask(Verb::Yield { router: router.to_owned() });
         match self.answer()? {
             Some(Answer::Done(_)) => Ok(()),

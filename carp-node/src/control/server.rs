@@ -59,6 +59,8 @@ pub struct Limits {
     pub request: Duration,
     /// How long the handler may take to answer.
     pub answer: Duration,
+    /// How long a handover may take that a client waits for: longer than every interval.
+    pub handover: Duration,
     /// How long a client may read nothing before it is disconnected.
     pub stall: Duration,
 }
@@ -71,6 +73,7 @@ impl Default for Limits {
             line: 64 * 1024,
             request: Duration::from_secs(1),
             answer: Duration::from_secs(5),
+            handover: Duration::from_secs(600),
             stall: Duration::from_secs(5),
         }
     }
@@ -307,29 +310,18 @@ impl<H: Handler> Desk<H> {
     ) -> Result<(), Gone> {
         match verb {
             Verb::Status { router } => {
-                let status = self.in_time(self.handler.status(router.as_deref())).await;
+                let status =
+                    in_time(self.limits.answer, self.handler.status(router.as_deref())).await;
                 let status = status.map(|status| Answer::Status(Box::new(status)));
                 client.tell(status.unwrap_or_else(Answer::Error)).await
             }
             Verb::Yield { router } => {
-                let done = self.in_time(self.handler.yield_router(&router)).await;
+                let done = in_time(self.limits.handover, self.handler.yield_router(&router)).await;
                 let done = done.map(|()| Answer::Done(true));
                 client.tell(done.unwrap_or_else(Answer::Error)).await
             }
             Verb::Events { follow } => self.show_events(follow, client, reader).await,
         }
-    }
-
-    /// Nobody waits for ever for a daemon whose protocol task hangs.
-    async fn in_time<T>(
-        &self,
-        answer: impl Future<Output = Result<T, ControlError>>,
-    ) -> Result<T, ControlError> {
-        timeout(self.limits.answer, answer).await.unwrap_or_else(|_| {
-            let limit = self.limits.answer.as_millis();
-            let message = format!("the protocol task has not answered for {limit} ms");
-            Err(ControlError::new(ErrorCode::Failed, message))
-        })
     }
 
     async fn show_events(
@@ -382,6 +374,18 @@ impl Drop for Place<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+/// Nobody waits for ever for a daemon whose protocol task hangs.
+async fn in_time<T>(
+    limit: Duration,
+    answer: impl Future<Output = Result<T, ControlError>>,
+) -> Result<T, ControlError> {
+    timeout(limit, answer).await.unwrap_or_else(|_| {
+        let limit = limit.as_millis();
+        let message = format!("the protocol task has not answered for {limit} ms");
+        Err(ControlError::new(ErrorCode::Failed, message))
+    })
 }
 
 /// Changing something is for root and for the daemon's own user.

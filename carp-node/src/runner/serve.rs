@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::fs::Mode;
-use rustix::process::{Pid, Signal};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 
 use super::wire::{self, FromRunner, ToRunner};
 use super::{GRACE, Job, JobReport, Outcome, program};
@@ -16,8 +16,9 @@ use super::{GRACE, Job, JobReport, Outcome, program};
 /// How many programs may run at a time.
 const MAX_PROGRAMS: usize = 256;
 
-/// How often the runner looks whether its parent is still there, in case nothing wakes it.
-const LOOK_ROUND: Duration = Duration::from_secs(5);
+/// How long the runner sleeps at most. The socket's end and the parent's wake it; this is for a kernel
+/// that tells of neither.
+const LOOK_ROUND: Duration = Duration::from_secs(3600);
 
 /// How long the last programs may take when the daemon is gone: TERM, grace, KILL, and some air.
 const LAST_LIMIT: Duration = Duration::from_secs(6);
@@ -70,20 +71,21 @@ fn serve_on(socket: &OwnedFd, parent: Option<Pid>) -> io::Result<()> {
 
 /// Takes orders until the daemon is gone.
 fn take_orders(socket: &OwnedFd, parent: Option<Pid>, desk: &mut Desk) -> io::Result<()> {
-    loop {
-        match wire::poll([Some(socket.as_fd())], Instant::now() + LOOK_ROUND) {
-            Ok([true]) => match wire::receive(socket)? {
+    // The other end of the socket may have been inherited by somebody who outlives the daemon.
+    let daemon = parent.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+    while rustix::process::getppid() == parent {
+        let fds = [Some(socket.as_fd()), daemon.as_ref().map(AsFd::as_fd)];
+        match wire::poll(fds, Instant::now() + LOOK_ROUND) {
+            Ok([true, _]) => match wire::receive(socket)? {
                 Some(ToRunner::Run { id, job }) => desk.start(id, job),
                 None => return Ok(()),
             },
-            Ok([false]) | Err(rustix::io::Errno::INTR) => {
-                if rustix::process::getppid() != parent {
-                    return Ok(());
-                }
-            }
+            Ok([false, true]) => return Ok(()),
+            Ok([false, false]) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
     }
+    Ok(())
 }
 
 /// Every thread holds a sender: the channel ends with the last of them.
