@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: test deps build lint doc pictures
+.PHONY: test deps build lint doc pictures bench
 
 ## Install what the tests need (Debian's packages), then run all tests.
 test: deps
@@ -30,3 +30,10 @@ pictures:
 	$(CARGO) run --release -q -p carp-cli --example terminal_picture \
 		<docs/images/demo.ansi >docs/images/demo.svg
 	rm docs/images/demo.ansi
+
+## Measure failover and steady cost beside keepalived and ucarp: about 25 minutes on a machine that does
+## nothing else. BENCH="--runs 3 --only carp" is a quick look.
+bench:
+	./.ci/install-test-deps --peers
+	$(CARGO) build --release -p carp-cli -p carp-benches
+	./target/release/failover --svg target/failover.svg --json target/failover.json $(BENCH)
