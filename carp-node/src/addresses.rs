@@ -83,6 +83,16 @@ impl AddressFault {
     }
 }
 
+/// What is known of addresses before they are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// None of them was on the interface a moment ago: there is no need to look again, and a takeover is
+    /// in a hurry.
+    Absent,
+    /// Nothing.
+    Unknown,
+}
+
 /// Takes addresses and gives them back.
 #[derive(Debug)]
 pub struct AddressKeeper<T, A> {
@@ -99,6 +109,16 @@ impl<T: AddressTable, A: Announcer> AddressKeeper<T, A> {
         Self { table, announcer, record, keeps_mark: None }
     }
 
+    /// Makes ready what a takeover on this interface needs, so that it takes less time.
+    ///
+    /// # Errors
+    /// [`AddressFault::Interface`]. A takeover tries again.
+    pub fn prepare(&mut self, interface: &str) -> Result<(), AddressFault> {
+        self.announcer
+            .prepare(interface)
+            .map_err(|source| interface_fault("cannot announce on", interface, source))
+    }
+
     /// Takes addresses and announces each `burst` times. Those that are there already, ours or
     /// foreign, are only announced.
     ///
@@ -108,8 +128,31 @@ impl<T: AddressTable, A: Announcer> AddressKeeper<T, A> {
         &mut self,
         interface: &str,
         addresses: &[VirtualAddress],
+        presence: Presence,
         burst: u8,
     ) -> Result<(), AddressFault> {
+        let missing = match presence {
+            // Should one have come in this moment, adding it says so.
+            Presence::Absent if addresses.iter().all(|address| address.is_host()) => {
+                addresses.to_vec()
+            }
+            Presence::Absent | Presence::Unknown => self.missing(interface, addresses)?,
+        };
+        self.add(interface, &missing)?;
+        // Clients wait for this.
+        self.announce(interface, addresses, burst)?;
+        if self.learn_of_marks(interface, &missing)? {
+            self.announce(interface, addresses, burst)?;
+        }
+        Ok(())
+    }
+
+    /// Which of these are not on the interface, and can be added to it.
+    fn missing(
+        &mut self,
+        interface: &str,
+        addresses: &[VirtualAddress],
+    ) -> Result<Vec<VirtualAddress>, AddressFault> {
         let installed = self.list(interface)?;
         let is_missing = |address: &&VirtualAddress| find(&installed, address.ip()).is_none();
         let missing: Vec<_> = addresses.iter().filter(is_missing).copied().collect();
@@ -119,13 +162,7 @@ impl<T: AddressTable, A: Announcer> AddressKeeper<T, A> {
                 return Err(AddressFault::NoSubnet { address, interface });
             }
         }
-        self.add(interface, &missing)?;
-        // Clients wait for this.
-        self.announce(interface, addresses, burst)?;
-        if self.learn_of_marks(interface, &missing)? {
-            self.announce(interface, addresses, burst)?;
-        }
-        Ok(())
+        Ok(missing)
     }
 
     /// Announces each address `burst` times.
@@ -462,7 +499,10 @@ pub(crate) struct Job {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Task {
+    /// Make ready what the others need.
+    Prepare,
     Acquire {
+        presence: Presence,
         burst: u8,
     },
     Announce {
@@ -513,8 +553,13 @@ fn work<T: AddressTable, A: Announcer>(
 ) {
     while let Ok(Job { task, router, ticket, interface, addresses }) = jobs.recv() {
         let outcome = match task {
-            Task::Acquire { burst } => {
-                keeper.acquire(&interface, &addresses, burst).map(|()| false)
+            Task::Prepare => {
+                // What fails here fails again when it matters, and is told then.
+                let _ = keeper.prepare(&interface);
+                Ok(false)
+            }
+            Task::Acquire { presence, burst } => {
+                keeper.acquire(&interface, &addresses, presence, burst).map(|()| false)
             }
             Task::Announce { burst } => {
                 keeper.announce(&interface, &addresses, burst).map(|()| false)

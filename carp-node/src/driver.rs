@@ -11,8 +11,8 @@ use carp_proto::election::{Cause, Event, Fault, Input, State};
 use carp_proto::{Action, Instant, MacAddr, VirtualAddress, VirtualRouter};
 use tokio::sync::oneshot;
 
-use crate::addresses::{Job, Task};
-use crate::backend::PacketIo;
+use crate::addresses::{Job, Presence, Task};
+use crate::backend::{Interface, PacketIo};
 use crate::demotion::Contributions;
 use crate::event::{EventKind, EventSource};
 use crate::node::{Prepare, YieldError, Yielded};
@@ -68,6 +68,8 @@ impl Tickets {
 pub(crate) struct Driver<'a, P> {
     /// The sockets; `None` while the interface is gone.
     pub(crate) packets: Option<&'a mut P>,
+    /// The interface as it was at its last change.
+    pub(crate) interface: Option<&'a Interface>,
     pub(crate) jobs: &'a SyncSender<Job>,
     pub(crate) events: &'a EventSource,
     pub(crate) prepare: Option<&'a Prepare>,
@@ -109,7 +111,8 @@ impl<P: PacketIo> Driver<'_, P> {
                         }
                     }
                     Action::Acquire(announce) => {
-                        let task = Task::Acquire { burst: announce.burst };
+                        let presence = presence(self.interface, &member.addresses);
+                        let task = Task::Acquire { presence, burst: announce.burst };
                         member.tickets.acquire = member.tickets.draw();
                         let job = member.job(index, task, member.tickets.acquire);
                         // The queue is full: the kernel has not answered for thousands of requests.
@@ -152,6 +155,17 @@ impl<P: PacketIo> Driver<'_, P> {
             evidence.fault = Some(text.to_owned());
         }
         self.events.tell(Some(name), kind);
+    }
+}
+
+/// What is known of addresses on an interface.
+fn presence(interface: Option<&Interface>, addresses: &[VirtualAddress]) -> Presence {
+    let is_one = |ip| addresses.iter().any(|address| address.ip() == ip);
+    match interface {
+        Some(interface) if !interface.addresses.iter().any(|there| is_one(there.ip)) => {
+            Presence::Absent
+        }
+        Some(_) | None => Presence::Unknown,
     }
 }
 

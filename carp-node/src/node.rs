@@ -371,8 +371,10 @@ impl<B: Backend> Node<B> {
 
     fn carry_out(&mut self, index: usize, now: Instant) {
         let member = &mut self.members[index];
+        let port = &mut self.ports[member.port];
         let mut driver = Driver {
-            packets: self.ports[member.port].packets.as_mut(),
+            packets: port.packets.as_mut(),
+            interface: port.interface.as_ref(),
             jobs: &self.addresses.jobs,
             events: &self.events,
             prepare: self.prepare.as_ref(),
@@ -466,7 +468,7 @@ impl<B: Backend> Node<B> {
             }
             (Task::Verify, Ok(true)) => Some(Input::AddressLost),
             (Task::Acquire { .. } | Task::Release | Task::Verify, _)
-            | (Task::Announce { .. }, _) => None,
+            | (Task::Prepare | Task::Announce { .. }, _) => None,
         };
         if let Some(text) = text {
             member.fault_text = Some(text.clone());
@@ -613,12 +615,24 @@ impl<B: Backend> Node<B> {
         let request =
             Port { interface: state.name.clone(), index: interface.index, ids: state.ids.clone() };
         match self.backend.open(&request) {
-            Ok(packets) => state.packets = Some(packets),
+            Ok(packets) => {
+                state.packets = Some(packets);
+                self.prepare_addresses(port);
+            }
             Err(error) => {
                 state.reopen_at = Some(self.clock.now() + REOPEN);
                 let text = format!("cannot open {}: {error}; trying again", state.name);
                 self.events.tell(None, EventKind::Fault { text });
             }
+        }
+    }
+
+    /// Has the address thread make ready what takeovers on an interface will need.
+    fn prepare_addresses(&mut self, port: usize) {
+        let mut members = self.members.iter().enumerate();
+        if let Some((router, member)) = members.find(|(_, member)| member.port == port) {
+            // If the thread is that busy, the first takeover does it.
+            let _ = self.addresses.jobs.try_send(member.job(router, Task::Prepare, 0));
         }
     }
 

@@ -12,7 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use carp_node::lab::{
-    self, Client, Direction, Entered, Host, Lab, LabError, Outcome, Signal, Switch, Tap,
+    self, Client, Direction, Entered, Host, Lab, LabError, Outcome, Prober, Signal, Switch, Tap,
     largest_gap, mac, wait_until,
 };
 use carp_proto::wire::carp::{Advert, emit};
@@ -50,7 +50,7 @@ fn main() -> ExitCode {
 }
 
 fn run_tests(lab: &'static Lab) -> ExitCode {
-    let tests: [(&str, Test); 16] = [
+    let tests: [(&str, Test); 17] = [
         ("hosts_reach_each_other", hosts_reach_each_other),
         ("hosts_have_the_addresses_they_were_given", hosts_have_the_addresses_they_were_given),
         ("a_cut_host_is_silent_and_keeps_its_carrier", a_cut_host_is_silent_and_keeps_its_carrier),
@@ -61,6 +61,7 @@ fn run_tests(lab: &'static Lab) -> ExitCode {
         ("addresses_show_who_added_them", addresses_show_who_added_them),
         ("the_client_measures_an_outage", the_client_measures_an_outage),
         ("the_client_repeats_a_reset_request_once", the_client_repeats_a_reset_request_once),
+        ("the_prober_knows_who_answered_and_who_did_not", the_prober_knows_who_answered),
         ("the_tap_stamps_adverts", the_tap_stamps_adverts),
         ("the_switch_shows_nothing_of_a_cut_host", the_switch_shows_nothing_of_a_cut_host),
         ("frames_are_dropped_in_one_direction", frames_are_dropped_in_one_direction),
@@ -193,6 +194,27 @@ fn the_client_measures_an_outage(lab: &Lab) -> Result {
     let gap = largest_gap(&requests, cut, end).ok_or("no gap")?.length();
     assert!(gap >= Duration::from_millis(290), "{gap:?}");
     assert!(gap <= end - cut + Duration::from_millis(100), "{gap:?} of {:?}", end - cut);
+    Ok(())
+}
+
+fn the_prober_knows_who_answered(lab: &Lab) -> Result {
+    let (_switch, one, two) = pair(lab)?;
+    let shared = Ipv4Addr::new(192, 168, 130, 100).into();
+    let _echo = two.serve_echo(shared)?; // before the host has the address
+    let prober = Prober::start(&one, shared, Duration::from_millis(1))?;
+    let begin = Instant::now();
+    two.add_address(shared, 32)?;
+    wait_until(LIMIT, "an answer", || prober.first_answer(begin, "two").is_some())?;
+    assert_eq!(prober.first_answer(begin, "one"), None);
+    let probe = prober.probes(begin).into_iter().find(|probe| probe.answer.is_some());
+    let probe = probe.ok_or("no answered probe")?;
+    let answer = probe.answer.ok_or("no answer")?;
+    assert!(answer.at >= probe.sent && &*answer.by == "two");
+
+    two.cut()?;
+    let cut = Instant::now();
+    wait_until(LIMIT, "questions", || prober.probes(cut).len() > 100)?;
+    assert!(prober.probes(cut).iter().all(|probe| probe.answer.is_none()));
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use carp_node::addresses::{AddressKeeper, MARK, Record};
+use carp_node::addresses::{AddressKeeper, MARK, Presence, Record};
 use carp_node::backend::Backend;
 use carp_node::backend::memory::{Lan, MemoryHost};
 use carp_node::backend::wrap::{Capture, Direction, Loss, Trace, Wrapped};
@@ -193,13 +193,13 @@ fn vip() -> [VirtualAddress; 1] {
 fn our_addresses_carry_our_mark_and_foreign_ones_are_left_alone() {
     let (a, _) = two_hosts(&Lan::default());
     let mut keeper = keeper(&a, Record::in_memory());
-    keeper.acquire("eth0", &vip(), 1).unwrap();
+    keeper.acquire("eth0", &vip(), Presence::Unknown, 1).unwrap();
     let ours = |found: &carp_node::backend::InstalledAddress| found.ip == VIP;
     assert_eq!(a.installed().iter().find(|found| ours(found)).unwrap().protocol, Some(MARK));
     assert_eq!(keeper.release("eth0", &vip()).unwrap(), vip());
     assert_eq!(keeper.release("eth0", &vip()).unwrap(), [], "removing what is gone is a success");
     a.add_foreign(VIP, 24);
-    keeper.acquire("eth0", &vip(), 1).unwrap();
+    keeper.acquire("eth0", &vip(), Presence::Unknown, 1).unwrap();
     assert_eq!(keeper.release("eth0", &vip()).unwrap(), []);
     assert!(a.has(VIP));
 }
@@ -209,7 +209,9 @@ fn an_old_kernel_is_helped_by_a_label_and_a_record() {
     let directory = tempfile::tempdir().unwrap();
     let (a, _) = two_hosts(&Lan::default());
     a.forget_marks();
-    keeper(&a, Record::open(directory.path())).acquire("eth0", &vip(), 1).unwrap();
+    keeper(&a, Record::open(directory.path()))
+        .acquire("eth0", &vip(), Presence::Unknown, 1)
+        .unwrap();
     let installed = a.installed();
     let found = installed.iter().find(|found| found.ip == VIP).unwrap();
     assert_eq!((found.protocol, found.label.as_deref()), (None, Some("eth0:carp")));
@@ -227,10 +229,10 @@ fn a_wide_prefix_waits_for_an_address_of_its_subnet() {
     let (a, _) = two_hosts(&Lan::default());
     let wide = [VirtualAddress::new(Ipv4Addr::new(10, 7, 0, 1).into(), Some(24)).unwrap()];
     let mut keeper = keeper(&a, Record::in_memory());
-    let refused = keeper.acquire("eth0", &wide, 1).unwrap_err().to_string();
+    let refused = keeper.acquire("eth0", &wide, Presence::Unknown, 1).unwrap_err().to_string();
     assert!(refused.contains("no other address of that subnet"), "{refused}");
     a.add_foreign(Ipv4Addr::new(10, 7, 0, 9), 24);
-    keeper.acquire("eth0", &wide, 1).unwrap();
+    keeper.acquire("eth0", &wide, Presence::Unknown, 1).unwrap();
 }
 
 #[test]
@@ -240,7 +242,7 @@ fn a_primary_address_goes_without_its_secondaries() {
     let wide = [VirtualAddress::new(Ipv4Addr::new(10, 7, 0, 1).into(), Some(24)).unwrap()];
     a.add_foreign(own, 24);
     let mut keeper = keeper(&a, Record::in_memory());
-    keeper.acquire("eth0", &wide, 1).unwrap();
+    keeper.acquire("eth0", &wide, Presence::Unknown, 1).unwrap();
     // The host's address is removed and added again: it hangs on ours now.
     let mut table = a.clone();
     carp_node::backend::AddressTable::set_promote_secondaries(&mut table, "eth0", true).unwrap();
@@ -257,6 +259,6 @@ fn what_was_added_before_a_failure_is_removed_again() {
     let (a, _) = two_hosts(&Lan::default());
     a.refuse_addresses(Some(1));
     let mut keeper = keeper(&a, Record::in_memory());
-    assert_eq!(keeper.acquire("eth0", &vip(), 1).unwrap_err().code(), 1);
+    assert_eq!(keeper.acquire("eth0", &vip(), Presence::Unknown, 1).unwrap_err().code(), 1);
     assert!(!a.has(VIP) && a.announced().is_empty());
 }

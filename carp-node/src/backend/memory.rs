@@ -355,6 +355,10 @@ impl AddressTable for MemoryHost {
 }
 
 impl Announcer for MemoryHost {
+    fn prepare(&mut self, _interface: &str) -> io::Result<()> {
+        Ok(())
+    }
+
     fn announce(&mut self, _: &str, addresses: &[IpAddr], burst: u8) -> io::Result<()> {
         let mac = MacAddr([2, 0, 0, 0, 0, u8::try_from(self.index).unwrap_or(u8::MAX)]);
         for _ in 0..burst {

@@ -170,6 +170,12 @@ pub struct InstalledAddress {
 
 /// Tells the neighbours where an address is.
 pub trait Announcer: Send + 'static {
+    /// Makes ready what announcing on an interface needs, so that nothing but sending is left to do.
+    ///
+    /// # Errors
+    /// What the operating system says. Announcing says it again.
+    fn prepare(&mut self, interface: &str) -> io::Result<()>;
+
     /// Announces each address `burst` times: gratuitous ARP, requests and replies in turn.
     ///
     /// # Errors

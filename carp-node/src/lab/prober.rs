@@ -18,6 +18,9 @@ use super::error::Doing;
 use super::process::lock;
 use super::{Host, LabError, echo, sys};
 
+/// Nothing more often than this can be sent.
+const SHORTEST: Duration = Duration::from_micros(10);
+
 /// How long the last questions may still be answered after the end.
 const LAST_ANSWERS: Duration = Duration::from_millis(50);
 
@@ -52,11 +55,12 @@ pub struct Answer {
 }
 
 impl Prober {
-    /// Starts asking `address` from `host`, every `interval`.
+    /// Starts asking `address` from `host`, every `interval` of at least 10 µs.
     ///
     /// # Errors
     /// [`LabError::Off`]; [`LabError::System`] if the kernel refuses.
     pub fn start(host: &Host, address: IpAddr, interval: Duration) -> Result<Self, LabError> {
+        let interval = interval.max(SHORTEST);
         let open = || open(address);
         let socket = host.run_inside(open)?.doing(|| "open the prober's socket".into())?;
         let probes = Arc::<Mutex<Vec<Probe>>>::default();

@@ -6,17 +6,18 @@ use std::net::IpAddr;
 use std::os::fd::AsFd;
 
 use bytes::BytesMut;
-use carp_proto::wire::arp::{Announcement, Form, emit_frame};
+use carp_proto::wire::arp::{Announcement, FRAME_LEN, Form, emit_frame};
 use socket2::Socket;
 
-use super::netlink::interface_index;
+use super::names::InterfaceNames;
 use super::packets::sending_socket;
 use super::sys;
 use crate::backend::Announcer;
 
 /// Announces addresses with the link-layer address that the interface has at that moment.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct ArpAnnouncer {
+    names: InterfaceNames,
     sockets: BTreeMap<String, OnInterface>,
     frame: BytesMut,
 }
@@ -27,10 +28,37 @@ struct OnInterface {
     socket: Socket,
 }
 
+impl ArpAnnouncer {
+    /// An announcer for the network namespace of the calling thread.
+    ///
+    /// # Errors
+    /// What the kernel says to a new socket.
+    pub fn open() -> io::Result<Self> {
+        let (sockets, frame) = (BTreeMap::new(), BytesMut::with_capacity(FRAME_LEN));
+        Ok(Self { names: InterfaceNames::open()?, sockets, frame })
+    }
+
+    /// Opens a socket on the interface that has this name now, unless there is one.
+    fn ensure_socket(&mut self, interface: &str) -> io::Result<()> {
+        let index = self.names.index_of(interface)?;
+        if self.sockets.get(interface).is_none_or(|known| known.index != index) {
+            let socket = sending_socket(index)?;
+            self.sockets.insert(interface.to_owned(), OnInterface { index, socket });
+        }
+        Ok(())
+    }
+}
+
 impl Announcer for ArpAnnouncer {
+    fn prepare(&mut self, interface: &str) -> io::Result<()> {
+        self.ensure_socket(interface)
+    }
+
     fn announce(&mut self, interface: &str, addresses: &[IpAddr], burst: u8) -> io::Result<()> {
-        let Self { sockets, frame } = self;
-        let socket = socket_on(sockets, interface)?;
+        self.ensure_socket(interface)?;
+        let Some(OnInterface { socket, .. }) = self.sockets.get(interface) else {
+            return Err(io::ErrorKind::NotFound.into());
+        };
         // Where there are no link-layer addresses, there is nothing to tell.
         let Some(mac) = sys::bound_mac(socket.as_fd())? else { return Ok(()) };
         for round in 0..burst {
@@ -39,24 +67,11 @@ impl Announcer for ArpAnnouncer {
                 let IpAddr::V4(address) = *address else {
                     return Err(io::Error::other("IPv6 addresses are not announced by ARP"));
                 };
-                frame.clear();
-                emit_frame(Announcement { mac, address }, form, frame);
-                socket.send(frame)?;
+                self.frame.clear();
+                emit_frame(Announcement { mac, address }, form, &mut self.frame);
+                socket.send(&self.frame)?;
             }
         }
         Ok(())
     }
-}
-
-/// The socket on the interface that has this name now.
-fn socket_on<'a>(
-    sockets: &'a mut BTreeMap<String, OnInterface>,
-    interface: &str,
-) -> io::Result<&'a Socket> {
-    let index = interface_index(interface)?;
-    if sockets.get(interface).is_none_or(|known| known.index != index) {
-        let socket = sending_socket(index)?;
-        sockets.insert(interface.to_owned(), OnInterface { index, socket });
-    }
-    sockets.get(interface).map(|known| &known.socket).ok_or(io::ErrorKind::NotFound.into())
 }

@@ -9,6 +9,7 @@ use crate::clock::BootClock;
 
 mod announce;
 mod filter;
+mod names;
 mod netlink;
 mod packets;
 mod sys;
@@ -40,7 +41,7 @@ impl Backend for Linux {
     }
 
     fn announcer(&mut self) -> io::Result<ArpAnnouncer> {
-        Ok(ArpAnnouncer::default())
+        ArpAnnouncer::open()
     }
 
     fn watch(&mut self, interfaces: &[String]) -> io::Result<NetlinkWatch> {

@@ -20,6 +20,7 @@ use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 use socket2::SockRef;
 
+use super::names::InterfaceNames;
 use crate::backend::{AddressTable, InstalledAddress, NewAddress};
 
 /// The kernel answers at once, unless somebody holds its RTNL lock; then we had better give up.
@@ -32,6 +33,7 @@ const FOREVER: u32 = u32::MAX;
 #[derive(Debug)]
 pub struct NetlinkAddresses {
     socket: Socket,
+    names: InterfaceNames,
     sequence: u32,
     buffer: Vec<u8>,
 }
@@ -48,7 +50,7 @@ impl NetlinkAddresses {
         // Kernels before 4.20 cannot filter dumps; what does not belong is left out here.
         let _ = socket.set_netlink_get_strict_chk(true);
         SockRef::from(&socket).set_read_timeout(Some(TIME_LIMIT))?;
-        Ok(Self { socket, sequence: 0, buffer: Vec::new() })
+        Ok(Self { socket, names: InterfaceNames::open()?, sequence: 0, buffer: Vec::new() })
     }
 
     /// `ip address add` and `ip address del`: one answer a request, in order.
@@ -157,7 +159,7 @@ impl NetlinkAddresses {
 
 impl AddressTable for NetlinkAddresses {
     fn list(&mut self, interface: &str) -> io::Result<Vec<InstalledAddress>> {
-        let index = interface_index(interface)?;
+        let index = self.names.index_of(interface)?;
         Ok(self.dump(index)?.iter().filter_map(installed).collect())
     }
 
@@ -166,7 +168,7 @@ impl AddressTable for NetlinkAddresses {
         interface: &str,
         addresses: &[NewAddress],
     ) -> io::Result<Vec<io::Result<()>>> {
-        let index = interface_index(interface)?;
+        let index = self.names.index_of(interface)?;
         let requests = addresses
             .iter()
             .map(|new| RouteNetlinkMessage::NewAddress(new_address(index, new)))
@@ -179,7 +181,7 @@ impl AddressTable for NetlinkAddresses {
         interface: &str,
         addresses: &[VirtualAddress],
     ) -> io::Result<Vec<io::Result<()>>> {
-        let index = interface_index(interface)?;
+        let index = self.names.index_of(interface)?;
         let requests = addresses
             .iter()
             .map(|address| RouteNetlinkMessage::DelAddress(message(index, address)))
@@ -193,23 +195,6 @@ impl AddressTable for NetlinkAddresses {
         std::fs::write(&path, if promote { "1" } else { "0" })?;
         Ok(before.trim() != "0")
     }
-}
-
-/// The index of an interface, in the network namespace of the calling thread.
-pub(super) fn interface_index(name: &str) -> io::Result<u32> {
-    let socket = rustix::net::socket_with(
-        rustix::net::AddressFamily::UNIX,
-        rustix::net::SocketType::DGRAM,
-        rustix::net::SocketFlags::CLOEXEC,
-        None,
-    )?;
-    rustix::net::netdevice::name_to_index(socket, name).map_err(|error| {
-        if error == rustix::io::Errno::NODEV {
-            io::Error::new(io::ErrorKind::NotFound, format!("there is no interface {name}"))
-        } else {
-            error.into()
-        }
-    })
 }
 
 fn message(index: u32, address: &VirtualAddress) -> AddressMessage {
