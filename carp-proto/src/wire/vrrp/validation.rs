@@ -6,7 +6,7 @@
 //!
 //! | # | check | label |
 //! |---|---|---|
-//! | 1 | source and destination of one family, which in version 2 is IPv4 | `malformed-ip` |
+//! | 1 | source and destination of one family, which in version 2 is IPv4 (and in a router that of its addresses) | `malformed-ip` |
 //! | 2 | not the shape of CARP | `foreign-protocol` |
 //! | 3 | at least 8 bytes | `too-short` |
 //! | 4 | the expected version | `bad-version` |
@@ -97,7 +97,7 @@ pub enum Senders<'a> {
 }
 
 impl Senders<'_> {
-    fn include(self, meta: &RxMeta) -> bool {
+    pub(crate) fn include(self, meta: &RxMeta) -> bool {
         let to_group = [IpAddr::V4(GROUP_IPV4), IpAddr::V6(GROUP_IPV6)].contains(&meta.destination);
         match self {
             Self::Group { only } => to_group && (only.is_empty() || only.contains(&meta.source)),
