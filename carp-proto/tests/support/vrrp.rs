@@ -3,13 +3,15 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use bytes::BytesMut;
 use carp_proto::auth::{HmacAuthenticator, Password};
 use carp_proto::election::Input;
 use carp_proto::wire::ip::{GROUP_IPV4, GROUP_IPV6};
 use carp_proto::wire::vrrp::v3::{self, Carrier};
 use carp_proto::wire::vrrp::{AddressList, Authentication, ChecksumForm, v2};
 use carp_proto::{
-    Centiseconds, ChecksumMode, Priority, RouterConfig, RxMeta, Seconds, Transmit, Vrrp2, Vrrp3,
+    Action, Centiseconds, ChecksumMode, Priority, RouterConfig, RxMeta, Seconds, Transmit, Vrrp2,
+    Vrrp3,
 };
 
 use super::{Effect, Rig, addresses, drain, id, ip, ms, secs};
@@ -146,7 +148,28 @@ pub(crate) fn priority_of(transmit: &Transmit<'_>) -> u8 {
     parsed.advert.priority.get()
 }
 
+/// The datagrams that a router wants sent, as its peers receive them.
+pub(crate) fn sent_by(rig: &mut Rig) -> Vec<(RxMeta, Vec<u8>)> {
+    let mut scratch = BytesMut::new();
+    let mut sent = Vec::new();
+    while let Some(action) = rig.router.poll_action(&mut scratch) {
+        if let Action::Send(transmit) = action {
+            let Transmit { source, destination, payload, .. } = transmit;
+            sent.push((RxMeta { source, destination, ttl: 255 }, payload.to_vec()));
+        }
+    }
+    sent
+}
+
 impl Rig {
+    /// Lets its next deadline pass: what it sends then.
+    pub(crate) fn advertises(&mut self) -> Vec<(RxMeta, Vec<u8>)> {
+        let wait = self.wait();
+        self.passes(wait);
+        self.router.handle(self.now, Input::Timeout);
+        sent_by(self)
+    }
+
     /// A valid VRRP advert with an interval of 1 s.
     pub(crate) fn hears_vrrp(&mut self, version: Version, host: u8, priority: u8) -> Vec<Effect> {
         self.hears_every(version, host, priority, secs(1))
