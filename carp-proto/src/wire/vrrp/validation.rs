@@ -6,7 +6,7 @@
 //!
 //! | # | check | label |
 //! |---|---|---|
-//! | 1 | source and destination of one family, which in version 2 is IPv4 (and in a router that of its addresses) | `malformed-ip` |
+//! | 1 | source and destination of one family, which in version 2 is IPv4 | `malformed-ip` |
 //! | 2 | not the shape of CARP | `foreign-protocol` |
 //! | 3 | at least 8 bytes | `too-short` |
 //! | 4 | the expected version | `bad-version` |
@@ -20,6 +20,9 @@
 //! | 12 | an interval that is not 0, and in version 2 ours | `bad-interval` |
 //! | 13 | at least one address | `bad-address-list` |
 //! | 14 | version 2: the expected authentication type, and the password | `bad-authentication` |
+//!
+//! A router of version 3 also rejects the other family than that of its addresses, by the first label: the
+//! same id is another virtual router there.
 //!
 //! Four rules of the RFCs are told rather than enforced, or left to the caller:
 //!
