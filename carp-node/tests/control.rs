@@ -477,16 +477,22 @@ impl Handler for Answers {
 
 /// A backup that has heard another router and rejected a third one.
 fn web() -> RouterStatus {
-    use carp_proto::election::{Cause, LinkState, State};
+    use carp_proto::election::{Cause, LinkState, Standing, State};
     use carp_proto::{
         AdvBase, AdvSkew, CarpInterval, Counters, Demotion, LastReject, MAX_PEERS, Peer, Protocol,
-        Reject, Snapshot, VirtualId,
+        Reject, Remarks, Snapshot, VirtualId,
     };
     let at = |millis| ProtoInstant::ZERO + Duration::from_millis(millis);
     let source = "192.168.130.50".parse().unwrap();
     let interval = |skew| CarpInterval::new(AdvBase::new(1).unwrap(), AdvSkew::new(skew).unwrap());
     let mut peers = [None; MAX_PEERS];
-    peers[0] = Some(Peer { source, heard_at: at(9_750), advertised: interval(0) });
+    peers[0] = Some(Peer {
+        source,
+        heard_at: at(9_750),
+        advertised: Standing::Carp(interval(0)),
+        checksum: None,
+        remarks: Remarks::default(),
+    });
     let mut counters = Counters { adverts_received: 9, ..Counters::default() };
     counters.rejected.count(Reject::BadAuthentication);
     let snapshot = Snapshot {
@@ -496,7 +502,8 @@ fn web() -> RouterStatus {
         cause: Cause::Start,
         transitions: 1,
         link: LinkState::Up { source: "192.168.130.10".parse().unwrap() },
-        advertised: interval(100),
+        advertised: Standing::Carp(interval(100)),
+        learned: None,
         demotion: Demotion::NONE,
         interval: interval(100).advert(),
         active_down: interval(100).active_down(3),
@@ -504,6 +511,8 @@ fn web() -> RouterStatus {
         conflict: None,
         held: false,
         fault: None,
+        checksum: None,
+        last_verdict: None,
         peers,
         last_reject: Some(LastReject {
             reject: Reject::BadAuthentication,

@@ -63,10 +63,7 @@ impl VirtualAddress {
     /// The address family.
     #[must_use]
     pub const fn family(self) -> Family {
-        match self.ip {
-            IpAddr::V4(_) => Family::Ipv4,
-            IpAddr::V6(_) => Family::Ipv6,
-        }
+        Family::of(self.ip)
     }
 }
 

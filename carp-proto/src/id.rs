@@ -1,7 +1,7 @@
 //! The small values that name things: routers, families, protocols, link-layer addresses.
 
 use core::fmt;
-use core::net::Ipv6Addr;
+use core::net::{IpAddr, Ipv6Addr};
 use core::num::NonZeroU8;
 use core::str::FromStr;
 
@@ -210,6 +210,17 @@ pub enum Family {
     Ipv4,
     /// IPv6.
     Ipv6,
+}
+
+impl Family {
+    /// The family of an address.
+    #[must_use]
+    pub const fn of(ip: IpAddr) -> Self {
+        match ip {
+            IpAddr::V4(_) => Self::Ipv4,
+            IpAddr::V6(_) => Self::Ipv6,
+        }
+    }
 }
 
 /// The protocols that elect over IP protocol 112.

@@ -5,6 +5,8 @@ use core::time::Duration;
 
 use thiserror::Error;
 
+use crate::id::Priority;
+
 /// One unit of advskew: 1/256 s, which is a whole number of nanoseconds.
 const SKEW_UNIT: Duration = Duration::from_nanos(3_906_250);
 
@@ -147,8 +149,28 @@ impl CarpInterval {
         if self.advbase == 0 {
             return self.advert() * factor;
         }
-        Duration::from_secs(u64::from(self.advbase)) * factor + SKEW_UNIT * u32::from(self.advskew)
+        Duration::from_secs(u64::from(self.advbase)) * factor + self.skew_time()
     }
+
+    /// The part of advskew.
+    pub(crate) fn skew_time(self) -> Duration {
+        SKEW_UNIT * u32::from(self.advskew)
+    }
+}
+
+/// VRRP version 2's skew time: (256 - priority)/256 s, whatever the interval (RFC 3768 section 6.1).
+pub(crate) fn skew_of_second(priority: Priority) -> Duration {
+    SKEW_UNIT * below_256(priority)
+}
+
+/// VRRP version 3's skew time: (256 - priority)/256 of an interval (RFC 9568 section 6.1), exact to the
+/// nanosecond. In whole centiseconds nothing would be left of it at short intervals.
+pub(crate) fn skew_of(priority: Priority, interval: Duration) -> Duration {
+    interval * below_256(priority) / 256
+}
+
+fn below_256(priority: Priority) -> u32 {
+    256 - u32::from(priority.get())
 }
 
 impl fmt::Display for CarpInterval {

@@ -1,5 +1,4 @@
-//! CARP as a sans-I/O library: packets, authentication and the election of the active router. And VRRP's
-//! packets and authentication, without its election.
+//! CARP and VRRP as a sans-I/O library: packets, authentication and the election of the active router.
 //!
 //! A *virtual router* is one or more addresses that move together between the hosts of a link. The
 //! hosts elect who is *active*; the others are *backup* and take over when it falls silent. This
@@ -38,6 +37,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! For VRRP the configuration is another, and nothing else: [`RouterConfig::vrrp2`] and
+//! [`RouterConfig::vrrp3`].
+//!
 //! # Where to look
 //!
 //! | room | knows | does not know |
@@ -74,7 +76,10 @@ pub use id::{
 };
 pub use interval::{AdvBase, AdvSkew, CarpInterval, Centiseconds, IntervalError, Seconds};
 pub use reject::{Reject, RejectCounters};
-pub use router::{Action, Announce, ConfigError, RouterConfig, Transmit, VirtualRouter};
-pub use snapshot::{Counters, LastReject, MAX_PEERS, Peer, Snapshot};
+pub use router::{
+    Action, Announce, ChecksumMode, ConfigError, RouterConfig, Transmit, VirtualRouter, Vrrp2,
+    Vrrp3,
+};
+pub use snapshot::{Counters, LastReject, MAX_PEERS, Peer, Remarks, Snapshot};
 pub use time::Instant;
 pub use wire::ip::RxMeta;

@@ -3,11 +3,12 @@
 use core::net::IpAddr;
 use core::time::Duration;
 
-use crate::election::{Cause, Fault, LinkState, Phase, State};
+use crate::auth::Verdict;
+use crate::election::{Cause, Fault, LearnedInterval, LinkState, Phase, Standing, State};
 use crate::id::Demotion;
-use crate::interval::CarpInterval;
 use crate::reject::{Reject, RejectCounters};
 use crate::time::Instant;
+use crate::wire::vrrp::ChecksumForm;
 
 /// How many peers a router remembers. The longest silent one makes room.
 pub const MAX_PEERS: usize = 8;
@@ -27,8 +28,12 @@ pub struct Snapshot {
     pub transitions: u64,
     /// The link.
     pub link: LinkState,
-    /// Base and skew of the own adverts, demotion included.
-    pub advertised: CarpInterval,
+    /// What the own adverts say, demotion included: CARP's advbase and advskew, VRRP's priority and
+    /// interval.
+    pub advertised: Standing,
+    /// The active router's interval, where backups learn it (VRRP version 3) and one was heard. One that
+    /// [is absurd](LearnedInterval::is_absurd) deserves a warning.
+    pub learned: Option<LearnedInterval>,
     /// Present demotion.
     pub demotion: Demotion,
     /// The time between two own adverts.
@@ -43,6 +48,10 @@ pub struct Snapshot {
     pub held: bool,
     /// What failed last and has not succeeded since.
     pub fault: Option<Fault>,
+    /// The form of the checksum of the own adverts, in VRRP version 3.
+    pub checksum: Option<ChecksumForm>,
+    /// What the latest signature was worth, where signatures are configured.
+    pub last_verdict: Option<Verdict>,
     /// The routers from which valid adverts came, the latest first.
     pub peers: [Option<Peer>; MAX_PEERS],
     /// The latest datagram that was rejected.
@@ -58,8 +67,24 @@ pub struct Peer {
     pub source: IpAddr,
     /// When its last advert came.
     pub heard_at: Instant,
-    /// Base and skew of that advert.
-    pub advertised: CarpInterval,
+    /// What that advert said.
+    pub advertised: Standing,
+    /// The form of its checksum, in VRRP version 3, unless it fits both.
+    pub checksum: Option<ChecksumForm>,
+    /// What is odd about it.
+    pub remarks: Remarks,
+}
+
+/// What is odd about a valid advert of VRRP. Nothing of it is a reason to reject it, by the RFCs or by
+/// what real peers send, and all of it is worth a look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Remarks {
+    /// A list of IPv6 addresses begins with another than a link-local one, as RFC 9568 section 5.2.9
+    /// does not allow.
+    pub lacks_link_local: bool,
+    /// It lists other addresses than ours, link-local ones aside: a mistake in one of the
+    /// configurations, or another cluster with the same id.
+    pub other_addresses: bool,
 }
 
 /// A datagram that was not acted on.

@@ -12,10 +12,11 @@ use carp_proto::auth::{
 };
 use carp_proto::election::{Input, State};
 use carp_proto::wire::vrrp::{Authentication, ChecksumForm, Version, v3, validate};
+use support::vrrp::{Version as VrrpVersion, VrrpSetup};
 use support::wire::{
     expects, expects_v2, expects_v3, list, meta_ipv4, meta_ipv6, outgoing, v2_message, v3_message,
 };
-use support::{Setup, advert, ip, meta};
+use support::{Rig, Setup, advert, ip, meta};
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
@@ -143,6 +144,52 @@ fn signed_adverts_allocate_nothing() {
         }
     });
     assert_eq!(count, 0);
+}
+
+#[test]
+fn the_adverts_of_an_active_vrrp_router_allocate_nothing() {
+    let key = HmacKey::new(1, &[7; 32]).unwrap();
+    let anti_replay = AntiReplay::Time(Window::new(5).unwrap());
+    let hmac = HmacAuthenticator::new(vec![key], 1, HmacMode::Enforce, anti_replay).unwrap();
+    for version in [VrrpVersion::V2, VrrpVersion::V3, VrrpVersion::V3Ipv6] {
+        let plain = VrrpSetup::new(version);
+        let signed = VrrpSetup { hmac: Some(hmac.clone()), ..plain.clone() };
+        let peers = vec![version.host(8), version.host(9)];
+        for config in [plain.config(), signed.config().with_peers(peers).unwrap()] {
+            let mut rig = Rig::of(config, version.host(5)).serving();
+            let mut scratch = BytesMut::with_capacity(128);
+            let (router, mut now) = (&mut rig.router, rig.now);
+            let before = router.snapshot(now).counters.adverts_sent;
+            let count = allocations(|| {
+                for _ in 0..100 {
+                    now = router.poll_timeout().unwrap().at;
+                    router.handle(now, Input::Timeout);
+                    drain(router, &mut scratch);
+                }
+            });
+            assert_eq!(count, 0, "{version:?}");
+            assert!(router.snapshot(now).counters.adverts_sent > before + 90);
+        }
+    }
+}
+
+#[test]
+fn a_vrrp_router_hears_without_allocating() {
+    for version in [VrrpVersion::V2, VrrpVersion::V3, VrrpVersion::V3Ipv6] {
+        let meta = version.meta(version.host(9));
+        let form = ChecksumForm::PseudoHeader;
+        let good = support::vrrp::advert(version, &meta, 200, support::secs(1), form);
+        let mut bad = good.clone();
+        bad[2] ^= 1;
+        let mut rig = VrrpSetup::new(version).rig().backup();
+        let count = allocations(|| {
+            for _ in 0..100 {
+                assert!(rig.router.handle_datagram(rig.now, &meta, &good).is_ok());
+                assert!(rig.router.handle_datagram(rig.now, &meta, &bad).is_err());
+            }
+        });
+        assert_eq!((count, rig.router.state()), (0, State::Backup));
+    }
 }
 
 #[test]

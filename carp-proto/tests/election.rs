@@ -230,6 +230,17 @@ fn a_backup_follows_any_active_router_unless_it_preempts() {
 }
 
 #[test]
+fn the_farewell_of_a_loser_is_no_reason_to_preempt_while_the_winner_lives() {
+    let mut rig = Setup { preempt: true, ..native() }.rig().backup();
+    rig.hears(ip(9), 1, 0);
+    let wait = rig.wait();
+    assert_eq!(rig.passes(ms(5)).hears(ip(8), 1, 200), []);
+    assert_eq!(rig.wait(), wait - ms(5), "it follows the winner");
+    rig.passes(secs(1)).hears(ip(8), 1, 200);
+    assert_eq!(rig.state(), State::Active, "the winner is late: it may be dead");
+}
+
+#[test]
 fn a_router_that_advertises_too_seldom_counts_as_dead() {
     for dialect in Dialect::ALL {
         let mut rig = with(dialect).rig().backup();

@@ -12,10 +12,11 @@ use carp_proto::wire::vrrp::{
     Authentication, ChecksumForm, Expectations, Senders, Version, validate,
 };
 use carp_proto::{Reject, RxMeta, Seconds};
+use support::vrrp::{self, VrrpSetup};
 use support::wire::{
     expects, expects_v2, expects_v3, meta_ipv4, meta_ipv6, sum_v2, sum_v3, v2_message, v3_message,
 };
-use support::{id, ip};
+use support::{Rig, id, ip};
 
 /// What can be wrong with an advert, in the order in which it is looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -118,7 +119,31 @@ impl Base {
             Self::V3Ipv4 | Self::V3Ipv6 => expects_v3(),
         };
         let expected = Expectations { own_source: Some(self.own_source()), ..expected };
-        validate(meta, message, &expected).err().map(Reject::label)
+        let label = validate(meta, message, &expected).err().map(Reject::label);
+        assert_eq!(self.router_s_label(password, meta, message), label, "a router agrees");
+        label
+    }
+
+    /// What a whole router says of the same datagram. If it rejects it, no timer moves.
+    fn router_s_label(
+        self,
+        password: Password,
+        meta: &RxMeta,
+        message: &[u8],
+    ) -> Option<&'static str> {
+        let version = match self {
+            Self::V2 => vrrp::Version::V2,
+            Self::V3Ipv4 => vrrp::Version::V3,
+            Self::V3Ipv6 => vrrp::Version::V3Ipv6,
+        };
+        let password = (self == Self::V2).then_some(password);
+        let setup = VrrpSetup { password, ..VrrpSetup::new(version) };
+        let mut rig = Rig::of(setup.config(), self.own_source()).backup();
+        rig.passes(support::secs(1));
+        let wait = rig.wait();
+        let reject = rig.hears_bytes(meta, message).err();
+        assert!(reject.is_none() || rig.wait() == wait, "{reject:?}");
+        reject.map(Reject::label)
     }
 
     /// An advert with all of these mistakes and no other.

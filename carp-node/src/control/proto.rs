@@ -6,7 +6,8 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use carp_proto::{Instant, RejectCounters, Snapshot};
+use carp_proto::election::Standing;
+use carp_proto::{CarpInterval, Instant, RejectCounters, Snapshot};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -277,7 +278,7 @@ pub struct RouterIdentity {
 }
 
 impl RouterStatus {
-    /// The status of a CARP router from its snapshot, taken at `now`, which was `wall` for people.
+    /// The status of a router from its snapshot, taken at `now`, which was `wall` for people.
     ///
     /// What the election does not know is empty or false: `drained`, `unconfirmed`, `mac`, `hooks`,
     /// and the counter `kernel_dropped`.
@@ -294,10 +295,7 @@ impl RouterStatus {
             since: wall.earlier(age(snapshot.since)),
             cause: snapshot.cause.name().into(),
             addresses: of.addresses,
-            rank: RankStatus::Carp {
-                advbase: snapshot.advertised.advbase,
-                advskew: snapshot.advertised.advskew,
-            },
+            rank: snapshot.advertised.into(),
             demotion: snapshot.demotion.get(),
             peers: snapshot.peers.iter().flatten().map(|peer| PeerStatus::new(peer, now)).collect(),
             alone: snapshot.alone,
@@ -352,6 +350,15 @@ pub enum RankStatus {
     },
 }
 
+impl From<Standing> for RankStatus {
+    fn from(standing: Standing) -> Self {
+        match standing {
+            Standing::Carp(CarpInterval { advbase, advskew }) => Self::Carp { advbase, advskew },
+            Standing::Vrrp { priority, .. } => Self::Vrrp { priority: priority.get() },
+        }
+    }
+}
+
 /// A router from which valid adverts came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PeerStatus {
@@ -366,11 +373,10 @@ pub struct PeerStatus {
 
 impl PeerStatus {
     fn new(peer: &carp_proto::Peer, now: Instant) -> Self {
-        let carp_proto::CarpInterval { advbase, advskew } = peer.advertised;
         Self {
             address: peer.source,
             last_advert_age_ms: now.saturating_since(peer.heard_at).into(),
-            rank: RankStatus::Carp { advbase, advskew },
+            rank: peer.advertised.into(),
         }
     }
 }

@@ -4,34 +4,34 @@ use core::time::Duration;
 
 use super::policy::{DemotionEffect, Policy};
 use super::rank::Rank;
+use super::standing::Standing;
 use crate::id::Demotion;
-use crate::interval::CarpInterval;
 
 /// The part of a router's configuration that the election reads.
 #[derive(Clone, Debug)]
 pub(crate) struct ElectionConfig {
     pub(crate) policy: &'static Policy,
-    pub(crate) interval: CarpInterval,
+    pub(crate) standing: Standing,
     pub(crate) preempt: bool,
+    pub(crate) preempt_delay: Duration,
     pub(crate) handover: Duration,
     pub(crate) prepare_limit: Option<Duration>,
     pub(crate) acquire_limit: Duration,
     pub(crate) announce: AnnouncePlan,
 }
 
-/// The most that demotion raises advskew to (`CARP_MAXSKEW` of the BSDs, ucarp's value after errors).
-const DEMOTED_SKEW: u8 = 240;
+/// A backup learns an interval of up to this many times its own.
+const LEARNED_FACTOR: u32 = 4;
+
+/// A backup learns an interval of up to this long, however short its own is: four times the default.
+const LEARNED_ALWAYS: Duration = Duration::from_secs(4);
 
 impl ElectionConfig {
-    /// Base and skew of the adverts at this demotion.
-    pub(crate) fn advertised(&self, demotion: Demotion) -> CarpInterval {
+    /// What the adverts say at this demotion.
+    pub(crate) fn advertised(&self, demotion: Demotion) -> Standing {
         match self.policy.demotion {
-            DemotionEffect::Byte => self.interval,
-            DemotionEffect::Skew => {
-                let configured = self.interval.advskew;
-                let demoted = configured.saturating_add(demotion.get()).min(DEMOTED_SKEW);
-                CarpInterval { advskew: demoted.max(configured), ..self.interval }
-            }
+            DemotionEffect::Byte => self.standing,
+            DemotionEffect::Skew | DemotionEffect::Priority => self.standing.lowered(demotion),
         }
     }
 
@@ -39,18 +39,48 @@ impl ElectionConfig {
     pub(crate) const fn demotion_byte(&self, demotion: Demotion) -> Demotion {
         match self.policy.demotion {
             DemotionEffect::Byte => demotion,
-            DemotionEffect::Skew => Demotion::NONE,
+            DemotionEffect::Skew | DemotionEffect::Priority => Demotion::NONE,
         }
     }
 
     /// The own rank at this demotion.
     pub(crate) fn rank(&self, demotion: Demotion) -> Rank {
-        Rank::carp(self.demotion_byte(demotion), self.advertised(demotion))
+        self.advertised(demotion).rank(self.demotion_byte(demotion))
     }
 
-    /// How long a backup waits for an advert. Demotion has no part in it, as on the BSDs.
-    pub(crate) fn active_down(&self) -> Duration {
-        self.interval.active_down(self.policy.dead_factor)
+    /// Whether the router takes over from a healthy active router of worse rank. An owner does, however
+    /// it is configured (RFC 9568 section 6.1).
+    pub(crate) const fn preempts(&self) -> bool {
+        self.preempt || self.standing.is_owner()
+    }
+
+    /// The interval that a backup reckons with, of the one that the active router says. What is out of
+    /// all proportion to the own interval is cut: one advert must not make a backup wait for minutes.
+    pub(crate) fn learned(&self, interval: Duration) -> Duration {
+        if self.policy.learns_interval {
+            interval.min((self.standing.interval() * LEARNED_FACTOR).max(LEARNED_ALWAYS))
+        } else {
+            self.standing.interval()
+        }
+    }
+
+    /// How long a backup waits for an advert of an active router with this interval, as
+    /// [learned](Self::learned).
+    ///
+    /// In CARP demotion has no part in it, as on the BSDs. In VRRP it has, so that of several backups
+    /// the one that is best now is the first.
+    pub(crate) fn active_down(&self, demotion: Demotion, learned: Duration) -> Duration {
+        match self.standing {
+            Standing::Carp(interval) => interval.active_down(self.policy.dead_factor),
+            Standing::Vrrp { .. } => {
+                learned * self.policy.dead_factor + self.skew_time(demotion, learned)
+            }
+        }
+    }
+
+    /// How long a backup waits for another one after a resignation, where it does not take over at once.
+    pub(crate) fn skew_time(&self, demotion: Demotion, learned: Duration) -> Duration {
+        self.advertised(demotion).skew_time(self.policy.skew, learned)
     }
 }
 

@@ -33,16 +33,20 @@ mod machine;
 mod output;
 mod policy;
 mod rank;
+mod standing;
 
 pub use config::AnnouncePlan;
 pub(crate) use config::ElectionConfig;
 pub use input::{Fault, Input, LinkState};
 pub(crate) use machine::Machine;
 pub(crate) use output::Output;
-pub use output::{Advertisement, Cause, Deadline, Event, Evidence, Phase, State, Wait};
+pub use output::{
+    Advertisement, Cause, Deadline, Event, Evidence, LearnedInterval, Phase, State, Wait,
+};
 pub use policy::{
-    CounterRule, DemotionEffect, Dialect, Farewell, Policy, Preemption, UnknownDialect,
-    WorseWhileActive,
+    CounterRule, DemotionEffect, Dialect, Farewell, OwnerRule, Policy, Preemption, Resignation,
+    ResignedWhileActive, SkewTime, UnknownDialect, WorseWhileActive,
 };
 pub(crate) use rank::Claim;
 pub use rank::{Rank, TieBreak};
+pub use standing::Standing;

@@ -211,3 +211,21 @@ pub enum Wait {
     /// The handover ends.
     Handover,
 }
+
+/// The active router's interval, as a backup of VRRP version 3 learns it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LearnedInterval {
+    /// What its adverts say.
+    pub advertised: Duration,
+    /// What the backup reckons with: the same, unless that is out of all proportion to its own.
+    pub reckoned: Duration,
+}
+
+impl LearnedInterval {
+    /// Whether the interval is so long that the backup does not believe it. Somebody should look at
+    /// the two configurations, or at who sends such adverts.
+    #[must_use]
+    pub fn is_absurd(self) -> bool {
+        self.reckoned < self.advertised
+    }
+}

@@ -1,6 +1,7 @@
-//! Where implementations differ: one table, a row each.
+//! Where protocols and implementations differ: one table, a row each.
 //!
-//! The election has no `if openbsd`. What a row says is in `docs/election.md` with its sources.
+//! The election has no `if openbsd` and no `if vrrp`. What a row says is in `docs/election.md` with its
+//! sources.
 
 use core::fmt;
 use core::str::FromStr;
@@ -9,14 +10,25 @@ use thiserror::Error;
 
 use super::rank::TieBreak;
 
-/// How one protocol dialect elects.
+/// How one protocol, or one dialect of CARP, elects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// What decides between equal ranks.
     pub tie: TieBreak,
-    /// Missed adverts after which an active router counts as dead: the factor of advbase in the
-    /// active-down interval.
+    /// Missed adverts after which an active router counts as dead: the factor of advbase, or of VRRP's
+    /// interval, in the active-down interval.
     pub dead_factor: u32,
+    /// What a backup waits for beyond that, and after VRRP's resignation.
+    pub skew: SkewTime,
+    /// Whether a backup reckons with the interval of the active router (RFC 9568 section 6.1) or with
+    /// its own.
+    pub learns_interval: bool,
+    /// What a backup does that hears the active router resign.
+    pub resignation: Resignation,
+    /// What an active router does that hears another one resign.
+    pub resigned_while_active: ResignedWhileActive,
+    /// What an address owner does that hears another one.
+    pub owner: OwnerRule,
     /// What demotion changes in the own rank.
     pub demotion: DemotionEffect,
     /// What an active router does that yields to a strictly better one. Never done on a tie.
@@ -34,6 +46,44 @@ pub struct Policy {
     pub zero_base: bool,
 }
 
+/// What the skew time is, by which the best of several backups is the first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SkewTime {
+    /// advskew/256 s.
+    Configured,
+    /// (256 - priority)/256 s (RFC 3768 section 6.1).
+    OfSecond,
+    /// (256 - priority)/256 of the active router's interval (RFC 9568 section 6.1).
+    OfInterval,
+}
+
+/// How a backup takes over from an active router that resigns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resignation {
+    /// At once: each of several backups does, and the worse ones give up again.
+    AtOnce,
+    /// After its skew time, so that the best one is the first (RFC 9568 section 6.4.2).
+    AfterSkew,
+}
+
+/// What an active router does that hears another one resign.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResignedWhileActive {
+    /// Nothing.
+    Nothing,
+    /// Advertises at once (RFC 9568 section 6.4.3), so that no backup takes over.
+    Advertise,
+}
+
+/// What an address owner, whose priority is 255, does with the adverts of another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OwnerRule {
+    /// It elects like any other (RFC 9568 section 7.1 with erratum 8298), so that two owners settle.
+    Elects,
+    /// It does not act on adverts (RFC 3768 section 7.1): two owners stay, and each tells of the other.
+    Stays,
+}
+
 /// What a [`Demotion`](crate::Demotion) changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DemotionEffect {
@@ -41,6 +91,8 @@ pub enum DemotionEffect {
     Skew,
     /// It is sent as the demotion byte, which counts before the interval.
     Byte,
+    /// It is subtracted from the priority, down to 1. That of an owner stays.
+    Priority,
 }
 
 /// Whether an active router that yields sends one last advert of its own rank.
@@ -79,9 +131,11 @@ pub enum CounterRule {
     Shared,
     /// One random value for ever; an advert that carries our own is an echo (OpenBSD).
     Cookie,
+    /// There is none (VRRP).
+    None,
 }
 
-/// A row of the table, by name.
+/// A row of the table for CARP, by name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Dialect {
     /// Ours: ties have exactly one winner. Elects with all the others as long as no two routers have
@@ -99,6 +153,11 @@ pub enum Dialect {
 const NATIVE: Policy = Policy {
     tie: TieBreak::LowerAddressStays,
     dead_factor: 3,
+    skew: SkewTime::Configured,
+    learns_interval: false,
+    resignation: Resignation::AtOnce,
+    resigned_while_active: ResignedWhileActive::Nothing,
+    owner: OwnerRule::Elects,
     demotion: DemotionEffect::Skew,
     farewell: Farewell::Advert,
     worse_while_active: WorseWhileActive::Announce,
@@ -120,6 +179,36 @@ const FREEBSD: Policy =
     Policy { tie: TieBreak::HearerYields, farewell: Farewell::Silent, zero_base: false, ..NATIVE };
 
 const UCARP: Policy = Policy { tie: TieBreak::UcarpAddressStays, zero_base: false, ..NATIVE };
+
+const VRRP2: Policy = Policy {
+    tie: TieBreak::HigherAddressStays,
+    skew: SkewTime::OfSecond,
+    resignation: Resignation::AfterSkew,
+    resigned_while_active: ResignedWhileActive::Advertise,
+    owner: OwnerRule::Stays,
+    demotion: DemotionEffect::Priority,
+    preemption: Preemption::BySilence,
+    takes_over_slow: false,
+    counter: CounterRule::None,
+    zero_base: false,
+    ..NATIVE
+};
+
+const VRRP3: Policy = Policy {
+    skew: SkewTime::OfInterval,
+    learns_interval: true,
+    owner: OwnerRule::Elects,
+    worse_while_active: WorseWhileActive::AdvertiseAndAnnounce,
+    ..VRRP2
+};
+
+impl Policy {
+    /// VRRP version 2 (RFC 3768).
+    pub const VRRP2: &'static Self = &VRRP2;
+
+    /// VRRP version 3 (RFC 9568).
+    pub const VRRP3: &'static Self = &VRRP3;
+}
 
 impl Dialect {
     /// All dialects.

@@ -1,6 +1,5 @@
 //! Who is better: ranks, and the claims that carry them.
 
-use core::cmp::Ordering;
 use core::net::IpAddr;
 use core::time::Duration;
 
@@ -62,23 +61,31 @@ pub enum TieBreak {
 }
 
 impl TieBreak {
-    /// Whether an active router at `own` yields to one of equal rank at `theirs`.
-    pub(super) fn yields(self, own: IpAddr, theirs: IpAddr) -> bool {
+    /// Whether an active router at `own` yields to one of equal rank at `theirs`. `None` if addresses
+    /// decide and these are of two families: routers with both have to compare the same pair.
+    pub(super) fn yields(self, own: IpAddr, theirs: IpAddr) -> Option<bool> {
+        if self == Self::HearerYields {
+            return Some(true);
+        }
+        match (own, theirs) {
+            (IpAddr::V4(own), IpAddr::V4(theirs)) => {
+                Some(self.orders(own.octets(), theirs.octets()))
+            }
+            (IpAddr::V6(own), IpAddr::V6(theirs)) => {
+                Some(self.orders(own.octets(), theirs.octets()))
+            }
+            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => None,
+        }
+    }
+
+    /// The comparison, octet by octet as they stand on the wire.
+    fn orders<const N: usize>(self, own: [u8; N], theirs: [u8; N]) -> bool {
         match self {
             Self::LowerAddressStays => theirs < own,
-            Self::UcarpAddressStays => compare_backwards(theirs, own) == Ordering::Less,
+            Self::UcarpAddressStays => theirs.iter().rev().lt(own.iter().rev()),
             Self::HigherAddressStays => theirs > own,
             Self::HearerYields => true,
         }
-    }
-}
-
-fn compare_backwards(a: IpAddr, b: IpAddr) -> Ordering {
-    match (a, b) {
-        (IpAddr::V4(a), IpAddr::V4(b)) => a.octets().iter().rev().cmp(b.octets().iter().rev()),
-        (IpAddr::V6(a), IpAddr::V6(b)) => a.octets().iter().rev().cmp(b.octets().iter().rev()),
-        (IpAddr::V4(_), IpAddr::V6(_)) => Ordering::Less,
-        (IpAddr::V6(_), IpAddr::V4(_)) => Ordering::Greater,
     }
 }
 
@@ -102,11 +109,25 @@ mod tests {
     fn the_ucarp_tie_reads_addresses_from_the_last_octet() {
         // ucarp-tie-endianness.pcap: 10.99.1.2 stayed, 10.99.0.9 yielded.
         let [a, b] = ["10.99.0.9", "10.99.1.2"].map(|ip| ip.parse::<IpAddr>().unwrap());
-        assert!(TieBreak::UcarpAddressStays.yields(a, b));
-        assert!(!TieBreak::UcarpAddressStays.yields(b, a));
-        assert!(TieBreak::LowerAddressStays.yields(b, a));
-        assert!(!TieBreak::LowerAddressStays.yields(a, b));
-        assert!(TieBreak::HigherAddressStays.yields(a, b));
-        assert!(TieBreak::HearerYields.yields(a, b) && TieBreak::HearerYields.yields(b, a));
+        for (tie, low_yields, high_yields) in [
+            (TieBreak::UcarpAddressStays, true, false),
+            (TieBreak::LowerAddressStays, false, true),
+            (TieBreak::HigherAddressStays, true, false),
+            (TieBreak::HearerYields, true, true),
+        ] {
+            assert_eq!(tie.yields(a, b), Some(low_yields), "{tie:?}");
+            assert_eq!(tie.yields(b, a), Some(high_yields), "{tie:?}");
+        }
+    }
+
+    #[test]
+    fn addresses_are_compared_as_octets_and_within_a_family() {
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        let higher = TieBreak::HigherAddressStays;
+        assert_eq!(higher.yields(ip("9.255.255.255"), ip("10.0.0.0")), Some(true));
+        assert_eq!(higher.yields(ip("127.0.0.1"), ip("128.0.0.1")), Some(true));
+        assert_eq!(higher.yields(ip("fe80::ff"), ip("fe80::100")), Some(true));
+        assert_eq!(higher.yields(ip("fe80::ff"), ip("255.0.0.1")), None);
+        assert_eq!(TieBreak::HearerYields.yields(ip("fe80::ff"), ip("10.0.0.1")), Some(true));
     }
 }

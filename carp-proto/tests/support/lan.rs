@@ -2,13 +2,14 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::BytesMut;
 use carp_proto::election::{Advertisement, Event, Input, LinkState, State};
 use carp_proto::{Action, Instant, VirtualRouter};
 
-use super::{Setup, ip, meta, ms};
+use super::{Setup, ms};
 
 /// What the link and the hosts do to time and packets.
 #[derive(Clone, Copy, Debug)]
@@ -64,13 +65,15 @@ pub(crate) struct Lan {
     pub(crate) holders: Vec<Holders>,
     /// State changes, all nodes together.
     pub(crate) transitions: Vec<(Instant, usize, State)>,
+    /// One of the routers: all speak the same protocol.
+    setup: Setup,
     queue: BinaryHeap<Reverse<(Instant, u64, Arrival)>>,
     sequence: u64,
     random: u64,
 }
 
 impl Lan {
-    /// Routers with the addresses 10.99.0.1 and up, all started and linked.
+    /// Routers with the addresses 10.99.0.1 and up, or `fe80::1` and up, all started and linked.
     pub(crate) fn new(setups: &[Setup], weather: Weather, seed: u64) -> Self {
         // Equal seeds would be equal cookies, and their adverts each other's echoes.
         let node = |(setup, number): (&Setup, u64)| Node {
@@ -88,15 +91,26 @@ impl Lan {
             sides: vec![0; setups.len()],
             holders: vec![(now, 0)],
             transitions: Vec::new(),
+            setup: setups[0],
             queue: BinaryHeap::new(),
             sequence: 0,
             random: seed,
         };
         for node in 0..setups.len() {
             lan.input(node, Input::Start);
-            lan.input(node, Input::Link(LinkState::Up { source: source(node) }));
+            lan.plug_in(node);
         }
         lan
+    }
+
+    pub(crate) fn plug_in(&mut self, node: usize) {
+        let source = self.source(node);
+        self.input(node, Input::Link(LinkState::Up { source }));
+    }
+
+    /// The address of a node.
+    pub(crate) fn source(&self, node: usize) -> IpAddr {
+        self.setup.host(u8::try_from(node + 1).expect("a small LAN"))
     }
 
     pub(crate) fn input(&mut self, node: usize, input: Input) {
@@ -157,11 +171,9 @@ impl Lan {
         match arrival {
             Arrival::Advert { from, to, message } => {
                 if self.nodes[to].alive && self.sides[from] == self.sides[to] {
-                    let outcome = self.nodes[to].router.handle_datagram(
-                        self.now,
-                        &meta(source(from)),
-                        &message,
-                    );
+                    let meta = self.setup.meta(self.source(from));
+                    let router = &mut self.nodes[to].router;
+                    let outcome = router.handle_datagram(self.now, &meta, &message);
                     assert_eq!(outcome, Ok(()), "an advert of a router is valid");
                     self.settle(to);
                 }
@@ -284,11 +296,6 @@ impl Lan {
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         (z ^ (z >> 31)) % limit
     }
-}
-
-/// The address of a node.
-pub(crate) fn source(node: usize) -> std::net::IpAddr {
-    ip(u8::try_from(node + 1).expect("a small LAN"))
 }
 
 /// The longest active-down interval and the longest advert interval of the routers that live.

@@ -5,6 +5,7 @@
 pub(crate) mod lan;
 pub(crate) mod pcap;
 pub(crate) mod steps;
+pub(crate) mod vrrp;
 pub(crate) mod wire;
 
 use std::net::IpAddr;
@@ -16,9 +17,11 @@ use carp_proto::election::{
 };
 use carp_proto::wire::carp::{self, Advert};
 use carp_proto::wire::ip::GROUP_IPV4;
+use carp_proto::wire::vrrp::ChecksumForm;
+use carp_proto::wire::{Kind, classify};
 use carp_proto::{
     Action, AdvBase, AdvSkew, Authenticator, CarpInterval, Instant, Key, Reject, RouterConfig,
-    RxMeta, VirtualAddress, VirtualId, VirtualRouter,
+    RxMeta, Transmit, VirtualAddress, VirtualId, VirtualRouter,
 };
 
 pub(crate) const SKEW_UNIT: Duration = Duration::from_nanos(3_906_250);
@@ -49,8 +52,11 @@ pub(crate) fn meta(source: IpAddr) -> RxMeta {
 }
 
 /// The parameters of one router of the tests' virtual router: id 42, key `love`, 10.99.0.100.
+///
+/// As a router of VRRP it has the priority 255 - advskew, and advbase seconds for its interval.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Setup {
+    pub(crate) vrrp: Option<vrrp::Version>,
     pub(crate) dialect: Dialect,
     pub(crate) advbase: u8,
     pub(crate) advskew: u8,
@@ -65,6 +71,7 @@ pub(crate) struct Setup {
 impl Setup {
     pub(crate) fn new() -> Self {
         Self {
+            vrrp: None,
             dialect: Dialect::Native,
             advbase: 1,
             advskew: 100,
@@ -78,15 +85,15 @@ impl Setup {
     }
 
     pub(crate) fn config(self) -> RouterConfig {
-        let base = AdvBase::new(self.advbase.into()).unwrap();
-        let skew = AdvSkew::new(self.advskew.into()).unwrap();
-        let key = Key::new(b"love").unwrap();
-        let mut config = RouterConfig::carp(id(42), &key, addresses(&["10.99.0.100"]), self.seed)
-            .unwrap()
-            .with_interval(self.dialect, base, skew)
-            .unwrap()
-            .with_preempt(self.preempt)
-            .with_announce(self.announce);
+        let mut config = match self.vrrp {
+            None => self.carp_config(),
+            Some(version) => {
+                let priority = self.priority();
+                let interval = secs(self.advbase.into());
+                vrrp::VrrpSetup { priority, interval, ..vrrp::VrrpSetup::new(version) }.config()
+            }
+        };
+        config = config.with_preempt(self.preempt).with_announce(self.announce);
         if let Some(window) = self.handover {
             config = config.with_handover(window);
         }
@@ -94,6 +101,42 @@ impl Setup {
             config = config.with_prepare(limit);
         }
         config
+    }
+
+    fn priority(self) -> u8 {
+        255 - self.advskew
+    }
+
+    fn carp_config(self) -> RouterConfig {
+        let base = AdvBase::new(self.advbase.into()).unwrap();
+        let skew = AdvSkew::new(self.advskew.into()).unwrap();
+        let key = Key::new(b"love").unwrap();
+        RouterConfig::carp(id(42), &key, addresses(&["10.99.0.100"]), self.seed)
+            .unwrap()
+            .with_interval(self.dialect, base, skew)
+            .unwrap()
+    }
+
+    /// The address of a host.
+    pub(crate) fn host(self, last: u8) -> IpAddr {
+        self.vrrp.map_or(ip(last), |version| version.host(last))
+    }
+
+    /// What comes with an advert of a host, when all is well.
+    pub(crate) fn meta(self, source: IpAddr) -> RxMeta {
+        self.vrrp.map_or(meta(source), |version| version.meta(source))
+    }
+
+    /// A valid advert of a host that is as this one but for its base and skew. 255/255 resigns.
+    pub(crate) fn message(self, host: u8, advbase: u8, advskew: u8, rest: (u8, u64)) -> Vec<u8> {
+        let Some(version) = self.vrrp else { return advert(advbase, advskew, rest.0, rest.1) };
+        let meta = self.meta(self.host(host));
+        let interval = match version {
+            vrrp::Version::V2 => secs(self.advbase.into()),
+            vrrp::Version::V3 | vrrp::Version::V3Ipv6 => ms(160 * u64::from(advbase) + 10),
+        };
+        let form = ChecksumForm::PseudoHeader;
+        vrrp::advert(version, &meta, 255 - advskew, interval, form)
     }
 
     pub(crate) fn router(self) -> VirtualRouter {
@@ -120,8 +163,10 @@ pub(crate) fn advert(advbase: u8, advskew: u8, demotion: u8, counter: u64) -> Ve
 /// An [`Action`], owned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Effect {
-    /// An advert with its base, skew and demotion byte.
+    /// A CARP advert with its base, skew and demotion byte.
     Claim(u8, u8, u8),
+    /// A VRRP advert with its priority.
+    Priority(u8),
     Resign,
     Prepare,
     Acquire,
@@ -133,17 +178,7 @@ pub(crate) enum Effect {
 
 pub(crate) fn owned(action: &Action<'_>) -> Effect {
     match action {
-        Action::Send(transmit) => {
-            let advert = carp::parse(transmit.payload).unwrap().advert;
-            let CarpInterval { advbase, advskew } = advert.interval;
-            match transmit.advertisement {
-                Advertisement::Claim => Effect::Claim(advbase, advskew, advert.demotion),
-                Advertisement::Resign => {
-                    assert_eq!((advbase, advskew), (255, 255));
-                    Effect::Resign
-                }
-            }
-        }
+        Action::Send(transmit) => sent(transmit),
         Action::Prepare => Effect::Prepare,
         Action::Acquire(_) => Effect::Acquire,
         Action::Announce(_) => Effect::Announce,
@@ -152,6 +187,29 @@ pub(crate) fn owned(action: &Action<'_>) -> Effect {
             Effect::State(*from, *to, *cause)
         }
         Action::Event(event) => Effect::Event(*event),
+    }
+}
+
+/// The advert of an active router, read as its peers do.
+fn sent(transmit: &Transmit<'_>) -> Effect {
+    if classify(transmit.payload) != Kind::Carp {
+        let priority = vrrp::priority_of(transmit);
+        return match transmit.advertisement {
+            Advertisement::Claim => Effect::Priority(priority),
+            Advertisement::Resign => {
+                assert_eq!(priority, 0);
+                Effect::Resign
+            }
+        };
+    }
+    let advert = carp::parse(transmit.payload).unwrap().advert;
+    let CarpInterval { advbase, advskew } = advert.interval;
+    match transmit.advertisement {
+        Advertisement::Claim => Effect::Claim(advbase, advskew, advert.demotion),
+        Advertisement::Resign => {
+            assert_eq!((advbase, advskew), (255, 255));
+            Effect::Resign
+        }
     }
 }
 
@@ -174,8 +232,12 @@ pub(crate) struct Rig {
 
 impl Rig {
     pub(crate) fn new(setup: Setup) -> Self {
+        Self::of(setup.config(), setup.source)
+    }
+
+    pub(crate) fn of(config: RouterConfig, source: IpAddr) -> Self {
         let now = Instant::from_nanos(1_000_000_000_000);
-        Self { router: setup.router(), now, source: setup.source, counter: 1000 }
+        Self { router: VirtualRouter::new(config), now, source, counter: 1000 }
     }
 
     pub(crate) fn input(&mut self, input: Input) -> Vec<Effect> {

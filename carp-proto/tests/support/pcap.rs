@@ -1,6 +1,7 @@
 //! A reader of classic pcap files, as much of one as the captures here need.
 
 use std::path::Path;
+use std::time::Duration;
 
 use carp_proto::RxMeta;
 use carp_proto::wire::ip;
@@ -13,6 +14,8 @@ const ETHERNET_HEADER: usize = 14;
 #[derive(Clone, Debug)]
 pub(crate) struct Frame {
     pub(crate) number: usize,
+    /// When it was captured.
+    pub(crate) at: Duration,
     pub(crate) bytes: Vec<u8>,
 }
 
@@ -25,9 +28,15 @@ pub(crate) fn read(name: &str) -> Vec<Frame> {
     let mut rest = &file[FILE_HEADER..];
     let mut frames = Vec::new();
     while !rest.is_empty() {
-        let len = usize::try_from(u32::from_le_bytes(rest[8..12].try_into().unwrap())).unwrap();
+        let field = |at: usize| u32::from_le_bytes(rest[at..at + 4].try_into().unwrap());
+        let len = usize::try_from(field(8)).unwrap();
+        let at = Duration::from_secs(field(0).into()) + Duration::from_micros(field(4).into());
         let (record, next) = rest.split_at(RECORD_HEADER + len);
-        frames.push(Frame { number: frames.len() + 1, bytes: record[RECORD_HEADER..].to_vec() });
+        frames.push(Frame {
+            number: frames.len() + 1,
+            at,
+            bytes: record[RECORD_HEADER..].to_vec(),
+        });
         rest = next;
     }
     frames

@@ -1,12 +1,13 @@
 //! What can happen to one router, as values that proptest makes and shrinks.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use carp_proto::election::{Deadline, Fault, Input, LinkState, State};
 use carp_proto::{Demotion, Instant, RxMeta, VirtualRouter};
 use proptest::prelude::*;
 
-use super::{Effect, Setup, advert, drain, ip, meta, ms};
+use super::{Effect, Setup, drain, ip, ms};
 
 /// One thing that happens.
 #[derive(Clone, Debug)]
@@ -95,12 +96,13 @@ pub(crate) fn any_steps() -> impl Strategy<Value = Vec<Step>> {
 pub(crate) struct Run {
     pub(crate) router: VirtualRouter,
     pub(crate) now: Instant,
+    setup: Setup,
     counter: u64,
 }
 
 impl Run {
     pub(crate) fn new(setup: Setup, origin: Instant) -> Self {
-        Self { router: setup.router(), now: origin, counter: 100 }
+        Self { router: setup.router(), now: origin, setup, counter: 100 }
     }
 
     pub(crate) fn take(&mut self, step: &Step) -> Outcome {
@@ -112,11 +114,21 @@ impl Run {
                     self.router.handle(self.now, Input::Timeout);
                 }
             }
+            Step::Input(Input::Link(LinkState::Up { source })) => {
+                // The steps know IPv4 only; what matters is the host.
+                let [.., host] = match source {
+                    IpAddr::V4(ip) => ip.octets(),
+                    IpAddr::V6(ip) => panic!("{ip}"),
+                };
+                let source = self.setup.host(host);
+                self.router.handle(self.now, Input::Link(LinkState::Up { source }));
+            }
             Step::Input(input) => self.router.handle(self.now, *input),
             Step::Hear { source, advbase, advskew, demotion } => {
                 self.counter += 1;
-                let message = advert(*advbase, *advskew, *demotion, self.counter);
-                self.hear(&meta(ip(*source)), &message);
+                let (setup, rest) = (self.setup, (*demotion, self.counter));
+                let message = setup.message(*source, *advbase, *advskew, rest);
+                self.hear(&setup.meta(setup.host(*source)), &message);
             }
         }
         self.outcome()

@@ -8,7 +8,7 @@ use super::announce::AnnounceTimer;
 use super::{HOLD, Machine, Stage};
 use crate::election::input::Fault;
 use crate::election::output::{Advertisement, Cause, Event, Evidence, Output, State};
-use crate::election::policy::{Farewell, WorseWhileActive};
+use crate::election::policy::{Farewell, OwnerRule, ResignedWhileActive, WorseWhileActive};
 use crate::election::rank::Claim;
 use crate::time::Instant;
 
@@ -90,7 +90,7 @@ impl Machine {
             }
             Stage::TakingOver(_)
             | Stage::Init
-            | Stage::Backup { .. }
+            | Stage::Backup(_)
             | Stage::Serving(_)
             | Stage::Leaving(_) => {}
         }
@@ -124,7 +124,7 @@ impl Machine {
             }
             Stage::TakingOver(TakingOver { step: Step::Preparing, .. })
             | Stage::Init
-            | Stage::Backup { .. }
+            | Stage::Backup(_)
             | Stage::Leaving(_) => {}
         }
     }
@@ -134,7 +134,7 @@ impl Machine {
             Stage::TakingOver(TakingOver { step, .. }) if step == at => self.give_up(now, fault),
             Stage::TakingOver(_)
             | Stage::Init
-            | Stage::Backup { .. }
+            | Stage::Backup(_)
             | Stage::Serving(_)
             | Stage::Leaving(_) => {}
         }
@@ -159,15 +159,33 @@ impl Machine {
 /// Being active.
 impl Machine {
     pub(super) fn active_hears(&mut self, now: Instant, claim: Claim) {
+        let policy = self.config.policy;
+        let stays = self.config.standing.is_owner() && policy.owner == OwnerRule::Stays;
         if claim.resigning {
+            if !stays && policy.resigned_while_active == ResignedWhileActive::Advertise {
+                self.answer(now);
+            }
             return;
         }
         let yields = match claim.rank.cmp(&self.rank()) {
             Ordering::Greater => true,
-            Ordering::Equal => self.config.policy.tie.yields(self.source(), claim.source),
+            Ordering::Equal => match policy.tie.yields(self.source(), claim.source) {
+                Some(yields) => yields,
+                // The other has said the same from its address of our family, and that one decides.
+                None => return,
+            },
             Ordering::Less => false,
         };
-        if yields { self.step_down(now, claim) } else { self.reassert(now, claim.source) }
+        if yields && !stays { self.step_down(now, claim) } else { self.reassert(now, claim.source) }
+    }
+
+    /// Advertises out of turn. Whatever is heard, and from however many, this is done once an interval.
+    fn answer(&mut self, now: Instant) {
+        let interval = self.advert_interval();
+        if self.answered_at.is_none_or(|at| now.saturating_since(at) >= interval) {
+            self.answered_at = Some(now);
+            self.advertise_now(now);
+        }
     }
 
     fn step_down(&mut self, now: Instant, claim: Claim) {
@@ -180,12 +198,12 @@ impl Machine {
             Stage::Serving(_) if strictly_better => return self.give_way(now, claim),
             // An equal router was active all the time, as we were: it has the addresses.
             Stage::Serving(_) | Stage::TakingOver(_) => {}
-            Stage::Init | Stage::Backup { .. } | Stage::Leaving(_) => return,
+            Stage::Init | Stage::Backup(_) | Stage::Leaving(_) => return,
         }
         self.push(Output::Release);
         let evidence = Evidence { peer: Some(claim.source), ..Evidence::default() };
         self.enter_backup(now, Cause::BetterPeer, evidence);
-        self.follow(now, claim);
+        self.stage = Stage::Backup(self.follow(now, claim));
     }
 
     /// Another active router of worse rank is out there: clients may have learnt its address.
@@ -193,9 +211,18 @@ impl Machine {
     /// Sources are not authenticated: however many there are, the answer is one announcement and at
     /// most one event an interval.
     fn reassert(&mut self, now: Instant, source: IpAddr) {
+        let answers = match self.config.policy.worse_while_active {
+            WorseWhileActive::AdvertiseAndAnnounce => true,
+            WorseWhileActive::Announce => false,
+        };
         // A router that is still taking over announces when it has the addresses, and the last advert of
         // the one that it takes over from is no news.
-        let Stage::Serving(mut serving) = self.stage else { return };
+        let Stage::Serving(mut serving) = self.stage else {
+            if answers {
+                self.answer(now);
+            }
+            return;
+        };
         let recent = |at| now.saturating_since(at) <= self.active_down();
         let last = self.rival.filter(|&(_, heard_at)| recent(heard_at));
         let interval = self.advert_interval();
@@ -211,13 +238,14 @@ impl Machine {
         serving.announce.next = 0;
         if due {
             serving.announce.last_at = now;
-            if self.config.policy.worse_while_active == WorseWhileActive::AdvertiseAndAnnounce {
-                serving.advert_at = now + interval;
-                self.push(Output::Advertise(Advertisement::Claim));
-            }
-            self.push(Output::Announce);
         }
         self.stage = Stage::Serving(serving);
+        if answers {
+            self.answer(now);
+        }
+        if due {
+            self.push(Output::Announce);
+        }
     }
 
     pub(super) fn serving_timeout(&mut self, now: Instant, mut serving: Serving) {
@@ -262,7 +290,7 @@ impl Machine {
             }
             Stage::TakingOver(TakingOver { step: Step::Preparing, .. })
             | Stage::Init
-            | Stage::Backup { .. }
+            | Stage::Backup(_)
             | Stage::Leaving(_) => {}
         }
     }

@@ -5,38 +5,118 @@ use core::time::Duration;
 
 use super::{Machine, Stage};
 use crate::election::output::{Cause, Evidence};
-use crate::election::policy::{DemotionEffect, Preemption};
-use crate::election::rank::Claim;
+use crate::election::policy::{DemotionEffect, Preemption, Resignation};
+use crate::election::rank::{Claim, Rank};
 use crate::time::Instant;
+
+/// A backup's deadline, and what it means when it comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Waiting {
+    pub(super) down_at: Instant,
+    grounds: Grounds,
+    /// Since when every advert that was heard came from a router that this one may replace.
+    worse_since: Option<Instant>,
+}
+
+/// Why a backup takes over at its deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Grounds {
+    /// Nobody was heard.
+    Silence,
+    /// This router has resigned.
+    Resigned(IpAddr),
+    /// Nobody was heard but this router, which is worse.
+    Worse(IpAddr),
+}
+
+impl Waiting {
+    /// Waits for silence.
+    pub(super) const fn until(down_at: Instant) -> Self {
+        Self { down_at, grounds: Grounds::Silence, worse_since: None }
+    }
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ActivePeer {
     pub(super) source: IpAddr,
+    pub(super) rank: Rank,
+    /// As its adverts say.
     pub(super) interval: Duration,
     pub(super) heard_at: Instant,
 }
 
+impl ActivePeer {
+    pub(super) const fn new(now: Instant, claim: &Claim) -> Self {
+        let &Claim { source, rank, interval, .. } = claim;
+        Self { source, rank, interval, heard_at: now }
+    }
+}
+
 impl Machine {
-    pub(super) fn backup_hears(&mut self, now: Instant, claim: Claim) {
+    pub(super) fn backup_hears(&mut self, now: Instant, waiting: Waiting, claim: Claim) {
         if claim.resigning {
-            // Only the active router can resign; of two that fought, the loser's goodbye changes nothing.
-            if self.active_peer.is_none_or(|peer| peer.source == claim.source) {
-                self.take_over(now, Cause::Resigned, self.peer_evidence(now, claim.source));
-            }
+            return self.backup_hears_resignation(now, waiting, claim.source);
+        }
+        if self.knows_better_than(now, &claim) {
             return;
         }
         let held = self.held(now);
         if !held && self.outranks(&claim) {
             return self.take_over(now, Cause::WorsePeer, self.peer_evidence(now, claim.source));
         }
-        let preempts = !held && self.config.preempt && self.rank() > claim.rank;
+        let may_preempt = self.config.preempts() && self.rank() > claim.rank;
+        let worse_since = may_preempt.then(|| waiting.worse_since.unwrap_or(now));
+        let delayed = |since| now.saturating_since(since) < self.config.preempt_delay;
+        let preempts = !held && worse_since.is_some_and(|since| !delayed(since));
         match (preempts, self.config.policy.preemption) {
             (true, Preemption::AtOnce) => {
                 self.take_over(now, Cause::WorsePeer, self.peer_evidence(now, claim.source));
             }
-            (true, Preemption::BySilence) => {}
-            (false, Preemption::AtOnce | Preemption::BySilence) => self.follow(now, claim),
+            (true, Preemption::BySilence) => {
+                let grounds = match waiting.grounds {
+                    Grounds::Silence | Grounds::Worse(_) => Grounds::Worse(claim.source),
+                    resigned @ Grounds::Resigned(_) => resigned,
+                };
+                self.stage = Stage::Backup(Waiting { grounds, worse_since, ..waiting });
+            }
+            (false, Preemption::AtOnce | Preemption::BySilence) => {
+                let waiting = self.follow(now, claim);
+                self.stage = Stage::Backup(Waiting { worse_since, ..waiting });
+            }
         }
+    }
+
+    fn backup_hears_resignation(&mut self, now: Instant, waiting: Waiting, source: IpAddr) {
+        // Only the active router can resign; of two that fought, the loser's goodbye changes nothing.
+        let was_active = self.active_peer.is_none_or(|peer| peer.source == source)
+            || waiting.grounds == Grounds::Worse(source);
+        if !was_active {
+            return;
+        }
+        match self.config.policy.resignation {
+            Resignation::AtOnce => {
+                self.take_over(now, Cause::Resigned, self.peer_evidence(now, source));
+            }
+            // It has said so before: repetitions do not put the takeover off.
+            Resignation::AfterSkew if waiting.grounds == Grounds::Resigned(source) => {}
+            Resignation::AfterSkew => {
+                let down_at = now + self.config.skew_time(self.demotion, self.reckoned());
+                let grounds = Grounds::Resigned(source);
+                self.stage = Stage::Backup(Waiting { down_at, grounds, ..waiting });
+            }
+        }
+    }
+
+    /// Whether the sender is the loser of two active routers, and says so for the last time: the winner,
+    /// which was heard a moment ago, sees to it. To preempt now would make this router the next loser.
+    /// Who preempts by silence has no such haste.
+    fn knows_better_than(&self, now: Instant, claim: &Claim) -> bool {
+        let at_once = self.config.policy.preemption == Preemption::AtOnce;
+        self.active_peer.filter(|_| at_once).is_some_and(|peer| {
+            let lives = now.saturating_since(peer.heard_at) <= peer.interval;
+            let better = peer.rank >= self.rank() && self.rank() > claim.rank;
+            lives && better && peer.source != claim.source
+        })
     }
 
     /// Whether a backup takes over from this active router even where it does not preempt.
@@ -50,44 +130,60 @@ impl Machine {
         too_slow || demoted
     }
 
-    pub(super) fn follow(&mut self, now: Instant, claim: Claim) {
-        self.active_peer =
-            Some(ActivePeer { source: claim.source, interval: claim.interval, heard_at: now });
-        self.stage = Stage::Backup { down_at: now + self.patience(now) };
+    /// Takes the sender for the active router: how long to wait for its next advert.
+    pub(super) fn follow(&mut self, now: Instant, claim: Claim) -> Waiting {
+        self.active_peer = Some(ActivePeer::new(now, &claim));
+        Waiting::until(now + self.patience(now))
     }
 
     /// How long to wait for the next advert.
     ///
     /// A peer that a held or a worse router may not replace is not dead between two adverts, however
-    /// much shorter the own active-down interval is.
+    /// much shorter the own active-down interval is. One whose interval was learned needs no more.
     pub(super) fn patience(&self, now: Instant) -> Duration {
+        let policy = self.config.policy;
         let own = self.active_down();
-        match self.active_peer {
+        match self.active_peer.filter(|_| !policy.learns_interval) {
             Some(peer) if self.held(now) || peer.interval >= own => {
-                own.max(peer.interval * self.config.policy.dead_factor)
+                own.max(peer.interval * policy.dead_factor)
             }
             Some(_) | None => own,
         }
     }
 
-    pub(super) fn backup_timeout(&mut self, now: Instant, down_at: Instant) {
-        if now < down_at {
+    pub(super) fn backup_timeout(&mut self, now: Instant, waiting: Waiting) {
+        if now < waiting.down_at {
             return;
         }
-        let late_by = now.saturating_since(down_at);
+        let late_by = now.saturating_since(waiting.down_at);
         if late_by > self.advert_interval() {
             // We slept: the silence may be ours. One interval, awake, tells.
-            let theirs = self.active_peer.map_or(Duration::ZERO, |peer| peer.interval);
-            self.stage = Stage::Backup { down_at: now + self.advert_interval().max(theirs) };
+            let theirs = match self.learned() {
+                Some(learned) => learned.reckoned,
+                None => self.active_peer.map_or(Duration::ZERO, |peer| peer.interval),
+            };
+            let down_at = now + self.advert_interval().max(theirs);
+            self.stage = Stage::Backup(Waiting { down_at, ..waiting });
             return;
         }
+        match waiting.grounds {
+            Grounds::Silence => self.take_over(now, Cause::ActiveDown, self.silence(now)),
+            Grounds::Resigned(source) => {
+                self.take_over(now, Cause::Resigned, self.peer_evidence(now, source));
+            }
+            Grounds::Worse(source) => {
+                self.take_over(now, Cause::WorsePeer, self.peer_evidence(now, source));
+            }
+        }
+    }
+
+    fn silence(&self, now: Instant) -> Evidence {
         let peer = self.active_peer;
-        let evidence = Evidence {
+        Evidence {
             peer: peer.map(|peer| peer.source),
             silent_for: Some(now.saturating_since(peer.map_or(self.since, |peer| peer.heard_at))),
             ..Evidence::default()
-        };
-        self.take_over(now, Cause::ActiveDown, evidence);
+        }
     }
 
     fn peer_evidence(&self, now: Instant, source: IpAddr) -> Evidence {

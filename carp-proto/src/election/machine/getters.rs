@@ -4,12 +4,13 @@ use core::net::{IpAddr, Ipv4Addr};
 use core::time::Duration;
 
 use super::active::{Serving, TakingOver};
+use super::backup::Waiting;
 use super::{Machine, Stage};
 use crate::election::input::{Fault, LinkState};
-use crate::election::output::{Cause, Deadline, Output, Phase, State, Wait};
+use crate::election::output::{Cause, Deadline, LearnedInterval, Output, Phase, State, Wait};
 use crate::election::rank::Rank;
+use crate::election::standing::Standing;
 use crate::id::Demotion;
-use crate::interval::CarpInterval;
 use crate::time::Instant;
 
 /// Outputs and getters.
@@ -25,7 +26,7 @@ impl Machine {
         let deadline = |at, why| Some(Deadline { at, why });
         match self.stage {
             Stage::Init => None,
-            Stage::Backup { down_at } => deadline(down_at, Wait::ActiveDown),
+            Stage::Backup(Waiting { down_at, .. }) => deadline(down_at, Wait::ActiveDown),
             Stage::TakingOver(TakingOver { advert_at, limit_at, .. }) => {
                 earliest([deadline(advert_at, Wait::Advert), deadline(limit_at, Wait::Takeover)])
             }
@@ -48,7 +49,7 @@ impl Machine {
     pub(crate) const fn state(&self) -> State {
         match self.stage {
             Stage::Init => State::Init,
-            Stage::Backup { .. } => State::Backup,
+            Stage::Backup(_) => State::Backup,
             Stage::TakingOver(_) | Stage::Serving(_) | Stage::Leaving(_) => State::Active,
         }
     }
@@ -57,7 +58,7 @@ impl Machine {
     #[must_use]
     pub(crate) const fn phase(&self) -> Option<Phase> {
         match self.stage {
-            Stage::Init | Stage::Backup { .. } => None,
+            Stage::Init | Stage::Backup(_) => None,
             Stage::TakingOver(_) => Some(Phase::TakingOver),
             Stage::Serving(_) => Some(Phase::Serving),
             Stage::Leaving(_) => Some(Phase::Leaving),
@@ -116,9 +117,9 @@ impl Machine {
         self.hold_until.is_some_and(|until| now < until)
     }
 
-    /// What the adverts say of the interval, demotion included.
+    /// What the adverts say, demotion included.
     #[must_use]
-    pub(crate) fn advertised(&self) -> CarpInterval {
+    pub(crate) fn advertised(&self) -> Standing {
         self.config.advertised(self.demotion)
     }
 
@@ -131,13 +132,27 @@ impl Machine {
     /// The time between two own adverts.
     #[must_use]
     pub(crate) fn advert_interval(&self) -> Duration {
-        self.advertised().advert()
+        self.advertised().interval()
     }
 
     /// How long this router waits for an advert as a backup.
     #[must_use]
     pub(crate) fn active_down(&self) -> Duration {
-        self.config.active_down()
+        self.config.active_down(self.demotion, self.reckoned())
+    }
+
+    /// The active router's interval, as its adverts say and as this router reckons with it, where the
+    /// protocol has backups learn it.
+    #[must_use]
+    pub(crate) fn learned(&self) -> Option<LearnedInterval> {
+        let peer = self.active_peer.filter(|_| self.config.policy.learns_interval)?;
+        let reckoned = self.config.learned(peer.interval);
+        Some(LearnedInterval { advertised: peer.interval, reckoned })
+    }
+
+    /// The interval that the active-down interval rests on: learned, or else the own one.
+    pub(super) fn reckoned(&self) -> Duration {
+        self.learned().map_or(self.config.standing.interval(), |learned| learned.reckoned)
     }
 
     /// The own rank.

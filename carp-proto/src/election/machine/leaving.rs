@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use super::active::{Reacquiring, Serving};
 use super::announce::AnnounceTimer;
-use super::backup::ActivePeer;
+use super::backup::{ActivePeer, Waiting};
 use super::{HOLD, Machine, Stage};
 use crate::election::output::{Advertisement, Cause, Event, Evidence, Output};
 use crate::election::rank::{Claim, Rank};
@@ -56,8 +56,8 @@ impl Machine {
     /// Says nothing more and serves on until the better router that has just advertised does: it may
     /// still be about to take the addresses.
     pub(super) fn give_way(&mut self, now: Instant, claim: Claim) {
-        let Claim { source, rank, interval, .. } = claim;
-        self.active_peer = Some(ActivePeer { source, interval, heard_at: now });
+        let Claim { source, rank, .. } = claim;
+        self.active_peer = Some(ActivePeer::new(now, &claim));
         self.stage = Stage::Leaving(Leaving {
             goal: Goal::Follow,
             resign_again_at: None,
@@ -74,8 +74,7 @@ impl Machine {
             }
             return;
         }
-        self.active_peer =
-            Some(ActivePeer { source: claim.source, interval: claim.interval, heard_at: now });
+        self.active_peer = Some(ActivePeer::new(now, &claim));
         match leaving.successor {
             Some(successor) if successor.source == claim.source => {
                 // Sooner, it is a farewell or a changed rank, and says nothing of the addresses.
@@ -139,7 +138,7 @@ impl Machine {
                 let evidence = Evidence { peer, ..Evidence::default() };
                 self.enter_backup(now, Cause::BetterPeer, evidence);
                 let heard_at = self.active_peer.map_or(now, |peer| peer.heard_at);
-                self.stage = Stage::Backup { down_at: heard_at + self.patience(now) };
+                self.stage = Stage::Backup(Waiting::until(heard_at + self.patience(now)));
             }
         }
     }

@@ -11,7 +11,7 @@ use core::net::IpAddr;
 use core::time::Duration;
 
 use self::active::{LOSSES_BORNE, Serving, Step, TakingOver};
-use self::backup::ActivePeer;
+use self::backup::{ActivePeer, Waiting};
 use self::leaving::{Goal, Leaving};
 use super::config::ElectionConfig;
 use super::input::{Fault, Input, LinkState};
@@ -50,6 +50,8 @@ pub(crate) struct Machine {
     hold_until: Option<Instant>,
     /// When another active router was last heard while we were active.
     rival: Option<(IpAddr, Instant)>,
+    /// When an advert of another router was last answered with one of our own, out of turn.
+    answered_at: Option<Instant>,
     /// When addresses were last lost, the latest first.
     losses: [Option<Instant>; LOSSES_BORNE],
     fault: Option<Fault>,
@@ -60,7 +62,7 @@ pub(crate) struct Machine {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     Init,
-    Backup { down_at: Instant },
+    Backup(Waiting),
     TakingOver(TakingOver),
     Serving(Serving),
     Leaving(Leaving),
@@ -84,6 +86,7 @@ impl Machine {
             active_peer: None,
             hold_until: None,
             rival: None,
+            answered_at: None,
             losses: [None; LOSSES_BORNE],
             fault: None,
             outputs: VecDeque::with_capacity(8),
@@ -117,7 +120,7 @@ impl Machine {
         self.notice_pause(now);
         match self.stage {
             Stage::Init => {}
-            Stage::Backup { .. } => self.backup_hears(now, claim),
+            Stage::Backup(waiting) => self.backup_hears(now, waiting, claim),
             Stage::TakingOver(_) | Stage::Serving(_) => self.active_hears(now, claim),
             Stage::Leaving(leaving) => self.leaving_hears(now, leaving, claim),
         }
@@ -133,14 +136,14 @@ impl Machine {
         }
         self.running = true;
         if let LinkState::Up { .. } = self.link {
-            self.enter_backup(now, Cause::Start, Evidence::default());
+            self.join(now, Cause::Start);
         }
     }
 
     fn stop(&mut self, now: Instant) {
         match self.stage {
             Stage::Init => self.running = false,
-            Stage::Backup { .. } => {
+            Stage::Backup(_) => {
                 self.running = false;
                 self.enter_init(now, Cause::Stop);
             }
@@ -157,7 +160,7 @@ impl Machine {
             Stage::Leaving(ref mut leaving @ Leaving { goal: Goal::Follow, .. }) => {
                 leaving.goal = Goal::Yield;
             }
-            Stage::Init | Stage::Backup { .. } | Stage::Leaving(_) => {}
+            Stage::Init | Stage::Backup(_) | Stage::Leaving(_) => {}
         }
     }
 
@@ -168,6 +171,11 @@ impl Machine {
             return;
         }
         // The others learn it at once, as the BSDs do it; a backup's rank is told to nobody.
+        self.advertise_now(now);
+    }
+
+    /// Sends an advert out of turn, if the router sends any, and the next one an interval later.
+    fn advertise_now(&mut self, now: Instant) {
         let next = now + self.advert_interval();
         match &mut self.stage {
             Stage::TakingOver(TakingOver { advert_at, .. })
@@ -175,7 +183,7 @@ impl Machine {
                 *advert_at = next;
                 self.push(Output::Advertise(Advertisement::Claim));
             }
-            Stage::Init | Stage::Backup { .. } | Stage::Leaving(_) => {}
+            Stage::Init | Stage::Backup(_) | Stage::Leaving(_) => {}
         }
     }
 
@@ -183,7 +191,7 @@ impl Machine {
         self.link = LinkState::Up { source };
         if self.running && self.stage == Stage::Init {
             let cause = if self.transitions == 0 { Cause::Start } else { Cause::Link };
-            self.enter_backup(now, cause, Evidence::default());
+            self.join(now, cause);
         }
     }
 
@@ -191,7 +199,7 @@ impl Machine {
         self.link = link;
         match self.stage {
             Stage::Init => return,
-            Stage::Backup { .. } => {}
+            Stage::Backup(_) => {}
             Stage::TakingOver(_) | Stage::Serving(_) => self.push(Output::Release),
             Stage::Leaving(leaving) => {
                 self.push(Output::Release);
@@ -208,7 +216,7 @@ impl Machine {
         match self.stage {
             Stage::Leaving(leaving) => self.handed_over(now, leaving),
             // While we serve, an announcement alone decides nothing: adverts do.
-            Stage::Init | Stage::Backup { .. } | Stage::TakingOver(_) | Stage::Serving(_) => {}
+            Stage::Init | Stage::Backup(_) | Stage::TakingOver(_) | Stage::Serving(_) => {}
         }
     }
 
@@ -217,7 +225,7 @@ impl Machine {
             Fault::Acquire { .. } | Fault::AcquireTimeout => match self.stage {
                 Stage::Serving(_) => self.give_up(now, fault),
                 Stage::TakingOver(_) => self.takeover_failed(now, Step::Acquiring, fault),
-                Stage::Init | Stage::Backup { .. } | Stage::Leaving(_) => {}
+                Stage::Init | Stage::Backup(_) | Stage::Leaving(_) => {}
             },
             Fault::Refused | Fault::PrepareTimeout => {
                 self.takeover_failed(now, Step::Preparing, fault);
@@ -230,7 +238,7 @@ impl Machine {
     fn timeout(&mut self, now: Instant) {
         match self.stage {
             Stage::Init => {}
-            Stage::Backup { down_at } => self.backup_timeout(now, down_at),
+            Stage::Backup(waiting) => self.backup_timeout(now, waiting),
             Stage::TakingOver(takeover) => self.takeover_timeout(now, takeover),
             Stage::Serving(serving) => self.serving_timeout(now, serving),
             Stage::Leaving(leaving) => self.leaving_timeout(now, leaving),
@@ -241,7 +249,7 @@ impl Machine {
     /// as if nothing had happened: it gives the addresses up and listens.
     fn notice_pause(&mut self, now: Instant) {
         let due_at = match self.stage {
-            Stage::Init | Stage::Backup { .. } => return,
+            Stage::Init | Stage::Backup(_) => return,
             Stage::TakingOver(TakingOver { advert_at, .. })
             | Stage::Serving(Serving { advert_at, .. }) => advert_at,
             Stage::Leaving(leaving) => leaving.release_at,
@@ -263,10 +271,20 @@ impl Machine {
 
 /// Transitions.
 impl Machine {
+    /// Leaves `Init`. An owner of the addresses is active at once (RFC 9568 section 6.4.1), unless it
+    /// has just given them away.
+    fn join(&mut self, now: Instant, cause: Cause) {
+        if self.config.standing.is_owner() && !self.held(now) {
+            self.take_over(now, cause, Evidence::default());
+        } else {
+            self.enter_backup(now, cause, Evidence::default());
+        }
+    }
+
     fn enter_backup(&mut self, now: Instant, cause: Cause, evidence: Evidence) {
         self.since = now;
         self.cause = cause;
-        self.stage = Stage::Backup { down_at: now + self.patience(now) };
+        self.stage = Stage::Backup(Waiting::until(now + self.patience(now)));
         self.report(State::Backup, cause, evidence);
     }
 

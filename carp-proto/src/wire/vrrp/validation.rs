@@ -21,6 +21,9 @@
 //! | 13 | at least one address | `bad-address-list` |
 //! | 14 | version 2: the expected authentication type, and the password | `bad-authentication` |
 //!
+//! A router of version 3 also rejects the other family than that of its addresses, by the first label: the
+//! same id is another virtual router there.
+//!
 //! Four rules of the RFCs are told rather than enforced, or left to the caller:
 //!
 //! - An IPv6 list that does not begin with a link-local address (RFC 9568 section 5.2.9, and erratum
@@ -97,7 +100,7 @@ pub enum Senders<'a> {
 }
 
 impl Senders<'_> {
-    fn include(self, meta: &RxMeta) -> bool {
+    pub(crate) fn include(self, meta: &RxMeta) -> bool {
         let to_group = [IpAddr::V4(GROUP_IPV4), IpAddr::V6(GROUP_IPV6)].contains(&meta.destination);
         match self {
             Self::Group { only } => to_group && (only.is_empty() || only.contains(&meta.source)),

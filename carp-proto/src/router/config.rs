@@ -1,0 +1,443 @@
+//! The configuration of a virtual router, valid by construction.
+
+use alloc::vec::Vec;
+use core::net::IpAddr;
+use core::time::Duration;
+
+use thiserror::Error;
+
+use super::speech::{Carp, Speech};
+use crate::address::VirtualAddress;
+use crate::auth::{Authenticator, HmacAuthenticator, Key, Password};
+use crate::election::{AnnouncePlan, Dialect, ElectionConfig, Policy, Standing};
+use crate::id::{Family, Priority, PriorityError, Protocol, VirtualId};
+use crate::interval::{AdvBase, AdvSkew, CarpInterval, Centiseconds, IntervalError, Seconds};
+use crate::wire::ip::{GROUP_IPV4, GROUP_IPV6, TTL};
+use crate::wire::vrrp::{AddressList, Authentication, ChecksumForm, ListError, Senders};
+
+/// How long taking the addresses may last before the router gives the takeover up.
+const ACQUIRE_LIMIT: Duration = Duration::from_secs(1);
+
+/// What the handover window adds to the advert interval.
+const HANDOVER_MARGIN: Duration = Duration::from_secs(1);
+
+/// The configuration of a virtual router. It is valid by construction.
+///
+/// - **Protocols**: [`carp`](Self::carp), [`vrrp2`](Self::vrrp2), [`vrrp3`](Self::vrrp3).
+/// - **All protocols**: the methods `with_…`, but for [`with_interval`](Self::with_interval) and
+///   [`with_previous`](Self::with_previous), which are CARP's.
+#[derive(Clone, Debug)]
+pub struct RouterConfig {
+    pub(super) id: VirtualId,
+    pub(super) addresses: Vec<VirtualAddress>,
+    pub(super) speech: Speech,
+    pub(super) announce: AnnouncePlan,
+    pub(super) min_ttl: u8,
+    /// Where adverts go: the groups of the router's families, or its peers.
+    pub(super) destinations: Vec<IpAddr>,
+    /// Whether the destinations are peers.
+    unicast: bool,
+    accept_from: Vec<IpAddr>,
+    preempt: bool,
+    preempt_delay: Duration,
+    handover: Option<Duration>,
+    prepare_limit: Option<Duration>,
+}
+
+/// What VRRP version 2 needs beside the id and the addresses.
+#[derive(Clone, Debug)]
+pub struct Vrrp2 {
+    /// 1 to 254, or 255 for the owner of the addresses.
+    pub priority: Priority,
+    /// The time between two adverts, the same on all routers: adverts with another one are rejected.
+    pub interval: Seconds,
+    /// RFC 2338's password, if adverts carry one: then others are rejected.
+    pub password: Option<Password>,
+}
+
+impl Default for Vrrp2 {
+    /// Priority 100, an advert every second, no password.
+    fn default() -> Self {
+        Self { priority: Priority::DEFAULT, interval: Seconds::DEFAULT, password: None }
+    }
+}
+
+impl Vrrp2 {
+    pub(super) fn authentication(&self) -> Authentication<'_> {
+        self.password.as_ref().map_or(Authentication::None, Authentication::Password)
+    }
+}
+
+/// What VRRP version 3 needs beside the id and the addresses.
+#[derive(Clone, Debug)]
+pub struct Vrrp3 {
+    /// 1 to 254, or 255 for the owner of the addresses.
+    pub priority: Priority,
+    /// The time between two adverts. A backup goes by that of the active router.
+    pub interval: Centiseconds,
+    /// Over IPv4, what the checksum of adverts covers.
+    pub checksum: ChecksumMode,
+    /// keepalived's signatures, if adverts carry them. They need the time of day: see
+    /// [`VirtualRouter::set_time_of_day`](crate::VirtualRouter::set_time_of_day).
+    pub hmac: Option<HmacAuthenticator>,
+}
+
+impl Default for Vrrp3 {
+    /// Priority 100, an advert every second, the checksum that is heard, no signatures.
+    fn default() -> Self {
+        Self {
+            priority: Priority::DEFAULT,
+            interval: Centiseconds::DEFAULT,
+            checksum: ChecksumMode::Auto,
+            hmac: None,
+        }
+    }
+}
+
+/// Which [`ChecksumForm`] the adverts of VRRP version 3 have over IPv4. Both are accepted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ChecksumMode {
+    /// The form last heard from a valid peer; before that, with a pseudo-header.
+    #[default]
+    Auto,
+    /// Always this one.
+    Always(ChecksumForm),
+}
+
+/// Constructors.
+impl RouterConfig {
+    /// A CARP router with the given id, secret and addresses: advbase 1, advskew 0, dialect native, no
+    /// preemption. With addresses of both families it sends its adverts over both; it is one election.
+    ///
+    /// `counter_seed` should be random: it is the first CARP counter.
+    ///
+    /// # Errors
+    /// [`ConfigError::NoAddress`] without an address.
+    pub fn carp(
+        id: VirtualId,
+        key: &Key,
+        addresses: Vec<VirtualAddress>,
+        counter_seed: u64,
+    ) -> Result<Self, ConfigError> {
+        if addresses.is_empty() {
+            return Err(ConfigError::NoAddress);
+        }
+        let carp = Carp {
+            authenticator: Authenticator::new(key, id, &addresses),
+            previous: Vec::new(),
+            dialect: Dialect::Native,
+            interval: CarpInterval { advbase: 1, advskew: 0 },
+            counter_seed,
+        };
+        Ok(Self::new(id, addresses, Speech::Carp(carp)))
+    }
+
+    /// A router of VRRP version 2, which preempts.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if there is no address, one is not IPv4, or there are more than 255; for priority
+    /// 0, which resigns, and for an interval of 0.
+    pub fn vrrp2(
+        id: VirtualId,
+        addresses: Vec<VirtualAddress>,
+        settings: Vrrp2,
+    ) -> Result<Self, ConfigError> {
+        claimable(settings.priority)?;
+        Seconds::try_from(settings.interval.advert())?;
+        match list(&addresses)? {
+            AddressList::Ipv4(list) => {
+                Ok(Self::new(id, addresses, Speech::Vrrp2 { list, settings }))
+            }
+            AddressList::Ipv6(_) => Err(ConfigError::Ipv6InVersion2),
+        }
+    }
+
+    /// A router of VRRP version 3, which preempts. The addresses are of one family; a list of IPv6
+    /// addresses begins with a link-local one.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if the addresses do not make such a list; for priority 0, which resigns, and for
+    /// an interval of 0.
+    pub fn vrrp3(
+        id: VirtualId,
+        addresses: Vec<VirtualAddress>,
+        settings: Vrrp3,
+    ) -> Result<Self, ConfigError> {
+        claimable(settings.priority)?;
+        Centiseconds::try_from(settings.interval.advert())?;
+        let list = list(&addresses)?;
+        Ok(Self::new(id, addresses, Speech::Vrrp3 { list, settings }))
+    }
+
+    fn new(id: VirtualId, addresses: Vec<VirtualAddress>, speech: Speech) -> Self {
+        let group = |family| match family {
+            Family::Ipv4 => IpAddr::V4(GROUP_IPV4),
+            Family::Ipv6 => IpAddr::V6(GROUP_IPV6),
+        };
+        let spoken = |family: &Family| addresses.iter().any(|ip| ip.family() == *family);
+        let families = [Family::Ipv4, Family::Ipv6].into_iter();
+        Self {
+            id,
+            destinations: families.filter(spoken).map(group).collect(),
+            addresses,
+            preempt: speech.protocol() != Protocol::Carp,
+            speech,
+            announce: AnnouncePlan::default(),
+            min_ttl: TTL,
+            unicast: false,
+            accept_from: Vec::new(),
+            preempt_delay: Duration::ZERO,
+            handover: None,
+            prepare_limit: None,
+        }
+    }
+}
+
+fn claimable(priority: Priority) -> Result<(), PriorityError> {
+    Priority::try_from(i64::from(priority.get())).map(drop)
+}
+
+fn list(addresses: &[VirtualAddress]) -> Result<AddressList, ConfigError> {
+    AddressList::new(addresses).map_err(|error| match error {
+        ListError::Empty => ConfigError::NoAddress,
+        ListError::TooMany { .. } | ListError::Mixed | ListError::NotLinkLocal { .. } => {
+            ConfigError::List(error)
+        }
+    })
+}
+
+/// Settings.
+impl RouterConfig {
+    /// Sets CARP's dialect and advert interval, which belong together: an advbase of 0 means something in
+    /// two of them.
+    ///
+    /// # Errors
+    /// [`ConfigError::Interval`] if the dialect has no meaning for the interval;
+    /// [`ConfigError::NotCarp`] for a VRRP router.
+    pub fn with_interval(
+        mut self,
+        dialect: Dialect,
+        advbase: AdvBase,
+        advskew: AdvSkew,
+    ) -> Result<Self, ConfigError> {
+        let interval = CarpInterval::new(advbase, advskew);
+        if interval.advbase == 0 && !dialect.policy().zero_base {
+            return Err(ConfigError::Interval(IntervalError::Zero));
+        }
+        let Speech::Carp(carp) = &mut self.speech else { return Err(ConfigError::NotCarp) };
+        carp.dialect = dialect;
+        carp.interval = interval;
+        Ok(self)
+    }
+
+    /// Also accepts the CARP adverts that this authenticator verifies, for this long from the router's
+    /// first input on: those with the key or the addresses of before a change.
+    ///
+    /// So both can change without an outage: first on the backups, one after the other, then on the active
+    /// router. Our own adverts have the new key and addresses at once.
+    ///
+    /// # Errors
+    /// [`ConfigError::NotCarp`] for a VRRP router. Version 3 has several
+    /// [keys](HmacAuthenticator::new), and no VRRP router compares addresses.
+    pub fn with_previous(
+        mut self,
+        authenticator: Authenticator,
+        accepted_for: Duration,
+    ) -> Result<Self, ConfigError> {
+        let Speech::Carp(carp) = &mut self.speech else { return Err(ConfigError::NotCarp) };
+        carp.previous.push((authenticator, accepted_for));
+        Ok(self)
+    }
+
+    /// Sets whether the router takes over from a healthy active router of worse rank. Unset, CARP does
+    /// not and VRRP does. An address owner does in any case.
+    #[must_use]
+    pub fn with_preempt(mut self, preempt: bool) -> Self {
+        self.preempt = preempt;
+        self
+    }
+
+    /// Sets how long a worse active router has to be heard before it is preempted. Until then it is
+    /// followed. It does not delay the start of an address owner, which is active at once.
+    #[must_use]
+    pub fn with_preempt_delay(mut self, delay: Duration) -> Self {
+        self.preempt_delay = delay;
+        self
+    }
+
+    /// Sends adverts to these peers instead of the group, and hears only them.
+    ///
+    /// # Errors
+    /// [`ConfigError::NoPeer`] for an empty list, [`ConfigError::Peer`] for an address that cannot be a
+    /// peer's: it is no host's, or of a family in which the router has no address.
+    pub fn with_peers(mut self, peers: Vec<IpAddr>) -> Result<Self, ConfigError> {
+        self.check_senders(&peers)?;
+        self.destinations = peers;
+        self.unicast = true;
+        Ok(self)
+    }
+
+    /// Of those who send to the group, hears only these.
+    ///
+    /// # Errors
+    /// As [`with_peers`](Self::with_peers).
+    pub fn with_accept_from(mut self, sources: Vec<IpAddr>) -> Result<Self, ConfigError> {
+        self.check_senders(&sources)?;
+        self.accept_from = sources;
+        Ok(self)
+    }
+
+    fn check_senders(&self, senders: &[IpAddr]) -> Result<(), ConfigError> {
+        if senders.is_empty() {
+            return Err(ConfigError::NoPeer);
+        }
+        for &ip in senders {
+            let speaks = self.addresses.iter().any(|own| own.family() == Family::of(ip));
+            if VirtualAddress::new(ip, None).is_err() || !speaks {
+                return Err(ConfigError::Peer { ip });
+            }
+        }
+        Ok(())
+    }
+
+    /// Accepts adverts that have crossed routers, down to this TTL or hop limit.
+    ///
+    /// # Errors
+    /// [`ConfigError::MinTtl`] for 0, and for anything under 255 unless the router has
+    /// [peers](Self::with_peers) and nobody without a key can speak for them: in CARP, or with enforced
+    /// signatures. What crosses routers can come from anywhere.
+    pub fn with_min_ttl(mut self, ttl: u8) -> Result<Self, ConfigError> {
+        let allowed = ttl == TTL || (ttl > 0 && self.unicast && self.speech.is_authenticated());
+        if !allowed {
+            return Err(ConfigError::MinTtl { found: ttl });
+        }
+        self.min_ttl = ttl;
+        Ok(self)
+    }
+
+    /// Sets when the addresses are announced.
+    #[must_use]
+    pub fn with_announce(mut self, plan: AnnouncePlan) -> Self {
+        self.announce = plan;
+        self
+    }
+
+    /// Sets the handover window: how long a router that resigned serves on at the most. Unset, it is
+    /// the advert interval and one second.
+    #[must_use]
+    pub fn with_handover(mut self, window: Duration) -> Self {
+        self.handover = Some(window);
+        self
+    }
+
+    /// Registers that something must come before the addresses are taken, and how long it may last.
+    #[must_use]
+    pub fn with_prepare(mut self, limit: Duration) -> Self {
+        self.prepare_limit = Some(limit);
+        self
+    }
+}
+
+/// Getters.
+impl RouterConfig {
+    /// The id.
+    #[must_use]
+    pub const fn id(&self) -> VirtualId {
+        self.id
+    }
+
+    /// The protocol.
+    #[must_use]
+    pub const fn protocol(&self) -> Protocol {
+        self.speech.protocol()
+    }
+
+    /// The virtual addresses, as configured.
+    #[must_use]
+    pub fn addresses(&self) -> &[VirtualAddress] {
+        &self.addresses
+    }
+
+    /// What the adverts say of the router, without demotion.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        self.speech.standing()
+    }
+
+    /// How the router elects.
+    #[must_use]
+    pub const fn policy(&self) -> &'static Policy {
+        self.speech.policy()
+    }
+
+    /// The handover window.
+    #[must_use]
+    pub fn handover(&self) -> Duration {
+        self.handover.unwrap_or_else(|| self.standing().interval() + HANDOVER_MARGIN)
+    }
+
+    /// Who may send.
+    pub(super) fn senders(&self) -> Senders<'_> {
+        if self.unicast {
+            Senders::Peers(&self.destinations)
+        } else {
+            Senders::Group { only: &self.accept_from }
+        }
+    }
+
+    pub(super) fn election(&self) -> ElectionConfig {
+        ElectionConfig {
+            policy: self.policy(),
+            standing: self.standing(),
+            preempt: self.preempt,
+            preempt_delay: self.preempt_delay,
+            handover: self.handover(),
+            prepare_limit: self.prepare_limit,
+            acquire_limit: ACQUIRE_LIMIT,
+            announce: self.announce,
+        }
+    }
+}
+
+/// Why a configuration is not valid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum ConfigError {
+    /// A router without an address has nothing to move.
+    #[error("a virtual router needs at least one address")]
+    NoAddress,
+    /// The interval is not valid in the protocol or the dialect.
+    #[error(transparent)]
+    Interval(#[from] IntervalError),
+    /// The priority is not one that can be claimed.
+    #[error(transparent)]
+    Priority(#[from] PriorityError),
+    /// The addresses cannot be sent as one list.
+    #[error(transparent)]
+    List(ListError),
+    /// An IPv6 address in VRRP version 2.
+    #[error("VRRP version 2 has IPv4 addresses only: use version 3 for IPv6")]
+    Ipv6InVersion2,
+    /// A setting of CARP for a VRRP router.
+    #[error("advbase, advskew, dialect and previous keys are CARP's: VRRP has none of them")]
+    NotCarp,
+    /// An empty list of peers or senders.
+    #[error("a list of peers has at least one address: leave it out to hear everybody")]
+    NoPeer,
+    /// An address that cannot be a peer's.
+    #[error(
+        "{ip} cannot be a peer: it is no host's address, or of another family than the router's"
+    )]
+    Peer {
+        /// The address.
+        ip: IpAddr,
+    },
+    /// A TTL that lets strangers in.
+    #[error(
+        "a minimum TTL of {found} is not allowed: under 255 it needs unicast peers and a key \
+         (CARP, or VRRP version 3 with enforced signatures), and it is at least 1"
+    )]
+    MinTtl {
+        /// The TTL that was given.
+        found: u8,
+    },
+}
