@@ -107,7 +107,7 @@ fn both_serve_and_we_tell(rack: &Rack, ours: &support::Daemon) -> Tested {
     ensure(status.contains("bad-authentication") && status.contains(SECONDARY), status)?;
     let conflict = ours.ask(&["status", "--exit-state"])?.status.code();
     ensure(conflict == Some(13), format!("the exit code of a conflict is 13, not {conflict:?}"))?;
-    ours.process.wait_for_line(LIMIT, "the key or the list of addresses differs")?;
+    ours.process.wait_for_line(LIMIT, "or the list of addresses) differs")?;
     ensure(ours.state() == "active", "a rejected advert changes nothing")
 }
 

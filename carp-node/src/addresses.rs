@@ -138,10 +138,10 @@ impl<T: AddressTable, A: Announcer> AddressKeeper<T, A> {
             }
             Presence::Absent | Presence::Unknown => self.missing(interface, addresses)?,
         };
-        self.add(interface, &missing)?;
+        let added = self.add(interface, &missing)?;
         // Clients wait for this.
         self.announce(interface, addresses, burst)?;
-        if self.learn_of_marks(interface, &missing)? {
+        if self.learn_of_marks(interface, &added)? {
             self.announce(interface, addresses, burst)?;
         }
         Ok(())
@@ -248,9 +248,14 @@ impl<T: AddressTable, A: Announcer> AddressKeeper<T, A> {
             || self.record.contains(interface, address.ip)
     }
 
-    fn add(&mut self, interface: &str, addresses: &[VirtualAddress]) -> Result<(), AddressFault> {
+    /// Adds addresses in the way that the kernel needs. Returns those that were not there.
+    fn add(
+        &mut self,
+        interface: &str,
+        addresses: &[VirtualAddress],
+    ) -> Result<Vec<VirtualAddress>, AddressFault> {
         if addresses.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         if self.keeps_mark == Some(false) {
             return self.add_recorded(interface, addresses);
@@ -274,15 +279,19 @@ impl<T: AddressTable, A: Announcer> AddressKeeper<T, A> {
             return Ok(false);
         }
         let installed = self.list(interface)?;
-        let kept = addresses.iter().all(|address| {
-            find(&installed, address.ip()).is_some_and(|found| found.protocol == Some(MARK))
-        });
+        let found = addresses.iter().filter_map(|address| find(&installed, address.ip()));
+        let marks: Vec<bool> = found.map(|found| found.protocol == Some(MARK)).collect();
+        if marks.is_empty() {
+            // Somebody has removed them already, which says nothing about marks.
+            return Ok(false);
+        }
+        let kept = marks.into_iter().all(|kept| kept);
         self.keeps_mark = Some(kept);
         if kept {
             return Ok(false);
         }
         self.remove(interface, addresses)?;
-        self.add_recorded(interface, addresses).map(|()| true)
+        self.add_recorded(interface, addresses).map(|_| true)
     }
 
     /// Adds where the kernel forgets who did it.
@@ -290,7 +299,7 @@ impl<T: AddressTable, A: Announcer> AddressKeeper<T, A> {
         &mut self,
         interface: &str,
         addresses: &[VirtualAddress],
-    ) -> Result<(), AddressFault> {
+    ) -> Result<Vec<VirtualAddress>, AddressFault> {
         self.record.insert(interface, addresses).map_err(|source| {
             interface_fault("cannot record the addresses of", interface, source)
         })?;
@@ -302,7 +311,11 @@ impl<T: AddressTable, A: Announcer> AddressKeeper<T, A> {
         self.add_all(interface, addresses.iter().map(labelled).collect())
     }
 
-    fn add_all(&mut self, interface: &str, new: Vec<NewAddress>) -> Result<(), AddressFault> {
+    fn add_all(
+        &mut self,
+        interface: &str,
+        new: Vec<NewAddress>,
+    ) -> Result<Vec<VirtualAddress>, AddressFault> {
         let results = self
             .table
             .add(interface, &new)
@@ -317,7 +330,7 @@ impl<T: AddressTable, A: Announcer> AddressKeeper<T, A> {
                 Err(source) => fault = Some(system_fault("cannot add", address, interface, source)),
             }
         }
-        let Some(fault) = fault else { return Ok(()) };
+        let Some(fault) = fault else { return Ok(added) };
         // What is told is why they could not be taken, not what else went wrong on the way back.
         let _ = self.remove(interface, &added);
         Err(fault)
@@ -359,7 +372,7 @@ impl<T: AddressTable, A: Announcer> AddressKeeper<T, A> {
             let address = VirtualAddress::new(lost.ip, Some(lost.prefix_len)).ok()?;
             Some(NewAddress { address, protocol: lost.protocol, label: lost.label.clone() })
         });
-        self.add_all(interface, again.collect())
+        self.add_all(interface, again.collect()).map(|_| ())
     }
 }
 

@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use carp_node::addresses::{AddressKeeper, MARK, Presence, Record};
-use carp_node::backend::Backend;
 use carp_node::backend::memory::{Lan, MemoryHost};
 use carp_node::backend::wrap::{Capture, Direction, Loss, Trace, Wrapped};
+use carp_node::backend::{Announcer, Backend};
 use carp_node::event;
 use carp_node::node::{Extras, Handle, Node, RouterSetup};
 use carp_proto::election::Dialect;
@@ -222,6 +222,41 @@ fn an_old_kernel_is_helped_by_a_label_and_a_record() {
     assert_eq!(next.release("eth0", &vip()).unwrap(), vip());
     assert!(!a.has(VIP));
     assert_eq!(std::fs::read_to_string(directory.path().join("addresses")).unwrap(), "");
+}
+
+/// Somebody who removes an address in the very moment in which it is announced.
+struct Thief(MemoryHost);
+
+impl Announcer for Thief {
+    fn prepare(&mut self, _interface: &str) -> std::io::Result<()> {
+        Ok(())
+    }
+
+    fn announce(&mut self, _: &str, _: &[std::net::IpAddr], _: u8) -> std::io::Result<()> {
+        self.0.remove_foreign(VIP);
+        Ok(())
+    }
+}
+
+#[test]
+fn an_address_that_is_stolen_at_once_says_nothing_about_the_kernel() {
+    let (a, _) = two_hosts(&Lan::default());
+    let mut keeper = AddressKeeper::new(a.clone(), Thief(a.clone()), Record::in_memory());
+    keeper.acquire("eth0", &vip(), Presence::Absent, 1).unwrap();
+    assert!(!a.has(VIP), "it is for the election to find out");
+    assert!(keeper.is_missing("eth0", &vip()).unwrap());
+}
+
+#[test]
+fn an_address_that_came_meanwhile_is_foreign_and_says_nothing_about_the_kernel() {
+    let (a, _) = two_hosts(&Lan::default());
+    a.add_foreign(VIP, 32);
+    let mut keeper = keeper(&a, Record::in_memory());
+    keeper.acquire("eth0", &vip(), Presence::Absent, 1).unwrap();
+    assert_eq!(keeper.release("eth0", &vip()).unwrap(), []);
+    a.remove_foreign(VIP);
+    keeper.acquire("eth0", &vip(), Presence::Absent, 1).unwrap();
+    assert_eq!(a.installed().iter().find(|found| found.ip == VIP).unwrap().protocol, Some(MARK));
 }
 
 #[test]
