@@ -95,6 +95,10 @@ fn peers_are_hosts_of_the_router_s_family() {
         assert_eq!(config().with_peers(vec![ip]).err(), refused);
         assert_eq!(config().with_accept_from(vec![ip]).err(), refused);
     }
+    let both = config().with_peers(vec![ip(9)]).unwrap().with_accept_from(vec![ip(9)]);
+    assert_eq!(both.err(), Some(ConfigError::PeersAndSenders));
+    let both = config().with_accept_from(vec![ip(9)]).unwrap().with_peers(vec![ip(9)]);
+    assert_eq!(both.err(), Some(ConfigError::PeersAndSenders));
     assert!(setup(Version::V3Ipv6).config().with_peers(vec!["fe80::9".parse().unwrap()]).is_ok());
 }
 

@@ -16,11 +16,16 @@ use std::time::Duration;
 use bytes::BytesMut;
 use carp_proto::election::{Advertisement, Event, Input, Phase, State};
 use carp_proto::wire::carp::HEADER_LEN;
-use carp_proto::wire::ip::{GROUP_IPV4, RxMeta};
-use carp_proto::{Action, Authenticator, Instant, Reject, RouterConfig, Snapshot, VirtualRouter};
+use carp_proto::{Action, Instant, Reject, RouterConfig, RxMeta, Snapshot, VirtualRouter};
 use libfuzzer_sys::fuzz_target;
 
-use self::scenario::{Scenario, Step};
+use self::scenario::{Member, Scenario, Step};
+
+/// The lengths of the adverts: CARP's, and VRRP's with the addresses of the scenarios.
+const CARP_LEN: usize = HEADER_LEN;
+const V2_LEN: usize = 20;
+const V3_LEN: usize = 12;
+const V3_IPV6_LEN: usize = 40;
 
 /// More actions than any one input has reason to cause.
 const MOST_ACTIONS: usize = 16;
@@ -36,8 +41,8 @@ const MOST_STEPS: usize = 256;
 
 fuzz_target!(|scenario: Scenario| {
     let Some(config) = scenario.setup.config() else { return };
-    let Some(authenticator) = scenario::authenticator() else { return };
-    let mut bench = Bench::new(config, authenticator);
+    let Some(member) = scenario.setup.member() else { return };
+    let mut bench = Bench::new(config, member);
     for step in scenario.steps.into_iter().take(MOST_STEPS) {
         bench.step(step);
     }
@@ -46,7 +51,8 @@ fuzz_target!(|scenario: Scenario| {
 
 /// A router, its twin, and what they have said so far.
 struct Bench {
-    authenticator: Authenticator,
+    /// Writes the adverts of its peers.
+    member: Member,
     now: Instant,
     router: VirtualRouter,
     /// The same, but for the datagrams that were rejected.
@@ -58,11 +64,11 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(config: RouterConfig, authenticator: Authenticator) -> Self {
+    fn new(config: RouterConfig, member: Member) -> Self {
         let router = VirtualRouter::new(config);
         let twin = router.clone();
         Self {
-            authenticator,
+            member,
             now: Instant::ZERO,
             router,
             twin,
@@ -74,21 +80,24 @@ impl Bench {
     fn step(&mut self, step: Step) {
         match step {
             Step::Signed { host, claim } => {
-                let payload = claim.sign(&self.authenticator);
-                let _ = self.datagram(&host.advertises(), &payload);
+                let meta = self.member.advertises(host);
+                let payload = self.member.write(&meta, claim);
+                let _ = self.datagram(&meta, &payload);
             }
             Step::Damaged { host, claim, byte, bit } => {
-                let mut payload = claim.sign(&self.authenticator);
-                payload[usize::from(byte) % HEADER_LEN] ^= 1 << (bit % 8);
-                let verdict = self.datagram(&host.advertises(), &payload);
+                let meta = self.member.advertises(host);
+                let mut payload = self.member.write(&meta, claim);
+                let place = usize::from(byte) % payload.len();
+                payload[place] ^= 1 << (bit % 8);
+                let verdict = self.datagram(&meta, &payload);
                 assert!(verdict.is_err(), "taken in although a bit had changed");
             }
             Step::Raw { host, to_group, ttl, payload } => {
-                let source = host.address();
-                let destination = if to_group { GROUP_IPV4.into() } else { source };
+                let source = self.member.address(host);
+                let destination = if to_group { self.member.group() } else { source };
                 let _ = self.datagram(&RxMeta { source, destination, ttl }, &payload);
             }
-            Step::Input(happening) => self.input(happening.input()),
+            Step::Input(happening) => self.input(happening.input(&self.member)),
             Step::Wait(millis) => self.now += Duration::from_millis(millis.into()),
             Step::Sleep(millis) => self.now += Duration::from_millis(millis.into()),
             Step::Deadline => self.deadline(),
@@ -156,7 +165,10 @@ impl Bench {
             assert_eq!(action, self.twin.poll_action(&mut twin_scratch));
             match action {
                 Some(Action::Send(advert)) => {
-                    assert_eq!(advert.payload.len(), HEADER_LEN);
+                    assert_eq!(advert.destination, self.member.group());
+                    assert!(
+                        [CARP_LEN, V2_LEN, V3_LEN, V3_IPV6_LEN].contains(&advert.payload.len())
+                    );
                     match advert.advertisement {
                         Advertisement::Claim => assert!(may_claim, "a claim in {before}"),
                         Advertisement::Resign => assert!(was_active, "a resignation in {before}"),
@@ -194,7 +206,9 @@ impl Bench {
         assert_eq!(self.router.poll_timeout(), self.twin.poll_timeout());
         assert_eq!(self.router.state(), self.twin.state());
         let expected = match (snapshot.state, snapshot.phase) {
-            // An event tells of the active router when it has the addresses.
+            // An event tells of the active router when it has the addresses. An owner takes them
+            // over without having been a backup.
+            (State::Active, Some(Phase::TakingOver)) if self.reported == State::Init => State::Init,
             (State::Active, Some(Phase::TakingOver)) => State::Backup,
             (state, _) => state,
         };
@@ -230,6 +244,7 @@ fn unmoved(snapshot: &Snapshot) -> impl PartialEq + core::fmt::Debug + use<> {
         transitions,
         link,
         advertised,
+        learned,
         demotion,
         interval,
         active_down,
@@ -237,13 +252,15 @@ fn unmoved(snapshot: &Snapshot) -> impl PartialEq + core::fmt::Debug + use<> {
         conflict: _,
         held,
         fault,
+        checksum,
+        last_verdict: _,
         peers,
         last_reject: _,
         counters,
     } = snapshot;
     (
         (state, phase, since, cause, transitions, link, advertised, demotion, interval),
-        (active_down, alone, held, fault, peers),
+        (active_down, learned, alone, held, fault, checksum, peers),
         (counters.adverts_sent, counters.adverts_received),
     )
 }

@@ -270,8 +270,12 @@ impl RouterConfig {
     /// # Errors
     /// [`ConfigError::NoPeer`] for an empty list, [`ConfigError::Peer`] for an address that cannot be a
     /// peer's: it is no host's, or of a family in which the router has no address.
+    /// [`ConfigError::PeersAndSenders`] after [`with_accept_from`](Self::with_accept_from).
     pub fn with_peers(mut self, peers: Vec<IpAddr>) -> Result<Self, ConfigError> {
         self.check_senders(&peers)?;
+        if !self.accept_from.is_empty() {
+            return Err(ConfigError::PeersAndSenders);
+        }
         self.destinations = peers;
         self.unicast = true;
         Ok(self)
@@ -280,9 +284,12 @@ impl RouterConfig {
     /// Of those who send to the group, hears only these.
     ///
     /// # Errors
-    /// As [`with_peers`](Self::with_peers).
+    /// As [`with_peers`](Self::with_peers), which excludes it.
     pub fn with_accept_from(mut self, sources: Vec<IpAddr>) -> Result<Self, ConfigError> {
         self.check_senders(&sources)?;
+        if self.unicast {
+            return Err(ConfigError::PeersAndSenders);
+        }
         self.accept_from = sources;
         Ok(self)
     }
@@ -431,6 +438,9 @@ pub enum ConfigError {
         /// The address.
         ip: IpAddr,
     },
+    /// Peers by unicast, and a list of those to be heard on the group.
+    #[error("peers are the only ones that are heard: leave out the list of senders, or the peers")]
+    PeersAndSenders,
     /// A TTL that lets strangers in.
     #[error(
         "a minimum TTL of {found} is not allowed: under 255 it needs unicast peers and a key \

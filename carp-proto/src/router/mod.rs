@@ -36,7 +36,7 @@ use crate::wire::vrrp::ChecksumForm;
 /// - then asks for the next deadline ([`poll_timeout`](Self::poll_timeout)) and puts in
 ///   [`Input::Timeout`] when it has come.
 ///
-/// Two routers need to know more: one that signs adverts the
+/// Two kinds of router need to know more: one that signs adverts the
 /// [time of day](Self::set_time_of_day), and one with addresses of both families its
 /// [source in the other one](Self::set_other_source).
 ///
@@ -45,8 +45,9 @@ use crate::wire::vrrp::ChecksumForm;
 pub struct VirtualRouter {
     config: RouterConfig,
     machine: Machine,
-    /// The latest time that was passed in, and the first.
+    /// The latest time that was passed in.
     now: Instant,
+    /// When the first input came.
     began_at: Option<Instant>,
     /// The source of adverts in the family that the link's source is not of.
     other_source: Option<IpAddr>,
@@ -122,7 +123,7 @@ impl VirtualRouter {
         meta: &RxMeta,
         payload: &[u8],
     ) -> Result<(), Reject> {
-        self.note_time(now);
+        self.now = now;
         match self.validate(now, meta, payload) {
             Ok(heard) => {
                 self.counters.adverts_received = self.counters.adverts_received.saturating_add(1);
@@ -150,7 +151,8 @@ impl VirtualRouter {
 
     /// Takes in anything else that happened at `now`.
     pub fn handle(&mut self, now: Instant, input: Input) {
-        self.note_time(now);
+        self.now = now;
+        self.began_at.get_or_insert(now);
         self.machine.handle(now, input);
     }
 
@@ -168,11 +170,6 @@ impl VirtualRouter {
     /// by the link's source, so all routers should have that of the same family there.
     pub fn set_other_source(&mut self, source: Option<IpAddr>) {
         self.other_source = source;
-    }
-
-    fn note_time(&mut self, now: Instant) {
-        self.now = now;
-        self.began_at.get_or_insert(now);
     }
 
     fn remember(&mut self, now: Instant, source: IpAddr, heard: &Heard) {
