@@ -17,7 +17,7 @@ mod watch;
 pub use announce::ArpAnnouncer;
 pub use netlink::NetlinkAddresses;
 pub use packets::LinuxPackets;
-pub(crate) use sys::{register, register_for_reading};
+pub(crate) use sys::{dropped, link_address, register, register_for_reading, set_option};
 pub use watch::{NetlinkWatch, interfaces};
 
 /// The host that we run on, in the network namespace of the calling thread.

@@ -29,7 +29,7 @@ fn register_for(fd: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>>
 
 /// The address of an interface for a packet socket: bound to it, the socket receives what has this
 /// `EtherType` (0: nothing) and sends there.
-pub(super) fn link_address(index: u32, ethertype: u16) -> io::Result<SockAddr> {
+pub(crate) fn link_address(index: u32, ethertype: u16) -> io::Result<SockAddr> {
     let sll_ifindex = i32::try_from(index).map_err(io::Error::other)?;
     let address = libc::sockaddr_ll {
         sll_family: libc::AF_PACKET as u16,
@@ -66,7 +66,7 @@ pub(super) fn bound_mac(socket: BorrowedFd<'_>) -> io::Result<Option<MacAddr>> {
 }
 
 /// Sets an integer socket option.
-pub(super) fn set_option(
+pub(crate) fn set_option(
     socket: BorrowedFd<'_>,
     level: i32,
     name: i32,
@@ -106,7 +106,7 @@ pub(super) fn set_multicast_source(
 }
 
 /// How many packets the kernel dropped because the socket's queue was full (`SO_MEMINFO`).
-pub(super) fn dropped(socket: BorrowedFd<'_>) -> io::Result<u64> {
+pub(crate) fn dropped(socket: BorrowedFd<'_>) -> io::Result<u64> {
     const SO_MEMINFO: i32 = 55;
     const SK_MEMINFO_DROPS: usize = 8;
     let mut values = [0_u32; SK_MEMINFO_DROPS + 1];
