@@ -236,26 +236,28 @@ fn messages_inside_an_authentication_header_are_found() {
     assert!(!told.out.contains(" ! "), "nothing is unusual: {told:?}");
 }
 
-/// Every VRRP advert of the captures: the file, protocol, id, interval in milliseconds, addresses, and
-/// what else its objects have in common.
-const VRRP: [(&str, &str, u8, u32, &[&str], (&str, &str)); 6] = [
+/// What the adverts of a capture have in common: its name, their protocol, id, interval in milliseconds,
+/// addresses, and one more key with its value.
+type Common = (&'static str, &'static str, u8, u32, &'static [&'static str], [&'static str; 2]);
+
+const VRRP: [Common; 6] = [
     (
         "keepalived-v2-noauth-elect-stop",
         "vrrp2",
         51,
         1000,
         &["10.99.0.150", "10.99.0.151"],
-        ("auth_type", "none"),
+        ["auth_type", "none"],
     ),
-    ("keepalived-v2-auth-pass", "vrrp2", 52, 1000, &["10.99.0.152"], ("auth_type", "password")),
-    ("keepalived-v2-auth-ah", "vrrp2", 53, 1000, &["10.99.0.153"], ("auth_type", "ah")),
+    ("keepalived-v2-auth-pass", "vrrp2", 52, 1000, &["10.99.0.152"], ["auth_type", "password"]),
+    ("keepalived-v2-auth-ah", "vrrp2", 53, 1000, &["10.99.0.153"], ["auth_type", "ah"]),
     (
         "keepalived-v3-ipv4-centisec",
         "vrrp3",
         54,
         250,
         &["10.99.0.154"],
-        ("checksum_form", "pseudo-header"),
+        ["checksum_form", "pseudo-header"],
     ),
     (
         "keepalived-v3-ipv6",
@@ -263,14 +265,14 @@ const VRRP: [(&str, &str, u8, u32, &[&str], (&str, &str)); 6] = [
         55,
         1000,
         &["fe80::5555", "2001:db8:99::55"],
-        ("checksum_form", "pseudo-header"),
+        ["checksum_form", "pseudo-header"],
     ),
-    ("frr-sigterm", "vrrp2", 70, 1000, &["10.99.0.70"], ("auth_type", "none")),
+    ("frr-sigterm", "vrrp2", 70, 1000, &["10.99.0.70"], ["auth_type", "none"]),
 ];
 
 #[test]
 fn every_vrrp_advert_of_real_routers_has_every_field() {
-    for (name, protocol, vrid, interval, addresses, (key, value)) in VRRP {
+    for (name, protocol, vrid, interval, addresses, [key, value]) in VRRP {
         let objects = decode(&[path(&capture(name)), "--json"]).objects();
         for object in &objects {
             assert_eq!(object["protocol"], protocol, "{name}: {object}");

@@ -3,15 +3,15 @@
 #[expect(dead_code, reason = "each test program uses a part of it")]
 mod support;
 
-use std::net::SocketAddrV4;
 use std::process::{Command, ExitCode};
 
 use carp_node::lab::{self, Host, Process, Signal, Stream, wait_until};
+use carp_proto::MacAddr;
 use carp_proto::wire::checksum::checksum;
+use carp_proto::wire::ethernet;
 use carp_proto::wire::ip::{GROUP_IPV4, emit_ipv4};
 use libtest_mimic::Failed;
 use serde_json::{Value, json};
-use socket2::{Domain, Socket, Type};
 use support::{Daemon, LIMIT, PRIMARY, Rack, Test, Tested, VIP, carp, ensure, run_on, told};
 
 const TESTS: &[Test] = &[
@@ -252,29 +252,44 @@ fn scan_of_a_silent_link(rack: &Rack) -> Tested {
     ensure(text.contains("carp: nobody was heard on eth0 in 0."), text)
 }
 
-/// A VRRPv2 advert of 10.0.0.9 with this id, in an IPv4 packet.
+/// A VRRPv2 advert of 10.0.0.9 with this id, in an Ethernet frame.
 fn advert(id: u8) -> Vec<u8> {
     let mut message = vec![0x21, id, 100, 1, 0, 1, 0, 0, 10, 0, 0, 100, 0, 0, 0, 0, 0, 0, 0, 0];
     let sum = checksum(&message).to_be_bytes();
     message[6..8].copy_from_slice(&sum);
-    let mut packet = Vec::new();
-    emit_ipv4([10, 0, 0, 9].into(), GROUP_IPV4, message.len(), &mut packet);
-    packet.extend(message);
-    packet
+    let mut frame = Vec::new();
+    ethernet::emit(&mut frame, MacAddr::ADVERTISEMENT_IPV4, lab::mac(9), ethernet::TYPE_IPV4);
+    emit_ipv4([10, 0, 0, 9].into(), GROUP_IPV4, message.len(), &mut frame);
+    frame.extend(message);
+    frame
 }
 
-/// Sends IPv4 packets as they are from an interface of a host.
-fn inject(host: &Host, interface: &str, packets: &[Vec<u8>]) -> Tested {
-    let send = || -> std::io::Result<()> {
-        let socket = Socket::new_raw(Domain::IPV4, Type::RAW, Some(112.into()))?;
-        socket.set_header_included_v4(true)?;
-        socket.bind_device(Some(interface.as_bytes()))?;
-        for packet in packets {
-            socket.send_to(packet, &SocketAddrV4::new(GROUP_IPV4, 0).into())?;
-        }
-        Ok(())
-    };
-    Ok(host.run_inside(send)??)
+/// The frame with another byte in its IP header. The switch drops packets with a wrong header checksum.
+fn changed(mut frame: Vec<u8>, at: usize, byte: u8) -> Vec<u8> {
+    let header = &mut frame[ethernet::HEADER_LEN..][..20];
+    header[at] = byte;
+    header[10..12].fill(0);
+    let sum = checksum(header).to_be_bytes();
+    header[10..12].copy_from_slice(&sum);
+    frame
+}
+
+/// Sends frames as they are from an interface of a host.
+fn inject(host: &Host, interface: &str, frames: &[Vec<u8>]) -> Tested {
+    const SCRIPT: &str = "\
+import socket, sys
+link = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+link.bind((sys.argv[1], 0))
+for frame in sys.argv[2:]:
+    link.send(bytes.fromhex(frame))
+";
+    let mut command = Command::new("/usr/bin/python3");
+    command.args(["-c", SCRIPT, interface]);
+    for frame in frames {
+        command.arg(frame.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
+    }
+    let (code, text) = told(&run_on(host, command)?);
+    ensure(code == Some(0), text)
 }
 
 fn shell(host: &Host, script: &str) -> Tested {
@@ -285,21 +300,12 @@ fn shell(host: &Host, script: &str) -> Tested {
 }
 
 fn odd_packets(rack: &Rack) -> Tested {
-    shell(
-        &rack.primary,
-        "ip link add link eth0 name eth0.5 type vlan id 5; ip link set eth0.5 up",
-    )?;
     let file = rack.path("odd.pcap");
     let file = file.to_str().unwrap_or("");
     let sniff = sniff(&rack.secondary, &["-i", "eth0", "--count", "4", "-w", file, "--json"])?;
-    let mut forwarded = advert(1);
-    forwarded[8] = 64;
-    let mut short = advert(2);
-    short.truncate(36);
-    short[3] = 36;
-    inject(&rack.primary, "eth0", &[forwarded, short])?;
-    inject(&rack.primary, "eth0.5", &[advert(3)])?;
-    inject(&rack.primary, "eth0", &[advert(4)])?;
+    let (forwarded, short) = (changed(advert(1), 8, 64), changed(advert(2), 3, 36));
+    let tagged = [&advert(3)[..12], &[0x81, 0, 0, 5], &advert(3)[12..]].concat();
+    inject(&rack.primary, "eth0", &[forwarded, short, tagged, advert(4)])?;
     ends(&sniff)?;
     let seen = objects(&shown(&sniff));
     let of = |key: &str| -> Vec<Value> { seen.iter().map(|seen| seen[key].clone()).collect() };

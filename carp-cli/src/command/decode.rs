@@ -53,28 +53,28 @@ pub(super) fn capture_failure(name: &str, error: &CaptureError) -> Failure {
     match error {
         CaptureError::LinkType(_) => failure.with_help(known_link_types()),
         CaptureError::Truncated { .. } => failure.with_help(
-            "what came before was decoded; a capture ends like this when its writer is killed",
+            "what comes before was read; a capture ends like this when its writer is killed",
         ),
         _ => failure,
     }
 }
 
-/// Frames of a pcapng file whose link type is not understood. The others are decoded.
+/// Frames of a pcapng file whose link type is not understood. The others are read.
 #[derive(Default)]
-struct PassedOver {
+pub(super) struct PassedOver {
     first: Option<(LinkType, u64)>,
     count: u64,
 }
 
 impl PassedOver {
-    fn look_at(&mut self, link: LinkType, number: u64) {
+    pub(super) fn look_at(&mut self, link: LinkType, number: u64) {
         if let LinkType::Other(_) = link {
             self.first.get_or_insert((link, number));
             self.count += 1;
         }
     }
 
-    fn failure(&self, name: &str) -> Option<Failure> {
+    pub(super) fn failure(&self, name: &str) -> Option<Failure> {
         let (link, number) = self.first?;
         let message = format!(
             "{name}: frames passed over because their link type is not understood: {}, the first is \

@@ -8,12 +8,12 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Duration;
 
-use carp_node::capture::Reader;
+use carp_node::capture::{Reader, Timestamp};
 use carp_node::census::Census;
 use carp_node::sniff::Sniffer;
 
 use self::report::Scanned;
-use super::decode::capture_failure;
+use super::decode::{PassedOver, capture_failure};
 use super::digest;
 use super::listen::Listener;
 use super::packet::outcome;
@@ -25,28 +25,34 @@ use crate::privilege;
 /// Listens, or reads, and tells who was heard.
 pub(crate) fn run(arguments: &Scan, output: &Output) -> Result<(), Failure> {
     let mut census = Census::new(digest::verifier(&arguments.digest)?);
-    let (interface, time, dropped) = match (&arguments.interface, &arguments.read) {
+    match (&arguments.interface, &arguments.read) {
         (Some(interface), _) => {
             let mut listener = Listener::open(interface)?;
             privilege::keep_nothing()?;
             let time = live(&mut listener, arguments.time, &mut census)?;
-            (Some(&**interface), time, listener.dropped())
+            let (interface, dropped) = (Some(&**interface), listener.dropped());
+            let report = census.report();
+            tell(&Scanned { interface, time, dropped, report: &report }, arguments.json, output)
         }
-        (None, Some(path)) => (None, file(path, &mut census)?, 0),
-        (None, None) => return Err(Failure::new(Exit::Usage, "give an interface or a capture")),
-    };
-    let report = census.report();
-    let scanned = Scanned { interface, time, dropped, report: &report };
-    if arguments.json {
+        (None, Some(path)) => {
+            let (time, end) = file(path, &mut census)?;
+            let report = census.report();
+            let scanned = Scanned { interface: None, time, dropped: 0, report: &report };
+            tell(&scanned, arguments.json, output).and(end)
+        }
+        (None, None) => Err(Failure::new(Exit::Usage, "give an interface or a capture")),
+    }
+}
+
+fn tell(scanned: &Scanned<'_>, json: bool, output: &Output) -> Result<(), Failure> {
+    if json {
         return print(&scanned.json()?);
     }
-    if report.speakers.is_empty() {
+    if scanned.report.speakers.is_empty() {
         eprintln!("carp: nobody was heard{}", scanned.place());
     }
-    if dropped > 0 {
-        eprintln!(
-            "carp: warning: the kernel dropped {dropped} packets, so that some may be missing"
-        );
+    if scanned.dropped > 0 {
+        eprintln!("carp: warning: packets that the kernel dropped: {}", scanned.dropped);
     }
     print(&scanned.text(output.color_on_stdout()))
 }
@@ -61,26 +67,32 @@ fn live(listener: &mut Listener, time: Duration, census: &mut Census) -> Result<
     Ok(listened)
 }
 
-/// Returns the time between the first frame and the last.
-fn file(path: &Path, census: &mut Census) -> Result<Duration, Failure> {
-    let name = if path == Path::new("-") { "stdin".into() } else { path.display().to_string() };
-    let stream: Box<dyn Read> = if path == Path::new("-") {
+/// Returns the time between the first frame and the last, and how the file ends: what comes before its
+/// damage counts.
+fn file(path: &Path, census: &mut Census) -> Result<(Duration, Result<(), Failure>), Failure> {
+    let is_stdin = path == Path::new("-");
+    let name = if is_stdin { "stdin".to_owned() } else { path.display().to_string() };
+    let stream: Box<dyn Read> = if is_stdin {
         Box::new(io::stdin())
     } else {
-        let opened = File::open(path);
-        Box::new(
-            opened.map_err(|error| Failure::failed(format!("{name} cannot be read: {error}")))?,
-        )
+        let unreadable = |error| Failure::failed(format!("{name} cannot be read: {error}"));
+        Box::new(File::open(path).map_err(unreadable)?)
     };
-    let failed = |error| capture_failure(&name, &error);
-    let mut reader = Reader::new(stream).map_err(failed)?;
+    let mut reader = Reader::new(stream).map_err(|error| capture_failure(&name, &error))?;
+    let mut passed_over = PassedOver::default();
     let mut span: Option<(Duration, Duration)> = None;
-    while let Some(frame) = reader.next_frame().map_err(failed)? {
+    let end = loop {
+        let frame = match reader.next_frame() {
+            Ok(Some(frame)) => frame,
+            Ok(None) => break passed_over.failure(&name).map_or(Ok(()), Err),
+            Err(error) => break Err(capture_failure(&name, &error)),
+        };
+        passed_over.look_at(frame.link, frame.number);
         census.observe(frame.time, frame.link, frame.bytes, frame.cut);
-        if let Some(time) = frame.time.map(|time| time.since_epoch()) {
+        if let Some(time) = frame.time.map(Timestamp::since_epoch) {
             let (first, last) = span.unwrap_or((time, time));
             span = Some((first.min(time), last.max(time)));
         }
-    }
-    Ok(span.map_or(Duration::ZERO, |(first, last)| last - first))
+    };
+    Ok((span.map_or(Duration::ZERO, |(first, last)| last - first), end))
 }

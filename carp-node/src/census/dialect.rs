@@ -24,6 +24,9 @@ const TOS_FREEBSD: u8 = 0xe0;
 /// "Internetwork control", what keepalived and FRR set.
 const TOS_CONTROL: u8 = 0xc0;
 
+/// How virtual MACs begin, of whatever protocol and id (RFC 9542 section 2.1).
+const IANA: [u8; 3] = [0x00, 0x00, 0x5e];
+
 /// So many adverts with one counter are no coincidence: a sender can repeat itself once.
 const ADVERTS_FOR_CONSTANT: u64 = 3;
 
@@ -71,7 +74,7 @@ fn carp(speaker: &Speaker, id: VirtualId) -> Vec<Guess> {
                 guesses.extend([guess("openbsd", from(mac)), guess("freebsd", from(mac))]);
             }
         },
-        Some(mac) if speaker.destination.is_multicast() => {
+        Some(mac) if speaker.destination.is_multicast() && !mac.0.starts_with(&IANA) => {
             guesses.push(guess("native", format!("{}, which is no virtual MAC", from(mac))));
         }
         Some(_) | None => {}

@@ -222,7 +222,7 @@ fn shared_ids(speakers: &[Speaker]) -> Vec<Finding> {
     let rooms: BTreeSet<_> = speakers.iter().map(|speaker| (speaker.vlan, speaker.id)).collect();
     for (vlan, number) in rooms {
         let Ok(id) = VirtualId::new(number) else { continue };
-        let of = |protocol| -> Vec<IpAddr> {
+        let of = |protocol| -> BTreeSet<IpAddr> {
             let here = speakers.iter().filter(move |speaker| {
                 (speaker.vlan, speaker.id, speaker.protocol) == (vlan, number, protocol)
             });
@@ -230,13 +230,15 @@ fn shared_ids(speakers: &[Speaker]) -> Vec<Finding> {
             source.filter(|source| protocol == Protocol::Carp || source.is_ipv4()).collect()
         };
         let (carp, v2, v3) = (of(Protocol::Carp), of(Protocol::Vrrp2), of(Protocol::Vrrp3));
-        let vrrp = [&v2[..], &v3].concat();
+        let vrrp = &v2 | &v3;
         if !carp.is_empty() && !vrrp.is_empty() {
-            let (sources, mac) = ([&carp[..], &vrrp].concat(), MacAddr::virtual_router(id));
+            let sources = (&carp | &vrrp).into_iter().collect();
+            let mac = MacAddr::virtual_router(id);
             findings.push(Finding::SharedMac { id: number, mac, sources });
         }
         if !v2.is_empty() && !v3.is_empty() {
-            findings.push(Finding::MixedVersions { id: number, sources: vrrp });
+            let sources = vrrp.into_iter().collect();
+            findings.push(Finding::MixedVersions { id: number, sources });
         }
     }
     findings

@@ -123,6 +123,21 @@ impl Proof {
             Self::Unknown => "unknown",
         }
     }
+
+    /// The key that a signature says to be made with.
+    #[must_use]
+    pub const fn key_id(self) -> Option<u8> {
+        match self {
+            Self::Hmac { key } => Some(key),
+            Self::None
+            | Self::DigestOk
+            | Self::DigestBad
+            | Self::DigestUnchecked
+            | Self::Password
+            | Self::Header
+            | Self::Unknown => None,
+        }
+    }
 }
 
 /// What the adverts show beside their fields: implementations differ in it.

@@ -343,7 +343,7 @@ fn a_wrong_checksum_leaves_the_fields_readable() {
     assert_eq!(parsed.advert.interval.advskew, 101);
 }
 
-/// A message of VRRP version 3 from 10.99.0.1 or fe80::1 to the group, with one address of the family.
+/// A message of VRRP version 3 from 10.99.0.1 or `fe80::1` to the group, with one address.
 fn vrrp3(family: Family, form: ChecksumForm) -> Vec<u8> {
     let (address, source, destination) = match family {
         Family::Ipv4 => ("192.0.2.1", "10.99.0.1", "224.0.0.18"),

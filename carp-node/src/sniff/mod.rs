@@ -31,15 +31,20 @@ mod sys;
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
 
 use carp_proto::MacAddr;
 use rustix::net::netdevice::name_to_index;
 use socket2::{Domain, Socket, Type};
 use thiserror::Error;
+use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+use tokio::time::timeout;
 
 use self::sys::Membership;
-use crate::backend::linux::{dropped, interfaces, link_address, register_for_reading, set_option};
+use crate::backend::linux::{
+    bound_address, dropped, interfaces, link_address, register_for_reading_and_errors, set_option,
+};
 use crate::capture::Timestamp;
 use crate::dissect::LinkType;
 
@@ -55,11 +60,15 @@ const TAG_OFFSET: usize = 12;
 /// Room for the packets that arrive while we are busy; the kernel doubles it.
 const RECEIVE_BUFFER: usize = 1 << 20;
 
+/// How often to look whether an interface that is down still exists.
+const GLANCE: Duration = Duration::from_millis(500);
+
 /// Hears what passes an interface.
 #[derive(Debug)]
 pub struct Sniffer {
     socket: AsyncFd<OwnedFd>,
     interface: String,
+    is_down: bool,
     /// Room for a tag, and a frame.
     buffer: Vec<u8>,
 }
@@ -152,38 +161,42 @@ impl Sniffer {
         let index =
             name_to_index(&socket, interface).map_err(|error| missing(interface, error.into()))?;
         prepare(&socket, index).map_err(io)?;
-        let hardware = sys::bound(socket.as_fd()).map_err(io)?.hardware;
+        let hardware = bound_address(socket.as_fd()).map_err(io)?.sll_hatype;
         if ![libc::ARPHRD_ETHER, libc::ARPHRD_LOOPBACK].contains(&hardware) {
             return Err(SniffError::NotEthernet { name: interface.to_owned(), hardware });
         }
-        if hardware == libc::ARPHRD_LOOPBACK {
-            // There, everything that is sent is received as well. Kernels before 4.20 show it twice.
-            let option = libc::PACKET_IGNORE_OUTGOING;
-            let _ = set_option(socket.as_fd(), libc::SOL_PACKET, option, 1);
-        }
-        let socket = register_for_reading(socket.into()).map_err(io)?;
-        Ok(Self { socket, interface: interface.to_owned(), buffer: vec![0; TAG_LEN + MAX_FRAME] })
+        let_more_in(&socket, index, hardware).map_err(io)?;
+        let socket = register_for_reading_and_errors(socket.into()).map_err(io)?;
+        let buffer = vec![0; TAG_LEN + MAX_FRAME];
+        Ok(Self { socket, interface: interface.to_owned(), is_down: false, buffer })
     }
 
-    /// Waits for the next frame. May be cancelled.
+    /// Waits for the next frame. May be cancelled. Needs the timers of the runtime.
     ///
     /// # Errors
     /// [`SniffError::Gone`] if the interface was removed, [`SniffError::Io`] for what else the kernel
     /// says.
     pub async fn next(&mut self) -> Result<Seen<'_>, SniffError> {
-        let Self { socket, interface, buffer } = self;
+        let Self { socket, interface, is_down, buffer } = self;
         let failed = |source| SniffError::Io { name: interface.clone(), source };
         loop {
-            let mut guard = socket.readable().await.map_err(failed)?;
+            let ready = socket.ready(Interest::READABLE | Interest::ERROR);
+            let limit = if *is_down { GLANCE } else { Duration::MAX };
+            let Ok(ready) = timeout(limit, ready).await else {
+                still_there(socket, interface)?;
+                continue;
+            };
+            let mut guard = ready.map_err(failed)?;
             let receive =
                 |socket: &AsyncFd<OwnedFd>| sys::receive(socket.as_fd(), &mut buffer[TAG_LEN..]);
             match guard.try_io(receive) {
-                Ok(Ok(received)) => return Ok(Seen::Frame(frame(buffer, received))),
+                Ok(Ok(received)) => {
+                    *is_down = false;
+                    return Ok(Seen::Frame(frame(buffer, received)));
+                }
                 Ok(Err(error)) if error.raw_os_error() == Some(libc::ENETDOWN) => {
-                    return match sys::bound(socket.as_fd()).map_err(failed)?.index {
-                        Some(_) => Ok(Seen::Down),
-                        None => Err(SniffError::Gone { name: interface.clone() }),
-                    };
+                    *is_down = true;
+                    return still_there(socket, interface).map(|()| Seen::Down);
                 }
                 Ok(Err(error)) => return Err(failed(error)),
                 Err(_) => {}
@@ -195,6 +208,17 @@ impl Sniffer {
     #[must_use]
     pub fn dropped(&self) -> u64 {
         dropped(self.socket.as_fd()).unwrap_or(0)
+    }
+}
+
+/// An interface that is removed goes down first, and only that wakes a socket.
+fn still_there(socket: &AsyncFd<OwnedFd>, interface: &str) -> Result<(), SniffError> {
+    let name = interface.to_owned();
+    match bound_address(socket.as_fd()) {
+        // One that has gone is index -1.
+        Ok(address) if address.sll_ifindex > 0 => Ok(()),
+        Ok(_) => Err(SniffError::Gone { name }),
+        Err(source) => Err(SniffError::Io { name, source }),
     }
 }
 
@@ -217,11 +241,22 @@ fn prepare(socket: &Socket, index: u32) -> io::Result<()> {
     let fd = socket.as_fd();
     set_option(fd, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1)?;
     set_option(fd, libc::SOL_PACKET, libc::PACKET_AUXDATA, 1)?;
+    socket.bind(&link_address(index, libc::ETH_P_ALL as u16)?)
+}
+
+/// Has the network card pass on what is not for this host.
+fn let_more_in(socket: &Socket, index: u32, hardware: u16) -> io::Result<()> {
+    let fd = socket.as_fd();
+    if hardware == libc::ARPHRD_LOOPBACK {
+        // There, everything that is sent is received as well. Kernels before 4.20 show it twice.
+        let _ = set_option(fd, libc::SOL_PACKET, libc::PACKET_IGNORE_OUTGOING, 1);
+        return Ok(());
+    }
     sys::join(fd, index, Membership::Promiscuous)?;
     for group in [MacAddr::ADVERTISEMENT_IPV4, MacAddr::ADVERTISEMENT_IPV6] {
         sys::join(fd, index, Membership::Multicast(group))?;
     }
-    socket.bind(&link_address(index, libc::ETH_P_ALL as u16)?)
+    Ok(())
 }
 
 /// The frame that was received behind the room for a tag, with the tag that the kernel took off.

@@ -1,11 +1,12 @@
 //! The system calls of packet sockets for which there is no safe wrapper, and nothing else.
 
 use std::io;
-use std::mem::{MaybeUninit, size_of, size_of_val};
+use std::mem::size_of;
 use std::os::fd::{AsRawFd, BorrowedFd};
-use std::ptr::from_mut;
 
 use carp_proto::MacAddr;
+
+use crate::backend::linux;
 
 /// What the kernel tells of a frame beside its bytes.
 #[derive(Clone, Copy, Debug, Default)]
@@ -18,51 +19,34 @@ pub(super) struct Received {
     pub(super) tag: Option<(u16, u16)>,
 }
 
-/// What a packet socket is bound to.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Bound {
-    /// The interface; `None` once it has gone.
-    pub(super) index: Option<u32>,
-    /// Its kind: `ARPHRD_…`.
-    pub(super) hardware: u16,
-}
-
 /// Receives one frame, without waiting.
 pub(super) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Received> {
-    // Room for both control messages and more; an array of u64 is aligned as they have to be.
-    let mut control = [0_u64; 32];
-    let mut slice = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
-    // SAFETY: msghdr is a plain C structure for which all-zero is a value.
-    let mut message: libc::msghdr = unsafe { MaybeUninit::zeroed().assume_init() };
-    message.msg_iov = &raw mut slice;
-    message.msg_iovlen = 1;
-    message.msg_control = control.as_mut_ptr().cast();
-    message.msg_controllen = size_of_val(&control) as _;
-    let flags = libc::MSG_DONTWAIT | libc::MSG_TRUNC;
-    // SAFETY: everything that the header points to lives until the call is over, with these lengths.
-    let len = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, flags) };
-    let len = usize::try_from(len).map_err(|_| io::Error::last_os_error())?;
-    let mut received = Received { len, ..Received::default() };
-    // SAFETY: the kernel has filled in the control messages and their total length.
-    let mut header = unsafe { libc::CMSG_FIRSTHDR(&raw const message) };
-    while !header.is_null() {
-        // SAFETY: CMSG_FIRSTHDR and CMSG_NXTHDR return null or a header inside the control buffer.
-        let (level, kind) = unsafe { ((*header).cmsg_level, (*header).cmsg_type) };
-        // SAFETY: header is one of this message's.
-        let data = unsafe { libc::CMSG_DATA(header) };
-        if (level, kind) == (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS) {
-            // SAFETY: the data of this message is a timespec; the read does not ask for its alignment.
-            let time = unsafe { data.cast::<libc::timespec>().read_unaligned() };
-            received.time = Some((time.tv_sec, time.tv_nsec));
-        } else if (level, kind) == (libc::SOL_PACKET, libc::PACKET_AUXDATA) {
-            // SAFETY: the data of this message is a tpacket_auxdata; the read does not ask for its
-            // alignment.
-            received.tag = tag(unsafe { data.cast::<libc::tpacket_auxdata>().read_unaligned() });
+    let mut received = Received::default();
+    received.len = linux::receive(socket, buffer, libc::MSG_TRUNC, |level, kind, data| {
+        match (level, kind) {
+            (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS) => {
+                // SAFETY: every pattern of bits is a timespec.
+                let time = unsafe { read::<libc::timespec>(data) };
+                received.time = time.map(|time| (time.tv_sec, time.tv_nsec));
+            }
+            (libc::SOL_PACKET, libc::PACKET_AUXDATA) => {
+                // SAFETY: every pattern of bits is a tpacket_auxdata.
+                received.tag = unsafe { read(data) }.and_then(tag);
+            }
+            _ => {}
         }
-        // SAFETY: header is one of this message's.
-        header = unsafe { libc::CMSG_NXTHDR(&raw const message, header) };
-    }
+    })?;
     Ok(received)
+}
+
+/// A C structure from its bytes, if they are all there.
+///
+/// # Safety
+/// Every pattern of bits has to be a value of the type.
+unsafe fn read<T>(bytes: &[u8]) -> Option<T> {
+    // SAFETY: that many bytes are there, the read does not ask for their alignment, and whatever they
+    // are is a value: the caller says so.
+    (bytes.len() >= size_of::<T>()).then(|| unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
 }
 
 /// The tag that was taken off. Kernels before 3.14 do not tell its `EtherType`, and have only 802.1Q.
@@ -73,22 +57,6 @@ const fn tag(aux: libc::tpacket_auxdata) -> Option<(u16, u16)> {
     }
     let known = aux.tp_status & libc::TP_STATUS_VLAN_TPID_VALID != 0;
     Some((if known { aux.tp_vlan_tpid } else { TYPE_8021Q }, aux.tp_vlan_tci))
-}
-
-/// What a packet socket is bound to now.
-pub(super) fn bound(socket: BorrowedFd<'_>) -> io::Result<Bound> {
-    // SAFETY: sockaddr_ll is a plain C structure for which all-zero is a value.
-    let mut address: libc::sockaddr_ll = unsafe { MaybeUninit::zeroed().assume_init() };
-    let mut len = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
-    // SAFETY: the pointers are to live, writable values; len says how much may be written.
-    let result = unsafe {
-        libc::getsockname(socket.as_raw_fd(), from_mut(&mut address).cast(), &raw mut len)
-    };
-    if result != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    let index = u32::try_from(address.sll_ifindex).ok().filter(|index| *index != 0);
-    Ok(Bound { index, hardware: address.sll_hatype })
 }
 
 /// What else an interface is to receive for the sake of a packet socket.

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use carp_node::census::{Finding, Guess, Proof, Rank, Report, Speaker};
+use carp_node::census::{Finding, Guess, Rank, Report, Speaker};
 use carp_node::control::Millis;
 use serde::Serialize;
 
@@ -101,16 +101,16 @@ fn cells(speaker: &Speaker) -> Vec<String> {
         speaker.source.to_string(),
         if speaker.resigned { format!("{rank}, resigned") } else { rank },
         seconds(speaker.interval),
-        or_dash(speaker.addresses.iter().map(IpAddr::to_string).collect(), ", "),
-        match speaker.proof {
-            Proof::Hmac { key } => format!("hmac (key {key})"),
-            proof => proof.name().to_owned(),
+        or_dash(&speaker.addresses.iter().map(IpAddr::to_string).collect::<Vec<_>>(), ", "),
+        match (speaker.proof.name(), speaker.proof.key_id()) {
+            (name, Some(key)) => format!("{name} (key {key})"),
+            (name, None) => name.to_owned(),
         },
-        or_dash(speaker.guesses.iter().map(guess).collect(), "; "),
+        or_dash(&speaker.guesses.iter().map(guess).collect::<Vec<_>>(), "; "),
     ]
 }
 
-fn or_dash(list: Vec<String>, between: &str) -> String {
+fn or_dash(list: &[String], between: &str) -> String {
     if list.is_empty() { "-".to_owned() } else { list.join(between) }
 }
 
@@ -202,10 +202,7 @@ impl<'a> SpeakerKeys<'a> {
             interval_ms: speaker.interval.into(),
             addresses: &speaker.addresses,
             authentication: speaker.proof.name(),
-            key_id: match speaker.proof {
-                Proof::Hmac { key } => Some(key),
-                _ => None,
-            },
+            key_id: speaker.proof.key_id(),
             ttl: speaker.ttl,
             adverts: speaker.adverts,
             guesses: speaker.guesses.iter().map(guess).collect(),
