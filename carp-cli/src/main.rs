@@ -14,7 +14,9 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::args::{Cli, Command};
-use crate::command::{check, cleanup, decode, demo, events, keygen, run, status, r#yield};
+use crate::command::{
+    check, cleanup, decode, demo, events, keygen, run, scan, sniff, status, r#yield,
+};
 use crate::exit::Failure;
 use crate::output::Output;
 
@@ -50,6 +52,8 @@ fn dispatch(command: Command, output: &Output) -> Result<ExitCode, Failure> {
         Command::Cleanup { config } => cleanup::run(&config, output)?,
         Command::Keygen { file } => keygen::run(file.as_deref())?,
         Command::Decode(arguments) => decode::run(&arguments, output)?,
+        Command::Sniff(arguments) => sniff::run(&arguments, output)?,
+        Command::Scan(arguments) => scan::run(&arguments, output)?,
         Command::Later(later) => return Err(Failure::not_supported(later.name())),
     }
     Ok(ExitCode::SUCCESS)

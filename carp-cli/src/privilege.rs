@@ -1,4 +1,4 @@
-//! The two capabilities that the daemon works with, and no others.
+//! The capabilities that a command works with, and no others.
 
 use crate::exit::Failure;
 use rustix::thread::{
@@ -9,10 +9,26 @@ use rustix::thread::{
 /// What adverts and addresses need.
 const NEEDED: CapabilitySet = CapabilitySet::NET_ADMIN.union(CapabilitySet::NET_RAW);
 
-/// Says what is missing, before anything fails for want of it.
+/// Says what the daemon misses, before anything fails for want of it.
 pub(crate) fn check() -> Result<(), Failure> {
+    require(NEEDED, "adverts and addresses need it").map_err(|failure| {
+        failure.with_help(
+            "run it as root, from a unit with AmbientCapabilities=CAP_NET_ADMIN CAP_NET_RAW, or after \
+             `setcap cap_net_admin,cap_net_raw+ep` on the program",
+        )
+    })
+}
+
+/// The same for listening, which needs less.
+pub(crate) fn check_listening() -> Result<(), Failure> {
+    require(CapabilitySet::NET_RAW, "listening on an interface needs it").map_err(|failure| {
+        failure.with_help("run it as root, or after `setcap cap_net_raw+ep` on the program")
+    })
+}
+
+fn require(needed: CapabilitySet, what_for: &str) -> Result<(), Failure> {
     let held = capabilities(None).map_err(|error| Failure::failed(error.to_string()))?;
-    let missing = NEEDED.difference(held.effective);
+    let missing = needed.difference(held.effective);
     let names =
         [(CapabilitySet::NET_ADMIN, "CAP_NET_ADMIN"), (CapabilitySet::NET_RAW, "CAP_NET_RAW")];
     let names: Vec<_> =
@@ -20,21 +36,23 @@ pub(crate) fn check() -> Result<(), Failure> {
     if names.is_empty() {
         return Ok(());
     }
-    let names = names.join(" and ");
-    Err(Failure::missing(format!("{names} missing: adverts and addresses need it")).with_help(
-        "run it as root, from a unit with AmbientCapabilities=CAP_NET_ADMIN CAP_NET_RAW, or after \
-         `setcap cap_net_admin,cap_net_raw+ep` on the program",
-    ))
+    Err(Failure::missing(format!("{} missing: {what_for}", names.join(" and "))))
 }
 
 /// Gives up everything else, for good. Call it before threads are started: each thread has its own
 /// capabilities, and inherits them from the one that starts it.
 pub(crate) fn keep_needed_only() -> Result<(), Failure> {
-    let sets = CapabilitySets {
-        effective: NEEDED,
-        permitted: NEEDED,
-        inheritable: CapabilitySet::empty(),
-    };
+    keep(NEEDED)
+}
+
+/// Gives up everything, for good, before bytes are read that others made up.
+pub(crate) fn keep_nothing() -> Result<(), Failure> {
+    keep(CapabilitySet::empty())
+}
+
+fn keep(kept: CapabilitySet) -> Result<(), Failure> {
+    let sets =
+        CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() };
     let dropped = clear_ambient_capability_set()
         .and_then(|()| set_no_new_privs(true))
         .and_then(|()| set_capabilities(None, sets));

@@ -9,8 +9,8 @@ use std::process::{Command, Output, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
-const CARP: &str = "../carp-proto/tests/vectors";
-const VRRP: &str = "../carp-node/tests/captures";
+/// Where the captures of real routers are.
+const VECTORS: &str = "../carp-proto/tests/vectors";
 
 /// A packet of ucarp, from the IP header on; the example of docs/wire.md.
 const PACKET: &str = "45100038842a4000ff700ca50a630001e0000012\
@@ -70,8 +70,8 @@ fn decode_stdin(input: &[u8], arguments: &[&str]) -> Told {
     output.into()
 }
 
-fn capture(directory: &str, name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(directory).join(name).with_extension("pcap")
+fn capture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(VECTORS).join(name).with_extension("pcap")
 }
 
 fn path(path: &Path) -> &str {
@@ -94,23 +94,23 @@ fn all<'a>(objects: &'a [Value], key: &str) -> Vec<&'a str> {
 
 #[test]
 fn every_packet_of_real_routers_is_found_and_told_apart() {
-    for (directory, name, carp, vrrp2, vrrp3, unknown) in [
-        (CARP, "ucarp-default", 11, 0, 0, 0),
-        (CARP, "ucarp-two-elect-sigterm", 23, 0, 0, 0),
-        (CARP, "ucarp-tie-endianness", 11, 0, 0, 0),
-        (CARP, "ucarp-injection", 45, 0, 1, 2),
-        (CARP, "ucarp-honours-bowout-255", 10, 0, 0, 0),
-        (CARP, "ucarp-linkdown", 6, 0, 0, 0),
-        (CARP, "collision-ucarp-vhid42-keepalived-col2", 12, 2, 0, 0),
-        (VRRP, "keepalived-v2-noauth-elect-stop", 0, 21, 0, 0),
-        (VRRP, "keepalived-v2-auth-pass", 0, 12, 0, 0),
-        (VRRP, "keepalived-v2-auth-ah", 0, 25, 0, 0),
-        (VRRP, "keepalived-v3-ipv4-centisec", 0, 0, 31, 0),
-        (VRRP, "keepalived-v3-ipv6", 0, 0, 14, 0),
-        (VRRP, "frr-v3-ipv4-ipv6-stop", 0, 0, 11, 0),
-        (VRRP, "frr-sigterm", 0, 3, 0, 0),
+    for (name, carp, vrrp2, vrrp3, unknown) in [
+        ("ucarp-default", 11, 0, 0, 0),
+        ("ucarp-two-elect-sigterm", 23, 0, 0, 0),
+        ("ucarp-tie-endianness", 11, 0, 0, 0),
+        ("ucarp-injection", 45, 0, 1, 2),
+        ("ucarp-honours-bowout-255", 10, 0, 0, 0),
+        ("ucarp-linkdown", 6, 0, 0, 0),
+        ("collision-ucarp-vhid42-keepalived-col2", 12, 2, 0, 0),
+        ("keepalived-v2-noauth-elect-stop", 0, 21, 0, 0),
+        ("keepalived-v2-auth-pass", 0, 12, 0, 0),
+        ("keepalived-v2-auth-ah", 0, 25, 0, 0),
+        ("keepalived-v3-ipv4-centisec", 0, 0, 31, 0),
+        ("keepalived-v3-ipv6", 0, 0, 14, 0),
+        ("frr-v3-ipv4-ipv6-stop", 0, 0, 11, 0),
+        ("frr-sigterm", 0, 3, 0, 0),
     ] {
-        let file = capture(directory, name);
+        let file = capture(name);
         let objects = decode(&[path(&file), "--json"]).objects();
         let of = |name| objects.iter().filter(|object| object["protocol"] == name).count();
         let found = (of("carp"), of("vrrp2"), of("vrrp3"), of("unknown"));
@@ -127,7 +127,7 @@ fn every_packet_of_real_routers_is_found_and_told_apart() {
 
 #[test]
 fn an_advert_of_ucarp_has_every_field() {
-    let file = capture(CARP, "ucarp-default");
+    let file = capture("ucarp-default");
     let told = decode(&[path(&file), "--json"]);
     let first = told.out.lines().next().expect("a line");
     assert_eq!(
@@ -149,14 +149,14 @@ fn an_advert_of_ucarp_has_every_field() {
 
 #[test]
 fn a_resignation_is_shown_as_one() {
-    let told = decode(&[path(&capture(CARP, "ucarp-honours-bowout-255"))]);
+    let told = decode(&[path(&capture("ucarp-honours-bowout-255"))]);
     let resigning: Vec<_> = told.out.lines().filter(|line| line.contains("  resigns  ")).collect();
     assert!(matches!(resigning[..], [line] if line.starts_with("   9  ")), "{told:?}");
 }
 
 #[test]
 fn the_digest_fits_the_key_and_the_addresses_and_nothing_else() {
-    let file = capture(CARP, "ucarp-default");
+    let file = capture("ucarp-default");
     let (_dir, love) = key("love\n");
     let (_dir_hate, hate) = key("hate\n");
     for (key, addresses, expected) in [
@@ -177,7 +177,7 @@ fn the_digest_fits_the_key_and_the_addresses_and_nothing_else() {
 #[test]
 fn packets_that_were_made_wrong_get_their_label() {
     let (_dir, love) = key("love");
-    let file = capture(CARP, "ucarp-injection");
+    let file = capture("ucarp-injection");
     let objects =
         decode(&[path(&file), "--json", "--key-file", path(&love), "--address", "10.99.0.100"])
             .objects();
@@ -214,28 +214,114 @@ fn packets_that_were_made_wrong_get_their_label() {
 
 #[test]
 fn messages_inside_an_authentication_header_are_found() {
-    let file = capture(VRRP, "keepalived-v2-auth-ah");
-    let objects = decode(&[path(&file), "--json"]).objects();
-    let first = objects[0].to_string();
-    let expected = serde_json::json!({
-        "frame": 6, "time": "2026-11-22T08:53:33.816116Z", "source": "10.99.0.1",
-        "destination": "224.0.0.18", "ttl": 255, "protocol": "vrrp2", "length": 20
-    });
-    assert_eq!(first, expected.to_string());
+    let file = capture("keepalived-v2-auth-ah");
+    let told = decode(&[path(&file), "--json"]);
+    assert_eq!(
+        told.out.lines().next(),
+        Some(
+            "{\"frame\":6,\"time\":\"2026-11-22T08:53:33.816116Z\",\"source\":\"10.99.0.1\",\
+             \"destination\":\"224.0.0.18\",\"ttl\":255,\"protocol\":\"vrrp2\",\"length\":20,\
+             \"vrid\":53,\"priority\":150,\"interval_ms\":1000,\"addresses\":[\"10.99.0.153\"],\
+             \"auth_type\":\"ah\",\"checksum\":\"ok\"}"
+        )
+    );
     let told = decode(&[path(&file)]);
-    assert!(told.out.lines().all(|line| line.ends_with("VRRPv2, 20 bytes  ttl 255  in AH")));
+    assert_eq!(
+        told.out.lines().next(),
+        Some(
+            "   6  08:53:33.816116Z  10.99.0.1 > 224.0.0.18       VRRPv2 vrid 53  priority 150  \
+             every 1 s  10.99.0.153  ttl 255  in AH spi 0x0a630001 sequence 1  authentication AH"
+        )
+    );
+    assert!(!told.out.contains(" ! "), "nothing is unusual: {told:?}");
+}
+
+/// What the adverts of a capture have in common: its name, their protocol, id, interval in milliseconds,
+/// addresses, and one more key with its value.
+type Common = (&'static str, &'static str, u8, u32, &'static [&'static str], [&'static str; 2]);
+
+const VRRP: [Common; 6] = [
+    (
+        "keepalived-v2-noauth-elect-stop",
+        "vrrp2",
+        51,
+        1000,
+        &["10.99.0.150", "10.99.0.151"],
+        ["auth_type", "none"],
+    ),
+    ("keepalived-v2-auth-pass", "vrrp2", 52, 1000, &["10.99.0.152"], ["auth_type", "password"]),
+    ("keepalived-v2-auth-ah", "vrrp2", 53, 1000, &["10.99.0.153"], ["auth_type", "ah"]),
+    (
+        "keepalived-v3-ipv4-centisec",
+        "vrrp3",
+        54,
+        250,
+        &["10.99.0.154"],
+        ["checksum_form", "pseudo-header"],
+    ),
+    (
+        "keepalived-v3-ipv6",
+        "vrrp3",
+        55,
+        1000,
+        &["fe80::5555", "2001:db8:99::55"],
+        ["checksum_form", "pseudo-header"],
+    ),
+    ("frr-sigterm", "vrrp2", 70, 1000, &["10.99.0.70"], ["auth_type", "none"]),
+];
+
+#[test]
+fn every_vrrp_advert_of_real_routers_has_every_field() {
+    for (name, protocol, vrid, interval, addresses, [key, value]) in VRRP {
+        let objects = decode(&[path(&capture(name)), "--json"]).objects();
+        for object in &objects {
+            assert_eq!(object["protocol"], protocol, "{name}: {object}");
+            assert_eq!((&object["vrid"], &object["interval_ms"]), (&vrid.into(), &interval.into()));
+            assert_eq!(object["addresses"], serde_json::json!(addresses), "{name}: {object}");
+            assert_eq!((&object["checksum"], &object[key]), (&"ok".into(), &value.into()));
+            assert_eq!(object["ttl"], 255, "{name}: {object}");
+        }
+        let mut priorities: Vec<_> =
+            objects.iter().filter_map(|object| object["priority"].as_u64()).collect();
+        priorities.dedup();
+        // Who stops resigns. A keepalived that uses AH was started again in between.
+        let in_turn: &[u64] = match name {
+            "frr-sigterm" => &[150, 0],
+            "keepalived-v2-auth-ah" => &[150, 0, 100, 150, 0, 100, 0],
+            _ => &[150, 0, 100, 0],
+        };
+        assert_eq!(priorities, in_turn, "{name}");
+    }
 }
 
 #[test]
-fn ipv6_is_read() {
-    let objects = decode(&[path(&capture(VRRP, "keepalived-v3-ipv6")), "--json"]).objects();
-    assert_eq!(objects[0]["source"], "fe80::6cfa:37ff:fec3:1fb0");
-    assert_eq!(objects[0]["destination"], "ff02::12");
+fn a_list_without_a_link_local_address_is_mildly_unusual() {
+    let objects = decode(&[path(&capture("frr-v3-ipv4-ipv6-stop")), "--json"]).objects();
+    let addresses = |ipv4: bool| -> Vec<&Value> {
+        let of = |object: &&Value| object["source"] == "10.99.0.1";
+        let mut list: Vec<_> = objects
+            .iter()
+            .filter(|object| of(object) == ipv4)
+            .map(|object| &object["addresses"])
+            .collect();
+        list.dedup();
+        list
+    };
+    assert_eq!(addresses(true), [&serde_json::json!(["10.99.0.70"])]);
+    assert_eq!(addresses(false), [&serde_json::json!(["2001:db8:99::70"])]);
+    let told = decode(&[path(&capture("frr-v3-ipv4-ipv6-stop"))]);
+    for line in told.out.lines() {
+        let said = line
+            .ends_with("! the first address is not link-local, as FRR and keepalived may send it");
+        assert_eq!(said, line.contains("2001:db8:99::70"), "{line}");
+    }
+    let resigning = told.out.lines().filter(|line| line.contains("  priority 0 (resigns)  "));
+    assert_eq!(resigning.count(), 2, "one in each family");
 }
 
 #[test]
 fn a_capture_can_come_from_stdin() {
-    let file = capture(CARP, "ucarp-default");
+    let file = capture("ucarp-default");
     let bytes = fs::read(&file).expect("a capture");
     let told = decode_stdin(&bytes, &[]);
     assert_eq!(told.out, decode(&[path(&file)]).out);
@@ -243,7 +329,7 @@ fn a_capture_can_come_from_stdin() {
 
 #[test]
 fn a_damaged_capture_is_decoded_up_to_the_damage() {
-    let file = capture(CARP, "ucarp-default");
+    let file = capture("ucarp-default");
     let bytes = fs::read(&file).expect("a capture");
     let whole = decode(&[path(&file)]).out;
     let told = decode_stdin(&bytes[..bytes.len() - 100], &[]);
@@ -257,7 +343,7 @@ fn a_damaged_capture_is_decoded_up_to_the_damage() {
 
 #[test]
 fn a_capture_without_adverts_is_no_failure_and_says_so() {
-    let file = capture(CARP, "ucarp-default");
+    let file = capture("ucarp-default");
     let bytes = fs::read(&file).expect("a capture");
     // The first frame is an IGMP report.
     let record = |at: usize| at + 16 + usize::from(bytes[at + 8]);
@@ -274,7 +360,7 @@ fn a_capture_without_adverts_is_no_failure_and_says_so() {
 
 #[test]
 fn a_capture_of_an_unknown_link_type_is_refused_by_its_number() {
-    let mut bytes = fs::read(capture(CARP, "ucarp-default")).expect("a capture");
+    let mut bytes = fs::read(capture("ucarp-default")).expect("a capture");
     bytes[20] = 147;
     let told = decode_stdin(&bytes, &[]);
     assert_eq!((told.code, &*told.out), (Some(1), ""));
@@ -381,7 +467,7 @@ fn hex_can_come_from_stdin_as_tcpdump_prints_it() {
 #[test]
 fn a_file_wins_over_hex() {
     let dir = tempfile::tempdir().expect("a directory");
-    fs::copy(capture(CARP, "ucarp-default"), dir.path().join("abcd")).expect("copied");
+    fs::copy(capture("ucarp-default"), dir.path().join("abcd")).expect("copied");
     let told: Told = command(&["abcd"]).current_dir(dir.path()).output().expect("carp runs").into();
     assert_eq!(told.out.lines().count(), 11, "{told:?}");
     let told: Told = command(&["abce"]).current_dir(dir.path()).output().expect("carp runs").into();
@@ -441,7 +527,7 @@ fn key_and_addresses_belong_together_and_the_key_is_private() {
 
 #[test]
 fn colour_is_for_what_stands_out() {
-    let file = capture(CARP, "ucarp-injection");
+    let file = capture("ucarp-injection");
     let plain = decode(&[path(&file)]);
     assert!(plain.out.contains("  ! checksum bad\n") && !plain.out.contains('\x1b'));
     let colored = decode(&[path(&file), "--color", "always"]);
@@ -452,7 +538,7 @@ fn colour_is_for_what_stands_out() {
 
 #[test]
 fn a_reader_that_goes_away_is_no_failure() {
-    let file = capture(CARP, "ucarp-injection");
+    let file = capture("ucarp-injection");
     let mut child = command(&[path(&file)])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -36,11 +36,13 @@
 //! | [`config`] | the configuration file |
 //! | [`lock`] | one daemon a router |
 //! | [`capture`], [`dissect`] | capture files; from a frame to the message in it |
+//! | [`sniff`], [`census`] | listening on a link; who speaks there |
 //! | [`daemon`] | all of it together |
 
 pub mod addresses;
 pub mod backend;
 pub mod capture;
+pub mod census;
 pub mod clock;
 pub mod config;
 pub mod control;
@@ -56,3 +58,4 @@ pub mod lock;
 pub mod node;
 pub mod runner;
 pub mod service;
+pub mod sniff;

@@ -51,9 +51,6 @@ fn the_ipv6_header_is_stripped_and_padding_with_it() {
     let mut padded = packet(VRRP, &[&advert()]);
     padded.extend([0xff; 18]);
     assert_eq!(ip::strip_ipv6(&padded), Ok((meta_ipv6(), &advert()[..])));
-    let stripped = ip::strip_any(&padded).unwrap();
-    assert_eq!((stripped.meta, stripped.payload), (meta_ipv6(), &advert()[..]));
-    assert!(stripped.authentication.is_none());
 }
 
 #[test]
@@ -100,7 +97,11 @@ fn fragments_are_refused() {
     let second = packet(HOP_BY_HOP, &[&extension(FRAGMENT, 1), &header, &advert()]);
     for packet in [first, second] {
         assert_eq!(ip::strip_ipv6(&packet), Err(WireError::Ip("a fragment")));
-        assert_eq!(ip::strip_any(&packet), Err(WireError::Ip("a fragment")));
+        let seen = ip::find_message(&packet, false).unwrap();
+        assert_eq!(
+            (seen.problem, seen.payload),
+            (Some(WireError::Ip("a fragment")), &advert()[..])
+        );
     }
 }
 
@@ -114,9 +115,10 @@ fn an_authentication_header_is_skipped_by_those_who_only_look() {
     let with_options =
         packet(HOP_BY_HOP, &[&before, &header(DESTINATION_OPTIONS), &after, &advert]);
     for packet in [&ipv6, &with_options] {
-        let stripped = ip::strip_any(packet).unwrap();
-        assert_eq!((stripped.meta, stripped.payload), (meta_ipv6(), &advert[..]));
-        let found = stripped.authentication.unwrap();
+        let carried = ip::find_message(packet, false).unwrap();
+        assert_eq!((carried.meta, carried.payload), (meta_ipv6(), &advert[..]));
+        assert_eq!((carried.len, carried.problem), (advert.len(), None));
+        let found = carried.authentication.unwrap();
         assert_eq!((found.spi, found.sequence, found.icv), (9, 1, &[0xcc; 12][..]));
         assert_eq!(
             label(ip::strip_ipv6(packet).unwrap_err()),
@@ -125,22 +127,32 @@ fn an_authentication_header_is_skipped_by_those_who_only_look() {
         );
     }
     for len in IPV6_HEADER_LEN..ipv6.len() {
-        let mut cut = ipv6[..len].to_vec();
-        cut[5] = u8::try_from(len - IPV6_HEADER_LEN).unwrap();
-        if let Ok(stripped) = ip::strip_any(&cut) {
-            assert!(len >= IPV6_HEADER_LEN + 24 && stripped.payload.len() < advert.len());
-        }
+        let seen = ip::find_message(&ipv6[..len], true);
+        assert_eq!(seen.is_some(), len >= IPV6_HEADER_LEN + 2, "{len} bytes");
+        let Some(seen) = seen else { continue };
+        assert_eq!((seen.len, seen.problem), (advert.len(), None), "{len} bytes");
+        assert_eq!(seen.payload.len(), len.saturating_sub(IPV6_HEADER_LEN + 24), "{len} bytes");
+        assert_eq!(seen.authentication.is_some(), len >= IPV6_HEADER_LEN + 24, "{len} bytes");
     }
 }
 
 #[test]
-fn a_packet_of_another_version_is_malformed() {
+fn what_an_ip_header_says_beside_the_addresses_is_told() {
     let mut ipv4 = Vec::new();
     ip::emit_ipv4(PEER_IPV4, ip::GROUP_IPV4, 0, &mut ipv4);
-    assert!(ip::strip_any(&ipv4).is_ok());
+    let seen = ip::find_message(&ipv4, false).unwrap();
+    assert_eq!((seen.traffic_class, seen.dont_fragment), (ip::TOS_LOW_DELAY, Some(true)));
+    assert_eq!((seen.payload, seen.problem), (&[][..], None));
+    ipv4[6] = 0;
+    assert_eq!(ip::find_message(&ipv4, false).unwrap().dont_fragment, Some(false));
     ipv4[0] = 0x55;
-    assert_eq!(label(ip::strip_any(&ipv4).unwrap_err()), "malformed-ip");
-    assert_eq!(label(ip::strip_any(&[]).unwrap_err()), "too-short");
+    assert_eq!(ip::find_message(&ipv4, false), None, "another version");
+    assert_eq!(ip::find_message(&[], false), None);
+
+    let mut ipv6 = packet(VRRP, &[&advert()]);
+    [ipv6[0], ipv6[1]] = [0x6c, 0x05];
+    let seen = ip::find_message(&ipv6, false).unwrap();
+    assert_eq!((seen.traffic_class, seen.dont_fragment), (0xc0, None));
 }
 
 fn announcement() -> Announcement {
@@ -285,6 +297,6 @@ proptest! {
         if let Ok((_, message)) = ip::strip_ipv6(&bytes) {
             prop_assert!(message.len() <= payload);
         }
-        let _ = ip::strip_any(&bytes);
+        let _ = ip::find_message(&bytes, false);
     }
 }

@@ -167,7 +167,7 @@ proptest! {
                 let _ = validate(&meta, &bytes, &expected);
             }
         }
-        let _ = ip::strip_any(&bytes);
+        let _ = ip::find_message(&bytes, false);
     }
 }
 

@@ -543,25 +543,25 @@ fn a_backup_follows_keepalived_and_frr_and_takes_over_when_they_have_left() {
         let config = conversation.router().config().clone();
         let mut rig = Rig::of(config, source);
         let of_family = |frame: &pcap::Frame| {
-            let stripped = ip_header::strip_any(&frame.bytes[14..]);
-            stripped.is_ok_and(|stripped| stripped.meta.source.is_ipv6() == ipv6)
+            let carried = ip_header::find_message(&frame.bytes[14..], false);
+            carried.is_some_and(|carried| carried.meta.source.is_ipv6() == ipv6)
         };
         let frames: Vec<_> = pcap::read(name).into_iter().filter(of_family).collect();
         let (origin, start) = (frames[0].at, rig.now);
         rig = rig.backup();
         let mut priorities = Vec::new();
         for frame in &frames {
-            let stripped = ip_header::strip_any(&frame.bytes[14..]).unwrap();
+            let carried = ip_header::find_message(&frame.bytes[14..], false).unwrap();
             let at = start + (frame.at - origin);
             let effects = rig.runs(at.saturating_since(rig.now));
             assert_eq!(effects, [], "{name} frame {}", frame.number);
-            let outcome = rig.hears_bytes(&stripped.meta, stripped.payload);
+            let outcome = rig.hears_bytes(&carried.meta, carried.payload);
             assert_eq!(outcome, Ok(()), "{name} frame {}", frame.number);
             let peer = rig.router.snapshot(rig.now).peers[0].unwrap();
             let Standing::Vrrp { priority, interval: said } = peer.advertised else {
                 panic!("{peer:?}")
             };
-            assert_eq!((peer.source, said), (stripped.meta.source, *interval));
+            assert_eq!((peer.source, said), (carried.meta.source, *interval));
             assert!(!peer.remarks.other_addresses, "{name}");
             assert_eq!(peer.remarks.lacks_link_local, ipv6 && name.starts_with("frr"));
             let version_3 = *protocol == Protocol::Vrrp3;

@@ -38,7 +38,7 @@ const CAPTURES: [(&str, [usize; 4]); 14] = [
     ("frr-sigterm.pcap", [0, 3, 0, 0]),
 ];
 
-/// An advert of a capture: the frame's number, and what [`ip_header::strip_any`] found in it.
+/// An advert of a capture: the frame's number, and what [`ip_header::find_message`] found in it.
 struct Captured {
     frame: usize,
     meta: RxMeta,
@@ -48,12 +48,13 @@ struct Captured {
 
 fn adverts(name: &str) -> Vec<Captured> {
     let packets = pcap::read(name).into_iter().filter_map(|frame| {
-        let stripped = ip_header::strip_any(&frame.bytes[14..]).ok()?;
+        let carried = ip_header::find_message(&frame.bytes[14..], false)?;
+        assert_eq!(carried.problem, None, "{name} frame {}", frame.number);
         Some(Captured {
             frame: frame.number,
-            meta: stripped.meta,
-            authenticated: stripped.authentication.is_some(),
-            message: stripped.payload.to_vec(),
+            meta: carried.meta,
+            authenticated: carried.authentication.is_some(),
+            message: carried.payload.to_vec(),
         })
     });
     packets.collect()
@@ -198,17 +199,17 @@ fn adverts_in_an_authentication_header_are_shown_and_not_believed() {
     let version = Version::V2 { interval: Seconds::DEFAULT, authentication: Authentication::None };
     let mut sequences = Vec::new();
     for frame in pcap::read("keepalived-v2-auth-ah.pcap") {
-        let Ok(stripped) = ip_header::strip_any(&frame.bytes[14..]) else { continue };
-        let header = stripped.authentication.unwrap();
+        let Some(carried) = ip_header::find_message(&frame.bytes[14..], false) else { continue };
+        let header = carried.authentication.unwrap();
         assert_eq!((header.next_header, header.icv.len()), (112, 12));
-        assert_eq!(IpAddr::from(header.spi.to_be_bytes()), stripped.meta.source);
+        assert_eq!(IpAddr::from(header.spi.to_be_bytes()), carried.meta.source);
         sequences.push(header.sequence);
 
-        let parsed = v2::parse(stripped.payload).unwrap();
+        let parsed = v2::parse(carried.payload).unwrap();
         assert!(parsed.checksum_ok);
         assert_eq!(parsed.advert.auth_type, v2::AuthType::Header);
         assert_eq!(texts(parsed.advert.addresses), ["10.99.0.153"]);
-        let outcome = validate(&stripped.meta, stripped.payload, &expects(53, version));
+        let outcome = validate(&carried.meta, carried.payload, &expects(53, version));
         assert_eq!(outcome.unwrap_err().label(), "bad-authentication");
         assert!(ip_header::strip_ipv4(&frame.bytes[14..]).is_err(), "no router reads it");
     }

@@ -1,26 +1,36 @@
 //! Reading a capture is total, frames are counted without a gap, and a stream that comes in pieces
-//! reads as one that comes at once. Dissecting is total for every layer; the message lies inside the
-//! frame, and what is read as CARP is CARP to the router's parser as well.
+//! reads as one that comes at once. What was read is written and reads the same. Dissecting is total
+//! for every layer; the message lies inside the frame, and what is read as an advert is one to the
+//! router's parser as well. A census takes whatever comes.
 
 #![no_main]
 
 use std::io::{self, Read};
 
-use carp_node::capture::{MAX_FRAME, Reader};
+use carp_node::capture::{MAX_FRAME, Reader, Writer};
+use carp_node::census::Census;
 use carp_node::dissect::{Dissected, Layer, LinkType, Message, dissect, guess};
 use carp_proto::wire::carp::{self, HEADER_LEN};
+use carp_proto::wire::vrrp::{v2, v3};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {
     let at_once = frames(input);
     assert_eq!(at_once, frames(Pieces(input)));
 
+    let mut census = Census::default();
     let layers = LinkType::KNOWN.map(Layer::Link);
     for layer in layers.into_iter().chain([Layer::Ip, Layer::Message, guess(input)]) {
         for cut in [false, true] {
             check(input, dissect(input, layer, cut));
+            if let Layer::Link(link) = layer {
+                census.observe(None, link, input, cut);
+            }
         }
     }
+    let report = census.report();
+    let free: usize = report.free_ids.iter().map(|ids| ids.clone().count()).sum();
+    assert_eq!(free + report.used_ids.len(), 255);
 });
 
 /// The frames of a capture, and how it ends.
@@ -30,19 +40,29 @@ fn frames(stream: impl Read) -> (Vec<Vec<u8>>, String) {
         Ok(reader) => reader,
         Err(error) => return (frames, error.to_string()),
     };
+    let mut census = Census::default();
     loop {
         match reader.next_frame() {
             Ok(Some(frame)) => {
                 assert_eq!(frame.number, frames.len() as u64 + 1);
                 assert!(frame.bytes.len() <= MAX_FRAME);
                 check(frame.bytes, dissect(frame.bytes, Layer::Link(frame.link), frame.cut));
+                census.observe(frame.time, frame.link, frame.bytes, frame.cut);
+                let mut file = Vec::new();
+                let mut writer = Writer::new(&mut file, LinkType::Raw).expect("a vector");
+                writer.write(frame.time, frame.bytes, frame.bytes.len()).expect("a vector");
+                let mut again = Reader::new(&file[..]).expect("what was written");
+                let again = again.next_frame().expect("a record").expect("one frame");
+                assert_eq!((again.bytes, again.cut), (frame.bytes, false));
                 let time = frame.time.map(|time| time.to_string()).unwrap_or_default();
                 frames.push([frame.bytes, time.as_bytes()].concat());
             }
-            Ok(None) => return (frames, "the end".to_owned()),
+            Ok(None) => break,
             Err(error) => return (frames, error.to_string()),
         }
     }
+    let _ = census.report();
+    (frames, "the end".to_owned())
 }
 
 fn check(frame: &[u8], found: Option<Dissected<'_>>) {
@@ -53,9 +73,19 @@ fn check(frame: &[u8], found: Option<Dissected<'_>>) {
         "{found:?}"
     );
     assert!(found.bytes.len() <= found.length);
-    if let Message::Carp(parsed) = found.message {
-        assert_eq!(found.length, HEADER_LEN);
-        assert_eq!(carp::parse(found.bytes), Ok(parsed));
+    match found.message {
+        Message::Carp(parsed) => {
+            assert_eq!(found.length, HEADER_LEN);
+            assert_eq!(carp::parse(found.bytes), Ok(parsed));
+        }
+        Message::Vrrp2(parsed) => assert_eq!(v2::parse(found.bytes), Ok(parsed)),
+        Message::Vrrp3(read) => {
+            let Some(meta) = found.meta else { return };
+            let parsed = v3::parse(&meta, found.bytes).expect("it was read before");
+            assert_eq!((parsed.advert, parsed.signed), (read.advert, read.signed));
+            assert_eq!(Some(parsed.checksum), read.checksum);
+        }
+        Message::Unreadable { .. } => {}
     }
 }
 

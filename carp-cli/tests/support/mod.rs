@@ -48,8 +48,8 @@ pub(crate) fn main(tests: &'static [Test]) -> ExitCode {
 pub(crate) struct Rack {
     pub(crate) primary: Host,
     pub(crate) secondary: Host,
+    pub(crate) switch: Switch,
     directory: PathBuf,
-    _switch: Switch,
 }
 
 impl Rack {
@@ -61,7 +61,7 @@ impl Rack {
             primary: switch.host("primary", lab::mac(0x50), &[&format!("{PRIMARY}/24")])?,
             secondary: switch.host("secondary", lab::mac(0x10), &[&format!("{SECONDARY}/24")])?,
             directory,
-            _switch: switch,
+            switch,
         };
         rack.write("up", "#!/bin/sh\nexec ip address add \"$2\"/32 dev \"$1\"\n", 0o755)?;
         rack.write("down", "#!/bin/sh\nexec ip address del \"$2\"/32 dev \"$1\"\n", 0o755)?;

@@ -13,7 +13,9 @@ use carp_proto::wire::ip::{GROUP_IPV4, emit_ipv4};
 use carp_proto::{MacAddr, Transmit};
 
 use super::{Backend, PacketIo, Port, Received};
+use crate::capture::{Timestamp, Writer};
 use crate::clock::wall_time;
+use crate::dissect::LinkType;
 
 /// Which way a packet goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,7 +120,7 @@ impl<P: PacketIo, T: Tap> PacketIo for WrappedPackets<P, T> {
 
 /// Writes every advert to a capture in pcap format (raw IP), stamped with the wall clock.
 #[derive(Debug)]
-pub struct Capture<W>(Arc<Mutex<W>>);
+pub struct Capture<W>(Arc<Mutex<Writer<W>>>);
 
 impl<W> Clone for Capture<W> {
     fn clone(&self) -> Self {
@@ -131,31 +133,15 @@ impl<W: Write> Capture<W> {
     ///
     /// # Errors
     /// What the writer says to the 24 bytes of the file header.
-    pub fn new(mut writer: W) -> io::Result<Self> {
-        const MAGIC_MICROSECONDS: u32 = 0xa1b2_c3d4;
-        const SNAPSHOT_LENGTH: u32 = 65_535;
-        const LINKTYPE_RAW: u32 = 101;
-        writer.write_all(&MAGIC_MICROSECONDS.to_ne_bytes())?;
-        writer.write_all(&2_u16.to_ne_bytes())?;
-        writer.write_all(&4_u16.to_ne_bytes())?;
-        for field in [0, 0, SNAPSHOT_LENGTH, LINKTYPE_RAW] {
-            writer.write_all(&u32::to_ne_bytes(field))?;
-        }
-        Ok(Self(Arc::new(Mutex::new(writer))))
+    pub fn new(writer: W) -> io::Result<Self> {
+        Ok(Self(Arc::new(Mutex::new(Writer::new(writer, LinkType::Raw)?))))
     }
 }
 
 impl<W: Write + 'static> Tap for Capture<W> {
     fn see(&mut self, _: Direction, _: &str, packet: &[u8]) -> io::Result<()> {
-        let time = wall_time();
-        let seconds = u32::try_from(time.as_second()).unwrap_or(u32::MAX);
-        let micros = u32::try_from(time.subsec_microsecond()).unwrap_or(0);
-        let len = u32::try_from(packet.len()).unwrap_or(u32::MAX);
         let mut writer = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for field in [seconds, micros, len, len] {
-            writer.write_all(&field.to_ne_bytes())?;
-        }
-        writer.write_all(packet)
+        writer.write(Timestamp::at(wall_time()), packet, packet.len())
     }
 }
 

@@ -1,6 +1,6 @@
 //! Capture files: pcap and pcapng, as tcpdump, Wireshark and their kin write them.
 //!
-//! A [`Reader`] takes one frame after the other from any stream, and holds one at a time. Whatever
+//! A [`Writer`] writes pcap. A [`Reader`] takes one frame after the other from any stream, and holds one at a time. Whatever
 //! the bytes are, it ends with `None` or a [`CaptureError`] that names the place.
 //!
 //! ```no_run
@@ -21,12 +21,14 @@ mod input;
 mod pcap;
 mod pcapng;
 mod time;
+mod write;
 
 use std::fmt;
 use std::io::Read;
 
 pub use error::CaptureError;
 pub use time::Timestamp;
+pub use write::Writer;
 
 use crate::dissect::LinkType;
 use input::Input;

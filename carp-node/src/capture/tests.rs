@@ -366,3 +366,53 @@ proptest! {
         prop_assert!(seen.len() * 12 <= file.len());
     }
 }
+
+/// A stream that remembers what it was handed at a time.
+#[derive(Default)]
+struct Pieces(Vec<Vec<u8>>);
+
+impl std::io::Write for &mut Pieces {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.push(bytes.to_vec());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn each_record_is_handed_over_in_one_piece() {
+    let mut pieces = Pieces::default();
+    let mut writer = Writer::new(&mut pieces, LinkType::Ethernet).unwrap();
+    writer.write(Timestamp::of_parts(7, 9, 9), &[1; 60], 60).unwrap();
+    writer.write(None, &[2; 60], 1500).unwrap();
+    let lengths: Vec<usize> = pieces.0.iter().map(Vec::len).collect();
+    assert_eq!(lengths, [24, 76, 76]);
+    let seen = read_well(&pieces.0.concat());
+    let first = Some("1970-01-01T00:00:07.000000009Z".to_owned());
+    assert_eq!(seen[0], (1, first, LinkType::Ethernet, vec![1; 60], false));
+    assert_eq!((seen[1].3.len(), seen[1].4), (60, true), "it says that the frame was longer");
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_reads_as_it_was(
+        link in prop::sample::select(LinkType::KNOWN.to_vec()),
+        frames in prop::collection::vec(
+            (any::<u32>(), 0..1_000_000_000_u32, prop::collection::vec(any::<u8>(), 0..80), 0..9_usize),
+            0..6,
+        ),
+    ) {
+        let mut file = Vec::new();
+        let mut writer = Writer::new(&mut file, link).unwrap();
+        let mut expected = Vec::new();
+        for (number, (seconds, nanos, bytes, missing)) in (1..).zip(frames) {
+            let time = Timestamp::of_parts(seconds, nanos, 9);
+            writer.write(time, &bytes, bytes.len() + missing).unwrap();
+            expected.push((number, time.map(|time| time.to_string()), link, bytes, missing > 0));
+        }
+        prop_assert_eq!(read_well(&file), expected);
+    }
+}

@@ -1,6 +1,7 @@
 //! When a frame was captured, as precisely as the file says it.
 
 use std::fmt;
+use std::time::Duration;
 
 /// A time with the precision of a capture. Prints as RFC 3339 in UTC, with as many digits as the
 /// file has.
@@ -15,11 +16,40 @@ pub struct Timestamp {
 impl Timestamp {
     /// A time from seconds and a fraction of this many decimal digits. A fraction of a second and
     /// more, which only a damaged file has, carries over. `None` beyond the year 9999.
-    pub(super) fn of_parts(seconds: u32, fraction: u32, digits: u8) -> Option<Self> {
+    pub(crate) fn of_parts(seconds: u32, fraction: u32, digits: u8) -> Option<Self> {
         let unit = 10_u64.checked_pow(digits.into())?;
         let fraction = u64::from(fraction);
         let seconds = i64::from(seconds).checked_add_unsigned(fraction / unit)?;
         Self::new(seconds, fraction % unit, digits)
+    }
+
+    /// The same to the nanosecond, or as precisely as it is known.
+    pub(crate) fn at(time: jiff::Timestamp) -> Option<Self> {
+        let nanos = u32::try_from(time.subsec_nanosecond()).ok()?;
+        Self::of_parts(u32::try_from(time.as_second()).ok()?, nanos, 9)
+    }
+
+    /// The seconds since the Unix epoch, and the nanoseconds. A time that pcap cannot say, before 1970
+    /// or after 2106, is the nearest that it can.
+    pub(super) fn unix(self) -> (u32, u32) {
+        let seconds = self.seconds.as_second().max(0);
+        (u32::try_from(seconds).unwrap_or(u32::MAX), u32::try_from(self.nanos()).unwrap_or(0))
+    }
+
+    /// The time since the Unix epoch.
+    #[must_use]
+    pub fn since_epoch(self) -> Duration {
+        let seconds = u64::try_from(self.seconds.as_second()).unwrap_or(0);
+        Duration::from_secs(seconds) + Duration::from_nanos(self.nanos())
+    }
+
+    /// The fraction in nanoseconds; digits beyond the ninth are cut off.
+    fn nanos(self) -> u64 {
+        const NANOS: u32 = 9;
+        match NANOS.checked_sub(self.digits.into()) {
+            Some(missing) => self.fraction.saturating_mul(10_u64.pow(missing)),
+            None => self.fraction / 10_u64.pow(u32::from(self.digits) - NANOS),
+        }
     }
 
     fn new(seconds: i64, fraction: u64, digits: u8) -> Option<Self> {
@@ -96,6 +126,22 @@ mod tests {
         assert_eq!(shown(3, 60, 1_007).unwrap(), "1970-01-01T00:01:01.007Z");
         assert_eq!(shown(0x80 | 1, -1, 5).unwrap(), "1970-01-01T00:00:01.500000000Z");
         assert_eq!(shown(12, 0, 1).unwrap(), "1970-01-01T00:00:00.000000000001Z");
+    }
+
+    #[test]
+    fn a_time_is_written_to_the_nanosecond() {
+        let unix = |resolution, ticks| {
+            Clock { resolution, offset: 0 }.time(ticks).map(Timestamp::unix).unwrap()
+        };
+        assert_eq!(unix(6, 1_000_007), (1, 7_000));
+        assert_eq!(unix(9, 1_000_000_007), (1, 7));
+        assert_eq!(unix(12, 1_000_000_007_999), (1, 7));
+        assert_eq!(unix(0, 5), (5, 0));
+        assert_eq!(Clock { resolution: 0, offset: -9 }.time(5).map(Timestamp::unix), Some((0, 0)));
+        assert_eq!(unix(0, 1 << 32), (u32::MAX, 0));
+        let time = Timestamp::of_parts(3, 250_000, 6).unwrap();
+        assert_eq!(time.since_epoch(), Duration::from_millis(3_250));
+        assert_eq!(Timestamp::at(jiff::Timestamp::new(3, 7).unwrap()).unwrap().unix(), (3, 7));
     }
 
     #[test]

@@ -28,6 +28,7 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 pub use client::{Client, ClientError};
 pub use proto::{ControlError, ErrorCode, Request, Response, StatusReport, VERSION, Verb};
 pub use server::{BindError, ControlSocket, Handler, Limits, serve};
+pub use units::Millis;
 
 /// Where the daemon listens unless told otherwise.
 pub const DEFAULT_SOCKET: &str = "/run/carp/control.sock";

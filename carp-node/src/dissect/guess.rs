@@ -2,8 +2,9 @@
 
 use carp_proto::wire::carp::{AUTH_LEN, HEADER_LEN};
 use carp_proto::wire::ethernet::{HEADER_LEN as ETHERNET_HEADER_LEN, TYPE_ARP};
+use carp_proto::wire::ip::find_message;
 
-use super::{Layer, LinkType, Message, ip, link};
+use super::{Layer, LinkType, Message, link};
 
 /// Guesses at which layer bytes begin, by their structure: an IP packet whose lengths agree, a frame
 /// with such a packet in it, or a message; failing that, what begins like one of these. The rest is
@@ -11,7 +12,7 @@ use super::{Layer, LinkType, Message, ip, link};
 #[must_use]
 pub fn guess(bytes: &[u8]) -> Layer {
     let ethernet = Layer::Link(LinkType::Ethernet);
-    let in_frame = link::strip(LinkType::Ethernet, bytes);
+    let in_frame = link::open(LinkType::Ethernet, bytes).and_then(|payload| payload.ip());
     if is_whole_packet(bytes) {
         Layer::Ip
     } else if in_frame.is_some_and(is_whole_packet) {
@@ -20,7 +21,7 @@ pub fn guess(bytes: &[u8]) -> Layer {
         Layer::Message
     } else if in_frame.is_some() || is_arp(bytes) {
         ethernet
-    } else if ip::strip(bytes, true).is_some() {
+    } else if find_message(bytes, true).is_some() {
         Layer::Ip
     } else if begins_like_message(bytes) || bytes.len() < ETHERNET_HEADER_LEN {
         Layer::Message
@@ -43,8 +44,8 @@ fn is_whole_packet(bytes: &[u8]) -> bool {
 }
 
 fn is_message(bytes: &[u8]) -> bool {
-    match Message::classify(bytes, bytes.len()) {
-        Message::Carp(_) | Message::Vrrp2 | Message::Vrrp3 => true,
+    match Message::read(None, bytes, bytes.len()) {
+        Message::Carp(_) | Message::Vrrp2(_) | Message::Vrrp3(_) => true,
         Message::Unreadable { .. } => false,
     }
 }

@@ -2,6 +2,11 @@
 
 use std::fmt;
 
+use carp_proto::MacAddr;
+use carp_proto::wire::ethernet::{TYPE_IPV4, TYPE_IPV6};
+
+use super::LinkInfo;
+
 /// A link layer, by the numbers that capture files use for it (tcpdump.org's `LINKTYPE_` list).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LinkType {
@@ -78,30 +83,71 @@ impl fmt::Display for LinkType {
     }
 }
 
-/// The IP packet in a frame, if there is one.
-pub(super) fn strip(link: LinkType, frame: &[u8]) -> Option<&[u8]> {
+/// What a link layer carries.
+pub(super) struct Payload<'a> {
+    pub(super) info: LinkInfo,
+    pub(super) ethertype: u16,
+    pub(super) bytes: &'a [u8],
+}
+
+/// Takes the link layer's header off a frame; `None` if it cannot be read.
+pub(super) fn open(link: LinkType, frame: &[u8]) -> Option<Payload<'_>> {
     match link {
-        LinkType::Ethernet => tagged(frame.get(12..)?),
-        LinkType::Raw | LinkType::Ipv4 | LinkType::Ipv6 => Some(frame),
+        LinkType::Ethernet => {
+            let (addresses, rest) = frame.split_at_checked(12)?;
+            Some(tagged(rest)?.from(addresses.last_chunk()))
+        }
+        LinkType::Raw | LinkType::Ipv4 | LinkType::Ipv6 => by_version(frame),
         LinkType::Null | LinkType::Loop => family(frame),
-        LinkType::LinuxSll => tagged(frame.get(14..)?),
+        LinkType::LinuxSll => {
+            let (header, rest) = frame.split_at_checked(14)?;
+            let is_mac = header[4..6] == [0, 6];
+            Some(tagged(rest)?.from(header[6..].first_chunk().filter(|_| is_mac)))
+        }
         LinkType::LinuxSll2 => {
             let (header, rest) = frame.split_at_checked(20)?;
-            if is_tag(be_u16(header)?) { tagged(rest.get(2..)?) } else { ip(be_u16(header)?, rest) }
+            let ethertype = be_u16(header)?;
+            let payload =
+                if is_tag(ethertype) { behind_tag(rest)? } else { Payload::new(ethertype, rest) };
+            Some(payload.from(header[12..].first_chunk().filter(|_| header[11] == 6)))
         }
         LinkType::Other(_) => None,
     }
 }
 
-/// What follows an `EtherType`, after any number of VLAN tags (IEEE 802.1Q).
-fn tagged(mut bytes: &[u8]) -> Option<&[u8]> {
-    loop {
-        let ethertype = be_u16(bytes)?;
-        if !is_tag(ethertype) {
-            return ip(ethertype, bytes.get(2..)?);
-        }
-        bytes = bytes.get(4..)?;
+impl<'a> Payload<'a> {
+    fn new(ethertype: u16, bytes: &'a [u8]) -> Self {
+        Self { info: LinkInfo::default(), ethertype, bytes }
     }
+
+    fn from(self, sender: Option<&[u8; 6]>) -> Self {
+        let sender = sender.copied().map(MacAddr);
+        Self { info: LinkInfo { sender, ..self.info }, ..self }
+    }
+
+    /// The IP packet, if it is one.
+    pub(super) fn ip(&self) -> Option<&'a [u8]> {
+        let version = self.bytes.first()? >> 4;
+        matches!((self.ethertype, version), (TYPE_IPV4, 4) | (TYPE_IPV6, 6)).then_some(self.bytes)
+    }
+}
+
+/// An `EtherType` and what follows it, after any number of VLAN tags (IEEE 802.1Q).
+fn tagged(bytes: &[u8]) -> Option<Payload<'_>> {
+    let (ethertype, rest) = (be_u16(bytes)?, bytes.get(2..)?);
+    if is_tag(ethertype) { behind_tag(rest) } else { Some(Payload::new(ethertype, rest)) }
+}
+
+/// What follows a tag, of which the first two bytes were taken. Of several tags the outermost counts.
+fn behind_tag(bytes: &[u8]) -> Option<Payload<'_>> {
+    const ID: u16 = 0x0fff;
+    let outermost = be_u16(bytes)? & ID;
+    let mut rest = bytes.get(2..)?;
+    while is_tag(be_u16(rest)?) {
+        rest = rest.get(4..)?;
+    }
+    let payload = Payload::new(be_u16(rest)?, rest.get(2..)?);
+    Some(Payload { info: LinkInfo { vlan: Some(outermost), ..payload.info }, ..payload })
 }
 
 /// 802.1Q, 802.1ad, and the number that switches used for outer tags before 802.1ad.
@@ -109,16 +155,21 @@ const fn is_tag(ethertype: u16) -> bool {
     matches!(ethertype, 0x8100 | 0x88a8 | 0x9100)
 }
 
-fn ip(ethertype: u16, packet: &[u8]) -> Option<&[u8]> {
-    let version = packet.first()? >> 4;
-    matches!((ethertype, version), (0x0800, 4) | (0x86dd, 6)).then_some(packet)
+/// IP without anything around it.
+fn by_version(packet: &[u8]) -> Option<Payload<'_>> {
+    match packet.first()? >> 4 {
+        4 => Some(Payload::new(TYPE_IPV4, packet)),
+        6 => Some(Payload::new(TYPE_IPV6, packet)),
+        _ => None,
+    }
 }
 
 /// Four bytes of address family. IPv4 is 2 everywhere; the number of IPv6 differs between systems.
-fn family(frame: &[u8]) -> Option<&[u8]> {
+fn family(frame: &[u8]) -> Option<Payload<'_>> {
     let (&header, packet) = frame.split_first_chunk::<4>()?;
     let is_ip = |family| matches!(family, 2 | 10 | 24 | 28 | 30);
-    (is_ip(u32::from_be_bytes(header)) || is_ip(u32::from_le_bytes(header))).then_some(packet)
+    let known = is_ip(u32::from_be_bytes(header)) || is_ip(u32::from_le_bytes(header));
+    known.then(|| by_version(packet)).flatten()
 }
 
 fn be_u16(bytes: &[u8]) -> Option<u16> {

@@ -1,18 +1,21 @@
 //! What a message of IP protocol 112 is.
 
-use carp_proto::Protocol;
-use carp_proto::wire::WireError;
-use carp_proto::wire::carp::{self, AUTH_LEN, HEADER_LEN, TYPE_ADVERTISEMENT};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use carp_proto::wire::vrrp::v3::Checksum;
+use carp_proto::wire::vrrp::{ChecksumForm, Signed, v2, v3};
+use carp_proto::wire::{Kind, WireError, carp, classify_start};
+use carp_proto::{Protocol, RxMeta};
 
 /// A message of IP protocol 112.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Message {
+pub enum Message<'a> {
     /// A CARP advert.
     Carp(carp::Parsed),
-    /// A VRRP advert of version 2, by its shape.
-    Vrrp2,
-    /// A VRRP advert of version 3, by its shape.
-    Vrrp3,
+    /// A VRRP advert of version 2.
+    Vrrp2(v2::Parsed<'a>),
+    /// A VRRP advert of version 3.
+    Vrrp3(Vrrp3<'a>),
     /// One that cannot be read.
     Unreadable {
         /// What it has the shape of, if of anything.
@@ -22,19 +25,31 @@ pub enum Message {
     },
 }
 
-impl Message {
-    /// Reads a message of `len` bytes, of which these are there.
+/// A VRRP advert of version 3.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Vrrp3<'a> {
+    /// The fields.
+    pub advert: v3::Advert<'a>,
+    /// What its checksum is worth; `None` if nobody can tell, because it may cover the addresses of an
+    /// IP header that is not there.
+    pub checksum: Option<Checksum>,
+    /// The message with keepalived's trailer, **not verified**, if there is one.
+    pub signed: Option<Signed<'a>>,
+}
+
+impl<'a> Message<'a> {
+    /// Reads a message of `len` bytes, of which these are there, under this IP header.
     #[must_use]
-    pub(super) fn classify(bytes: &[u8], len: usize) -> Self {
-        let protocol = shape(bytes, len);
-        let unreadable = |error| Self::Unreadable { protocol, error };
+    pub(super) fn read(meta: Option<&RxMeta>, bytes: &'a [u8], len: usize) -> Self {
+        let kind = classify_start(bytes, len);
+        let unreadable = |error| Self::Unreadable { protocol: kind.protocol(), error };
         if bytes.len() < len {
             return unreadable(WireError::Truncated { found: bytes.len(), needed: len });
         }
-        match protocol {
-            Some(Protocol::Carp) | None => carp::parse(bytes).map_or_else(unreadable, Self::Carp),
-            Some(Protocol::Vrrp2) => vrrp(bytes).map_or_else(unreadable, |()| Self::Vrrp2),
-            Some(Protocol::Vrrp3) => vrrp(bytes).map_or_else(unreadable, |()| Self::Vrrp3),
+        match kind {
+            Kind::Carp | Kind::Unknown => carp::parse(bytes).map_or_else(unreadable, Self::Carp),
+            Kind::Vrrp2 => v2::parse(bytes).map_or_else(unreadable, Self::Vrrp2),
+            Kind::Vrrp3 => Vrrp3::read(meta, bytes).map_or_else(unreadable, Self::Vrrp3),
         }
     }
 
@@ -43,33 +58,46 @@ impl Message {
     pub const fn protocol(&self) -> Option<Protocol> {
         match self {
             Self::Carp(_) => Some(Protocol::Carp),
-            Self::Vrrp2 => Some(Protocol::Vrrp2),
-            Self::Vrrp3 => Some(Protocol::Vrrp3),
+            Self::Vrrp2(_) => Some(Protocol::Vrrp2),
+            Self::Vrrp3(_) => Some(Protocol::Vrrp3),
             Self::Unreadable { protocol, .. } => *protocol,
+        }
+    }
+
+    /// Whether its checksum is wrong, so that no field can be trusted.
+    #[must_use]
+    pub fn is_damaged(&self) -> bool {
+        match self {
+            Self::Carp(parsed) => !parsed.checksum_ok,
+            Self::Vrrp2(parsed) => !parsed.checksum_ok,
+            Self::Vrrp3(parsed) => parsed.checksum == Some(Checksum::Bad),
+            Self::Unreadable { .. } => false,
         }
     }
 }
 
-/// The protocol that a message of `len` bytes has the shape of. None has two: read as VRRPv2, the 7
-/// in CARP's fourth byte means seven addresses, and those need 44 bytes.
-fn shape(bytes: &[u8], len: usize) -> Option<Protocol> {
-    let fourth = bytes.get(3).copied();
-    match bytes.first()? >> 4 {
-        3 => Some(Protocol::Vrrp3),
-        2 if len == HEADER_LEN && fourth? == AUTH_LEN => Some(Protocol::Carp),
-        2 if len == 16 + 4 * usize::from(fourth?) => Some(Protocol::Vrrp2),
-        _ => None,
+impl<'a> Vrrp3<'a> {
+    fn read(meta: Option<&RxMeta>, message: &'a [u8]) -> Result<Self, WireError> {
+        let Some(meta) = meta else { return Self::read_bare(message) };
+        let v3::Parsed { advert, checksum, signed } = v3::parse(meta, message)?;
+        Ok(Self { advert, checksum: Some(checksum), signed })
     }
-}
 
-/// Whether this can be a VRRP advert: its fixed part is there, and the type is the only one.
-fn vrrp(bytes: &[u8]) -> Result<(), WireError> {
-    const FIXED_LEN: usize = 8;
-    if bytes.len() < FIXED_LEN {
-        return Err(WireError::Truncated { found: bytes.len(), needed: FIXED_LEN });
-    }
-    match bytes.first().map(|first| first & 0x0f) {
-        Some(TYPE_ADVERTISEMENT) => Ok(()),
-        found => Err(WireError::Type { found: found.unwrap_or_default() }),
+    /// Reads a message of which nobody says what carried it. With at least one address in it, no
+    /// length fits both families. Its checksum can only be found to be that of the message alone.
+    fn read_bare(message: &'a [u8]) -> Result<Self, WireError> {
+        let from = |source: IpAddr| RxMeta { source, destination: source, ttl: 0 };
+        let in_ipv4 = v3::parse(&from(Ipv4Addr::UNSPECIFIED.into()), message);
+        let v3::Parsed { advert, checksum, signed } = match in_ipv4 {
+            Err(WireError::Length { .. }) => {
+                v3::parse(&from(Ipv6Addr::UNSPECIFIED.into()), message).or(in_ipv4)?
+            }
+            result => result?,
+        };
+        let checksum = match checksum {
+            Checksum::Fits(ChecksumForm::Message) => Some(checksum),
+            Checksum::Bad | Checksum::Fits(ChecksumForm::PseudoHeader) | Checksum::FitsBoth => None,
+        };
+        Ok(Self { advert, checksum, signed })
     }
 }

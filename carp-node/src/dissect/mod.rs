@@ -2,7 +2,7 @@
 //!
 //! This is pure: bytes in, a [`Dissected`] out, for packets of a file as for packets of a live link.
 //! What a message is, CARP or VRRP, is decided by its structure and never by configuration; see
-//! `docs/wire.md`. Nothing is rejected here for what a router would not like, such as a TTL or a
+//! [`classify`](carp_proto::wire::classify). Nothing is rejected here for what a router would not like, such as a TTL or a
 //! digest: that is for whoever looks at the result.
 //!
 //! ```
@@ -19,17 +19,20 @@
 //! ```
 
 mod guess;
-mod ip;
 mod link;
 mod message;
 mod verify;
 
 pub use guess::guess;
 pub use link::LinkType;
-pub use message::Message;
+pub use message::{Message, Vrrp3};
 pub use verify::Verifier;
 
-use carp_proto::RxMeta;
+use carp_proto::wire::ah;
+use carp_proto::wire::arp::{self, Announcement};
+use carp_proto::wire::ethernet::TYPE_ARP;
+use carp_proto::wire::ip::{Carried, find_message};
+use carp_proto::{MacAddr, RxMeta};
 
 /// Where bytes begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,16 +48,38 @@ pub enum Layer {
 /// A message of IP protocol 112, and what carried it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dissected<'a> {
+    /// What the link layer says.
+    pub link: LinkInfo,
     /// Sender, destination and TTL; `None` if the bytes began at the message.
     pub meta: Option<RxMeta>,
-    /// Whether it came inside an IP authentication header (RFC 4302, protocol 51).
-    pub authentication_header: bool,
+    /// The type of service, or traffic class, and IPv4's "don't fragment".
+    pub service: Option<Service>,
+    /// The IP authentication header that it came in (RFC 4302, protocol 51), **not verified**.
+    pub authentication: Option<ah::Header<'a>>,
     /// The length of the message, as the IP header says it.
     pub length: usize,
     /// The bytes of it that are there: fewer than `length` if the capture cut the packet.
     pub bytes: &'a [u8],
     /// What it says.
-    pub message: Message,
+    pub message: Message<'a>,
+}
+
+/// What a link layer says of a packet. Nothing, if there was none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LinkInfo {
+    /// The sender's link-layer address.
+    pub sender: Option<MacAddr>,
+    /// The id of the outermost VLAN tag.
+    pub vlan: Option<u16>,
+}
+
+/// What an IP header says beside addresses and TTL: implementations differ in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Service {
+    /// The type of service, in IPv6 the traffic class.
+    pub traffic_class: u8,
+    /// IPv4's flag.
+    pub dont_fragment: Option<bool>,
 }
 
 /// Finds the message of IP protocol 112 in a packet. `cut` says that the packet was longer than the
@@ -63,31 +88,54 @@ pub struct Dissected<'a> {
 /// `None` if the packet carries something else, or if too little is there to tell.
 #[must_use]
 pub fn dissect(bytes: &[u8], layer: Layer, cut: bool) -> Option<Dissected<'_>> {
-    let packet = match layer {
-        Layer::Link(link) => link::strip(link, bytes)?,
-        Layer::Ip => bytes,
-        Layer::Message => {
-            return Some(Dissected {
-                meta: None,
-                authentication_header: false,
-                length: bytes.len(),
-                bytes,
-                message: Message::classify(bytes, bytes.len()),
-            });
+    match layer {
+        Layer::Link(link) => {
+            let payload = link::open(link, bytes)?;
+            Some(in_packet(payload.ip()?, cut)?.on(payload.info))
         }
-    };
-    let carried = ip::strip(packet, cut)?;
-    let message = match carried.problem {
+        Layer::Ip => in_packet(bytes, cut),
+        Layer::Message => Some(Dissected {
+            link: LinkInfo::default(),
+            meta: None,
+            service: None,
+            authentication: None,
+            length: bytes.len(),
+            bytes,
+            message: Message::read(None, bytes, bytes.len()),
+        }),
+    }
+}
+
+/// The gratuitous ARP in a frame, and what the link layer says of it.
+#[must_use]
+pub fn announcement(frame: &[u8], link: LinkType) -> Option<(LinkInfo, Announcement)> {
+    let payload = link::open(link, frame).filter(|payload| payload.ethertype == TYPE_ARP)?;
+    let (announcement, _) = arp::parse(payload.bytes).ok()?;
+    Some((payload.info, announcement))
+}
+
+fn in_packet(packet: &[u8], cut: bool) -> Option<Dissected<'_>> {
+    let Carried { meta, traffic_class, dont_fragment, authentication, payload, len, problem } =
+        find_message(packet, cut)?;
+    let message = match problem {
         Some(error) => Message::Unreadable { protocol: None, error },
-        None => Message::classify(carried.body.bytes, carried.body.len),
+        None => Message::read(Some(&meta), payload, len),
     };
     Some(Dissected {
-        meta: Some(carried.meta),
-        authentication_header: carried.authentication_header,
-        length: carried.body.len,
-        bytes: carried.body.bytes,
+        link: LinkInfo::default(),
+        meta: Some(meta),
+        service: Some(Service { traffic_class, dont_fragment }),
+        authentication,
+        length: len,
+        bytes: payload,
         message,
     })
+}
+
+impl Dissected<'_> {
+    const fn on(self, link: LinkInfo) -> Self {
+        Self { link, ..self }
+    }
 }
 
 #[cfg(test)]

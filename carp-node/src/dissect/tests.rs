@@ -2,7 +2,12 @@ use std::net::IpAddr;
 
 use carp_proto::wire::WireError;
 use carp_proto::wire::carp::{self, Advert};
-use carp_proto::{Authenticator, CarpInterval, Key, Protocol, Reject, VirtualAddress, VirtualId};
+use carp_proto::wire::vrrp::v3::{self, Checksum};
+use carp_proto::wire::vrrp::{AddressList, ChecksumForm};
+use carp_proto::{
+    Authenticator, CarpInterval, Centiseconds, Family, Key, Priority, Protocol, Reject,
+    VirtualAddress, VirtualId,
+};
 use proptest::prelude::*;
 
 use super::*;
@@ -57,10 +62,10 @@ fn is_the_advert(found: Option<Dissected<'_>>) -> bool {
 }
 
 /// The protocol, and the label of the error.
-fn outcome(message: Message) -> (Option<Protocol>, Option<&'static str>) {
+fn outcome(message: Message<'_>) -> (Option<Protocol>, Option<&'static str>) {
     let error = match message {
         Message::Unreadable { error, .. } => Some(Reject::from(error).label()),
-        Message::Carp(_) | Message::Vrrp2 | Message::Vrrp3 => None,
+        Message::Carp(_) | Message::Vrrp2(_) | Message::Vrrp3(_) => None,
     };
     (message.protocol(), error)
 }
@@ -108,6 +113,48 @@ fn the_message_is_found_below_every_link_layer() {
 }
 
 #[test]
+fn the_link_layer_says_who_sent_it_and_in_which_vlan() {
+    let mac = [2, 0, 0, 0, 0, 0x0a];
+    let packet = ipv4(112, &message());
+    let cooked = |length: u8| [&[0, 0, 0, 1, 0, length][..], &mac, &[0, 0]].concat();
+    let cooked2 = [&[8, 0, 0, 0, 0, 0, 0, 2, 0, 1, 0, 6][..], &mac, &[0, 0]].concat();
+    for (link, header, sender, vlan) in [
+        (LinkType::Ethernet, [&[0xee; 6], &mac[..], &[8, 0]].concat(), true, None),
+        (
+            LinkType::Ethernet,
+            [&[0xee; 6], &mac[..], &[0x88, 0xa8, 0xe0, 5, 0x81, 0, 0, 6, 8, 0]].concat(),
+            true,
+            Some(5),
+        ),
+        (LinkType::LinuxSll, [cooked(6), vec![8, 0]].concat(), true, None),
+        (LinkType::LinuxSll, [cooked(6), vec![0x81, 0, 0, 7, 8, 0]].concat(), true, Some(7)),
+        (LinkType::LinuxSll, [cooked(0), vec![8, 0]].concat(), false, None),
+        (LinkType::LinuxSll2, cooked2, true, None),
+        (LinkType::Raw, vec![], false, None),
+    ] {
+        let frame = [header, packet.clone()].concat();
+        let found = dissect(&frame, Layer::Link(link), false).unwrap();
+        let sender = sender.then_some(MacAddr(mac));
+        assert_eq!(found.link, LinkInfo { sender, vlan }, "{link}");
+    }
+}
+
+#[test]
+fn a_gratuitous_arp_is_read_below_every_link_layer_that_has_it() {
+    let said = Announcement { mac: MacAddr([0, 0, 0x5e, 0, 1, 7]), address: [10, 0, 0, 1].into() };
+    let mut frame = Vec::new();
+    arp::emit_frame(said, arp::Form::Request, &mut frame);
+    let (link, found) = announcement(&frame, LinkType::Ethernet).unwrap();
+    assert_eq!((found, link.sender, link.vlan), (said, Some(said.mac), None));
+    let tagged = [&frame[..12], &[0x81, 0, 0, 9], &frame[12..]].concat();
+    let (link, found) = announcement(&tagged, LinkType::Ethernet).unwrap();
+    assert_eq!((found, link.vlan), (said, Some(9)));
+    assert_eq!(announcement(&frame[..30], LinkType::Ethernet), None);
+    assert_eq!(announcement(&frame, LinkType::Raw), None);
+    assert_eq!(dissect(&frame, Layer::Link(LinkType::Ethernet), false), None);
+}
+
+#[test]
 fn link_types_have_the_numbers_of_tcpdump() {
     for link in LinkType::KNOWN {
         assert_eq!(LinkType::from_number(link.number()), link);
@@ -128,7 +175,7 @@ fn the_headers_say_who_sent_it_and_what_was_between() {
         ttl: 255,
     };
     assert_eq!(found.meta, Some(meta));
-    assert!(found.authentication_header && is_the_advert(Some(found)));
+    assert!(found.authentication.is_some() && is_the_advert(Some(found)));
     assert_eq!(found.bytes, message());
 
     let packet = ipv6(112, &message());
@@ -138,7 +185,7 @@ fn the_headers_say_who_sent_it_and_what_was_between() {
         (meta.source.to_string(), meta.destination.to_string(), meta.ttl),
         ("fe80::1".to_owned(), "ff02::12".to_owned(), 255)
     );
-    assert!(!found.authentication_header);
+    assert!(found.authentication.is_none());
 
     let found = dissect(&packet[40..], Layer::Message, false);
     assert!(found.is_some_and(|found| found.meta.is_none()) && is_the_advert(found));
@@ -294,6 +341,58 @@ fn a_wrong_checksum_leaves_the_fields_readable() {
     let Message::Carp(parsed) = found.message else { panic!("{found:?}") };
     assert!(!parsed.checksum_ok);
     assert_eq!(parsed.advert.interval.advskew, 101);
+}
+
+/// A message of VRRP version 3 from 10.99.0.1 or `fe80::1` to the group, with one address.
+fn vrrp3(family: Family, form: ChecksumForm) -> Vec<u8> {
+    let (address, source, destination) = match family {
+        Family::Ipv4 => ("192.0.2.1", "10.99.0.1", "224.0.0.18"),
+        Family::Ipv6 => ("fe80::7", "fe80::1", "ff02::12"),
+    };
+    let list = AddressList::new(&[address.parse().unwrap()]).unwrap();
+    let (source, destination) = (source.parse().unwrap(), destination.parse().unwrap());
+    let carrier = v3::Carrier::new(&list, source, destination, form).unwrap();
+    let (id, interval) = (VirtualId::new(9).unwrap(), Centiseconds::DEFAULT);
+    let mut bytes = Vec::new();
+    let advert = v3::Outgoing { id, priority: Priority::DEFAULT, interval, carrier };
+    v3::emit(&advert, &mut bytes);
+    bytes
+}
+
+fn read_v3(found: Option<Dissected<'_>>) -> (Vec<String>, Option<Checksum>) {
+    let Some(Dissected { message: Message::Vrrp3(read), .. }) = found else { panic!("{found:?}") };
+    (read.advert.addresses.iter().map(|ip| ip.to_string()).collect(), read.checksum)
+}
+
+#[test]
+fn a_bare_message_of_version_3_has_a_family_by_its_length_and_a_checksum_that_may_be_unknown() {
+    let (message, pseudo) = (ChecksumForm::Message, ChecksumForm::PseudoHeader);
+    let (fits_message, fits_pseudo) = (Checksum::Fits(message), Checksum::Fits(pseudo));
+    for (family, form, address, in_packet, bare) in [
+        (Family::Ipv4, message, "192.0.2.1", fits_message, Some(fits_message)),
+        (Family::Ipv4, pseudo, "192.0.2.1", fits_pseudo, None),
+        (Family::Ipv6, pseudo, "fe80::7", fits_pseudo, None),
+    ] {
+        let bytes = vrrp3(family, form);
+        let packet = match family {
+            Family::Ipv4 => ipv4(112, &bytes),
+            Family::Ipv6 => ipv6(112, &bytes),
+        };
+        let expected = vec![address.to_owned()];
+        assert_eq!(read_v3(in_ip(&packet)), (expected.clone(), Some(in_packet)));
+        assert_eq!(read_v3(dissect(&bytes, Layer::Message, false)), (expected, bare));
+        // Of another family than its carrier's it has the wrong length.
+        let wrong = match family {
+            Family::Ipv4 => ipv6(112, &bytes),
+            Family::Ipv6 => ipv4(112, &bytes),
+        };
+        let expected = (Some(Protocol::Vrrp3), Some("bad-length"));
+        assert_eq!(outcome(in_ip(&wrong).unwrap().message), expected);
+    }
+    let mut damaged = vrrp3(Family::Ipv4, message);
+    damaged[2] ^= 1;
+    let packet = ipv4(112, &damaged);
+    assert!(in_ip(&packet).unwrap().message.is_damaged());
 }
 
 #[test]

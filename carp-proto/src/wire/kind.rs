@@ -49,12 +49,19 @@ impl Kind {
 /// version 3, length are not looked at.
 #[must_use]
 pub fn classify(message: &[u8]) -> Kind {
-    let [version_type, rest @ ..] = message else { return Kind::Unknown };
+    classify_start(message, message.len())
+}
+
+/// The same for a message of `len` bytes, of which perhaps only the start is there, as in a capture
+/// that was cut.
+#[must_use]
+pub fn classify_start(start: &[u8], len: usize) -> Kind {
+    let [version_type, rest @ ..] = start else { return Kind::Unknown };
     match (version_type >> 4, rest) {
         (vrrp::v3::VERSION, _) => Kind::Vrrp3,
         (carp::VERSION, [_, _, count, ..]) => match *count {
-            carp::AUTH_LEN if message.len() == carp::HEADER_LEN => Kind::Carp,
-            count if message.len() == vrrp::v2::message_len(count) => Kind::Vrrp2,
+            carp::AUTH_LEN if len == carp::HEADER_LEN => Kind::Carp,
+            count if len == vrrp::v2::message_len(count) => Kind::Vrrp2,
             _ => Kind::Unknown,
         },
         _ => Kind::Unknown,
@@ -91,6 +98,19 @@ mod tests {
     fn what_is_too_short_to_tell_is_unknown() {
         for message in [&[][..], &[0x21], &[0x21, 42, 0]] {
             assert_eq!(classify(message), Kind::Unknown);
+        }
+    }
+
+    #[test]
+    fn the_start_of_a_message_tells_as_much_as_the_whole() {
+        for (fourth, len, kind) in
+            [(7, 36, Kind::Carp), (5, 36, Kind::Vrrp2), (7, 40, Kind::Unknown)]
+        {
+            let whole = message(0x21, fourth, len);
+            for cut in 4..=len {
+                assert_eq!(classify_start(&whole[..cut], len), kind);
+            }
+            assert_eq!(classify_start(&whole[..3], len), Kind::Unknown);
         }
     }
 

@@ -24,4 +24,4 @@ pub mod ndp;
 pub mod vrrp;
 
 pub use error::WireError;
-pub use kind::{Kind, classify};
+pub use kind::{Kind, classify, classify_start};

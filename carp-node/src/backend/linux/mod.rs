@@ -18,7 +18,10 @@ mod watch;
 pub use announce::ArpAnnouncer;
 pub use netlink::NetlinkAddresses;
 pub use packets::LinuxPackets;
-pub(crate) use sys::{register, register_for_reading};
+pub(crate) use sys::{
+    bound_address, dropped, link_address, receive, register, register_for_reading,
+    register_for_reading_and_errors, set_option,
+};
 pub use watch::{NetlinkWatch, interfaces};
 
 /// The host that we run on, in the network namespace of the calling thread.

@@ -4,6 +4,7 @@ use std::io;
 use std::mem::{MaybeUninit, size_of, zeroed};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr::from_mut;
+use std::slice::from_raw_parts;
 
 use carp_proto::MacAddr;
 use socket2::{SockAddr, SockAddrStorage};
@@ -21,6 +22,12 @@ pub(crate) fn register_for_reading(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> 
     register_for(fd, Interest::READABLE)
 }
 
+/// The same for one whose errors are waited for too: a packet socket has one when its interface goes
+/// down.
+pub(crate) fn register_for_reading_and_errors(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    register_for(fd, Interest::READABLE | Interest::ERROR)
+}
+
 fn register_for(fd: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: an OwnedFd is open, refers to one open file description as long as it lives, and always
     // gives the same number; the AsyncFd owns it.
@@ -29,7 +36,7 @@ fn register_for(fd: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>>
 
 /// The address of an interface for a packet socket: bound to it, the socket receives what has this
 /// `EtherType` (0: nothing) and sends there.
-pub(super) fn link_address(index: u32, ethertype: u16) -> io::Result<SockAddr> {
+pub(crate) fn link_address(index: u32, ethertype: u16) -> io::Result<SockAddr> {
     let sll_ifindex = i32::try_from(index).map_err(io::Error::other)?;
     let address = libc::sockaddr_ll {
         sll_family: libc::AF_PACKET as u16,
@@ -51,6 +58,13 @@ pub(super) fn link_address(index: u32, ethertype: u16) -> io::Result<SockAddr> {
 /// The link-layer address of the interface that a packet socket is bound to, as it is now; `None` if
 /// it has none of six bytes (loopback has, tunnels may not).
 pub(super) fn bound_mac(socket: BorrowedFd<'_>) -> io::Result<Option<MacAddr>> {
+    let address = bound_address(socket)?;
+    let [a, b, c, d, e, f, ..] = address.sll_addr;
+    Ok((address.sll_halen == 6).then_some(MacAddr([a, b, c, d, e, f])))
+}
+
+/// What a packet socket is bound to, as it is now.
+pub(crate) fn bound_address(socket: BorrowedFd<'_>) -> io::Result<libc::sockaddr_ll> {
     // SAFETY: sockaddr_ll is a plain C structure for which all-zero is a value.
     let mut address: libc::sockaddr_ll = unsafe { zeroed() };
     let mut len = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
@@ -58,15 +72,11 @@ pub(super) fn bound_mac(socket: BorrowedFd<'_>) -> io::Result<Option<MacAddr>> {
     let result = unsafe {
         libc::getsockname(socket.as_raw_fd(), from_mut(&mut address).cast(), &raw mut len)
     };
-    if result != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    let [a, b, c, d, e, f, ..] = address.sll_addr;
-    Ok((address.sll_halen == 6).then_some(MacAddr([a, b, c, d, e, f])))
+    if result == 0 { Ok(address) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Sets an integer socket option.
-pub(super) fn set_option(
+pub(crate) fn set_option(
     socket: BorrowedFd<'_>,
     level: i32,
     name: i32,
@@ -106,7 +116,7 @@ pub(super) fn set_multicast_source(
 }
 
 /// How many packets the kernel dropped because the socket's queue was full (`SO_MEMINFO`).
-pub(super) fn dropped(socket: BorrowedFd<'_>) -> io::Result<u64> {
+pub(crate) fn dropped(socket: BorrowedFd<'_>) -> io::Result<u64> {
     const SO_MEMINFO: i32 = 55;
     const SK_MEMINFO_DROPS: usize = 8;
     let mut values = [0_u32; SK_MEMINFO_DROPS + 1];
@@ -129,6 +139,25 @@ pub(super) fn receive_with_ttl(
     socket: BorrowedFd<'_>,
     buffer: &mut [u8],
 ) -> io::Result<(usize, Option<u8>)> {
+    let mut ttl = None;
+    let len = receive(socket, buffer, 0, |level, kind, data| {
+        if let ((libc::IPPROTO_IP, libc::IP_TTL), Some(&value)) =
+            ((level, kind), data.first_chunk())
+        {
+            ttl = u8::try_from(i32::from_ne_bytes(value)).ok();
+        }
+    })?;
+    Ok((len, ttl))
+}
+
+/// Receives one datagram without waiting. Shows level, type and data of every control message to a
+/// function.
+pub(crate) fn receive(
+    socket: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    flags: i32,
+    mut each: impl FnMut(i32, i32, &[u8]),
+) -> io::Result<usize> {
     // Room for a few control messages; an array of u64 is aligned as they have to be.
     let mut control = [0_u64; 16];
     let mut slice = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
@@ -138,22 +167,23 @@ pub(super) fn receive_with_ttl(
     message.msg_iovlen = 1;
     message.msg_control = control.as_mut_ptr().cast();
     message.msg_controllen = size_of_val(&control) as _;
+    let flags = flags | libc::MSG_DONTWAIT;
     // SAFETY: everything that the header points to lives until the call is over, with these lengths.
-    let len = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, libc::MSG_DONTWAIT) };
+    let len = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, flags) };
     let len = usize::try_from(len).map_err(|_| io::Error::last_os_error())?;
-    let mut ttl = None;
     // SAFETY: the kernel has filled in the control messages and their total length.
     let mut header = unsafe { libc::CMSG_FIRSTHDR(&raw const message) };
     while !header.is_null() {
         // SAFETY: CMSG_FIRSTHDR and CMSG_NXTHDR return null or a header inside the control buffer.
-        let (level, kind) = unsafe { ((*header).cmsg_level, (*header).cmsg_type) };
-        if (level, kind) == (libc::IPPROTO_IP, libc::IP_TTL) {
-            // SAFETY: the data of IP_TTL is an int; the read does not ask for its alignment.
-            let value = unsafe { libc::CMSG_DATA(header).cast::<i32>().read_unaligned() };
-            ttl = u8::try_from(value).ok();
-        }
+        let (level, kind, whole) =
+            unsafe { ((*header).cmsg_level, (*header).cmsg_type, (*header).cmsg_len as usize) };
+        // SAFETY: CMSG_LEN only computes, and header is one of this message's.
+        let (start, data) = unsafe { (libc::CMSG_LEN(0) as usize, libc::CMSG_DATA(header)) };
+        // SAFETY: the kernel has written that many bytes behind the header, in the control buffer,
+        // which is initialized and is not written to while the slice lives.
+        each(level, kind, unsafe { from_raw_parts(data, whole.saturating_sub(start)) });
         // SAFETY: header is one of this message's.
         header = unsafe { libc::CMSG_NXTHDR(&raw const message, header) };
     }
-    Ok((len, ttl))
+    Ok(len)
 }

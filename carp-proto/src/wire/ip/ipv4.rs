@@ -57,13 +57,13 @@ pub fn strip_ipv4(packet: &[u8]) -> Result<(RxMeta, &[u8]), WireError> {
 }
 
 /// Takes the header off a packet that may carry anything.
-pub(super) fn open(packet: &[u8]) -> Result<Opened<'_>, WireError> {
+fn open(packet: &[u8]) -> Result<Opened<'_>, WireError> {
     let truncated = WireError::Truncated { found: packet.len(), needed: HEADER_LEN };
     let (_, fields) = fields(packet).map_err(|_| truncated)?;
     if fields.version_ihl >> 4 != 4 {
         return Err(WireError::Ip("not version 4"));
     }
-    let header_len = usize::from(fields.version_ihl & 0x0f) * 4;
+    let header_len = fields.header_len();
     let total_len = usize::from(fields.total_len);
     if header_len < HEADER_LEN {
         return Err(WireError::Ip("the header length is under 20 bytes"));
@@ -71,37 +71,61 @@ pub(super) fn open(packet: &[u8]) -> Result<Opened<'_>, WireError> {
     if total_len < header_len {
         return Err(WireError::Ip("the total length ends inside the header"));
     }
-    if fields.flags_offset & (MORE_FRAGMENTS | FRAGMENT_OFFSET) != 0 {
+    if fields.is_fragment() {
         return Err(WireError::Ip("a fragment"));
     }
     let payload = packet
         .get(header_len..total_len)
         .ok_or(WireError::Ip("the total length is more than was received"))?;
-    let meta = RxMeta {
-        source: Ipv4Addr::from(fields.source).into(),
-        destination: Ipv4Addr::from(fields.destination).into(),
-        ttl: fields.ttl,
-    };
-    Ok(Opened { meta, protocol: fields.protocol, payload })
+    Ok(Opened { meta: fields.meta(), protocol: fields.protocol, payload })
 }
 
-struct Fields {
-    version_ihl: u8,
-    total_len: u16,
+/// The fields of a header, as they stand there.
+pub(super) struct Fields {
+    pub(super) version_ihl: u8,
+    pub(super) tos: u8,
+    pub(super) total_len: u16,
     flags_offset: u16,
     ttl: u8,
-    protocol: u8,
+    pub(super) protocol: u8,
     source: u32,
     destination: u32,
 }
 
-fn fields(input: &[u8]) -> IResult<&[u8], Fields> {
-    let (rest, (version_ihl, _tos, total_len, _identification, flags_offset)) =
+impl Fields {
+    pub(super) fn header_len(&self) -> usize {
+        usize::from(self.version_ihl & 0x0f) * 4
+    }
+
+    pub(super) const fn is_fragment(&self) -> bool {
+        self.flags_offset & (MORE_FRAGMENTS | FRAGMENT_OFFSET) != 0
+    }
+
+    /// Whether it is a fragment and not the first: what its payload is, its start says.
+    pub(super) const fn is_later_fragment(&self) -> bool {
+        self.flags_offset & FRAGMENT_OFFSET != 0
+    }
+
+    pub(super) const fn dont_fragment(&self) -> bool {
+        self.flags_offset & DONT_FRAGMENT != 0
+    }
+
+    pub(super) fn meta(&self) -> RxMeta {
+        RxMeta {
+            source: Ipv4Addr::from(self.source).into(),
+            destination: Ipv4Addr::from(self.destination).into(),
+            ttl: self.ttl,
+        }
+    }
+}
+
+pub(super) fn fields(input: &[u8]) -> IResult<&[u8], Fields> {
+    let (rest, (version_ihl, tos, total_len, _identification, flags_offset)) =
         (be_u8, be_u8, be_u16, be_u16, be_u16).parse(input)?;
     let (rest, (ttl, protocol, _checksum, source, destination)) =
         (be_u8, be_u8, be_u16, be_u32, be_u32).parse(rest)?;
     let fields =
-        Fields { version_ihl, total_len, flags_offset, ttl, protocol, source, destination };
+        Fields { version_ihl, tos, total_len, flags_offset, ttl, protocol, source, destination };
     Ok((rest, fields))
 }
 

@@ -43,10 +43,11 @@ pub const IPV6_HEADER_LEN: usize = 40;
 const MAX_EXTENSIONS: usize = 4;
 
 /// Next headers (RFC 8200 section 4).
-mod next_header {
-    pub(super) const HOP_BY_HOP: u8 = 0;
-    pub(super) const FRAGMENT: u8 = 44;
-    pub(super) const DESTINATION_OPTIONS: u8 = 60;
+pub(super) mod next_header {
+    pub(in crate::wire::ip) const HOP_BY_HOP: u8 = 0;
+    pub(in crate::wire::ip) const ROUTING: u8 = 43;
+    pub(in crate::wire::ip) const FRAGMENT: u8 = 44;
+    pub(in crate::wire::ip) const DESTINATION_OPTIONS: u8 = 60;
 }
 
 /// Takes the IPv6 header, and the options after it, off a packet that carries next header 112.
@@ -72,16 +73,11 @@ pub(in crate::wire) fn open(packet: &[u8]) -> Result<Opened<'_>, WireError> {
         .get(..usize::from(fields.payload_len))
         .ok_or(WireError::Ip("the payload length is more than was received"))?;
     let (protocol, payload) = skip_options(fields.next_header, rest)?;
-    let meta = RxMeta {
-        source: Ipv6Addr::from(fields.source).into(),
-        destination: Ipv6Addr::from(fields.destination).into(),
-        ttl: fields.hop_limit,
-    };
-    Ok(Opened { meta, protocol, payload })
+    Ok(Opened { meta: fields.meta(), protocol, payload })
 }
 
 /// Skips hop-by-hop and destination options: what follows them, and where.
-pub(super) fn skip_options(next: u8, payload: &[u8]) -> Result<(u8, &[u8]), WireError> {
+fn skip_options(next: u8, payload: &[u8]) -> Result<(u8, &[u8]), WireError> {
     let (mut next, mut rest) = (next, payload);
     for _ in 0..=MAX_EXTENSIONS {
         match next {
@@ -101,16 +97,32 @@ pub(super) fn skip_options(next: u8, payload: &[u8]) -> Result<(u8, &[u8]), Wire
     Err(WireError::Ip("too many extension headers"))
 }
 
-struct Fields {
+/// The fields of a header, as they stand there.
+pub(super) struct Fields {
     version_class_flow: u32,
-    payload_len: u16,
-    next_header: u8,
+    pub(super) payload_len: u16,
+    pub(super) next_header: u8,
     hop_limit: u8,
     source: u128,
     destination: u128,
 }
 
-fn fields(input: &[u8]) -> IResult<&[u8], Fields> {
+impl Fields {
+    pub(super) const fn traffic_class(&self) -> u8 {
+        let [first, second, ..] = self.version_class_flow.to_be_bytes();
+        first << 4 | second >> 4
+    }
+
+    pub(super) fn meta(&self) -> RxMeta {
+        RxMeta {
+            source: Ipv6Addr::from(self.source).into(),
+            destination: Ipv6Addr::from(self.destination).into(),
+            ttl: self.hop_limit,
+        }
+    }
+}
+
+pub(super) fn fields(input: &[u8]) -> IResult<&[u8], Fields> {
     let (rest, (version_class_flow, payload_len, next_header, hop_limit, source, destination)) =
         (be_u32, be_u16, be_u8, be_u8, be_u128, be_u128).parse(input)?;
     let fields =

@@ -4,16 +4,18 @@
 //! |---|---|---|
 //! | [`strip_ipv4`] | IPv4, with options | IP authentication, fragments |
 //! | [`strip_ipv6`] | IPv6, with hop-by-hop and destination options | IP authentication, fragments |
-//! | [`strip_any`] | both, also inside an IP authentication header | fragments |
+//! | [`find_message`] | both, with any extension header, also inside IP authentication | nothing: it says what is wrong |
 //!
 //! The first two are for routers: what they return has no header that somebody would have to verify.
-//! The last is for those who only look.
+//! The last is for those who only look, at live packets and at captures that were cut.
 
+mod carried;
 mod ipv4;
 mod ipv6;
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+pub use carried::{Carried, find_message};
 pub use ipv4::{HEADER_LEN, TOS_LOW_DELAY, emit_ipv4, strip_ipv4};
 pub use ipv6::{IPV6_HEADER_LEN, strip_ipv6};
 pub(super) use ipv6::{emit_ipv6, open as open_ipv6};
@@ -40,44 +42,6 @@ pub struct RxMeta {
     pub destination: IpAddr,
     /// The TTL, or in IPv6 the hop limit, with which it arrived.
     pub ttl: u8,
-}
-
-/// A packet without its IP headers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stripped<'a> {
-    /// What the IP header says.
-    pub meta: RxMeta,
-    /// The IP authentication header, **not verified**, if there is one.
-    pub authentication: Option<ah::Header<'a>>,
-    /// What follows: a message of IP protocol 112.
-    pub payload: &'a [u8],
-}
-
-/// Takes the headers off a packet of either version that carries IP protocol 112, also inside an IP
-/// authentication header (RFC 4302), as RFC 2338 section 5.3.6.3 puts adverts.
-///
-/// Nothing here verifies that header: this is for looking at packets, not for acting on them.
-///
-/// # Errors
-/// As [`strip_ipv4`] and [`strip_ipv6`], and those of [`ah::parse`]; [`WireError::Ip`] if the packet is
-/// of neither version.
-pub fn strip_any(packet: &[u8]) -> Result<Stripped<'_>, WireError> {
-    let opened = match packet.first().map(|byte| byte >> 4) {
-        Some(6) => ipv6::open(packet)?,
-        Some(4) | None => ipv4::open(packet)?,
-        Some(_) => return Err(WireError::Ip("neither version 4 nor version 6")),
-    };
-    if opened.protocol != ah::IP_PROTOCOL {
-        let (meta, payload) = opened.advert()?;
-        return Ok(Stripped { meta, authentication: None, payload });
-    }
-    let (header, rest) = ah::parse(opened.payload)?;
-    let (protocol, payload) = match opened.meta.source {
-        IpAddr::V4(_) => (header.next_header, rest),
-        IpAddr::V6(_) => ipv6::skip_options(header.next_header, rest)?,
-    };
-    let (meta, payload) = Opened { meta: opened.meta, protocol, payload }.advert()?;
-    Ok(Stripped { meta, authentication: Some(header), payload })
 }
 
 /// A packet without its IP header, whatever it carries.
