@@ -241,7 +241,7 @@ fn scan_finds_conflicts(rack: &Rack) -> Tested {
         said = scan.map(|output| told(&output).1).unwrap_or_default();
         said.contains("! 2 are active for carp id 1: 192.168.130.10, 192.168.130.50\n")
     });
-    Ok(found.map_err(|error| Failed::from(format!("{error}: {said}")))?)
+    found.map_err(|error| Failed::from(format!("{error}: {said}")))
 }
 
 fn scan_of_a_silent_link(rack: &Rack) -> Tested {
