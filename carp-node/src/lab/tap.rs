@@ -20,6 +20,7 @@ use super::error::Doing;
 use super::net::NetNs;
 use super::process::lock;
 use super::{LabError, sys};
+use crate::backend::linux::link_address;
 
 /// Larger than every frame of the lab.
 const FRAME_MAX: usize = 2048;
@@ -122,7 +123,7 @@ fn socket(index: u32) -> io::Result<Socket> {
     socket.attach_filter(&FILTER)?;
     socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
     sys::enable_timestamps(&socket)?;
-    sys::bind_packet(&socket, index)?;
+    socket.bind(&link_address(index, libc::ETH_P_ALL as u16)?)?;
     Ok(socket)
 }
 
@@ -137,6 +138,8 @@ fn listen_once(socket: &Socket, end: &OwnedFd, frames: &Mutex<Vec<Frame>>) -> io
     let (length, stamp) = match sys::receive_stamped(socket.as_fd(), &mut buffer) {
         // The link went down: that is told once, and what comes after is received again.
         Err(error) if error.raw_os_error() == Some(libc::ENETDOWN) => return Ok(()),
+        // There was nothing after all.
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
         result => result?,
     };
     lock(frames).push(Frame { at: instant(stamp), bytes: buffer[..length].to_vec() });

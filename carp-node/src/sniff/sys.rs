@@ -23,30 +23,13 @@ pub(super) struct Received {
 pub(super) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Received> {
     let mut received = Received::default();
     received.len = linux::receive(socket, buffer, libc::MSG_TRUNC, |level, kind, data| {
-        match (level, kind) {
-            (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS) => {
-                // SAFETY: every pattern of bits is a timespec.
-                let time = unsafe { read::<libc::timespec>(data) };
-                received.time = time.map(|time| (time.tv_sec, time.tv_nsec));
-            }
-            (libc::SOL_PACKET, libc::PACKET_AUXDATA) => {
-                // SAFETY: every pattern of bits is a tpacket_auxdata.
-                received.tag = unsafe { read(data) }.and_then(tag);
-            }
-            _ => {}
+        received.time = linux::timestamp(level, kind, data).or(received.time);
+        if (level, kind) == (libc::SOL_PACKET, libc::PACKET_AUXDATA) {
+            // SAFETY: every pattern of bits is a tpacket_auxdata.
+            received.tag = unsafe { linux::read(data) }.and_then(tag);
         }
     })?;
     Ok(received)
-}
-
-/// A C structure from its bytes, if they are all there.
-///
-/// # Safety
-/// Every pattern of bits has to be a value of the type.
-unsafe fn read<T>(bytes: &[u8]) -> Option<T> {
-    // SAFETY: that many bytes are there, the read does not ask for their alignment, and whatever they
-    // are is a value: the caller says so.
-    (bytes.len() >= size_of::<T>()).then(|| unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
 }
 
 /// The tag that was taken off. Kernels before 3.14 do not tell its `EtherType`, and have only 802.1Q.

@@ -19,8 +19,8 @@ pub use announce::ArpAnnouncer;
 pub use netlink::NetlinkAddresses;
 pub use packets::LinuxPackets;
 pub(crate) use sys::{
-    bound_address, dropped, link_address, receive, register, register_for_reading,
-    register_for_reading_and_errors, set_option,
+    bound_address, dropped, link_address, read, receive, register, register_for_reading,
+    register_for_reading_and_errors, set_option, timestamp,
 };
 pub use watch::{NetlinkWatch, interfaces};
 

@@ -187,3 +187,24 @@ pub(crate) fn receive(
     }
     Ok(len)
 }
+
+/// The time in a control message of `SO_TIMESTAMPNS`, if it is one: seconds and nanoseconds since the
+/// Unix epoch.
+pub(crate) fn timestamp(level: i32, kind: i32, data: &[u8]) -> Option<(i64, i64)> {
+    if (level, kind) != (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS) {
+        return None;
+    }
+    // SAFETY: every pattern of bits is a timespec.
+    let time = unsafe { read::<libc::timespec>(data) }?;
+    Some((time.tv_sec, time.tv_nsec))
+}
+
+/// A C structure from its bytes, if they are all there.
+///
+/// # Safety
+/// Every pattern of bits has to be a value of the type.
+pub(crate) unsafe fn read<T>(bytes: &[u8]) -> Option<T> {
+    // SAFETY: that many bytes are there, the read does not ask for their alignment, and whatever they
+    // are is a value: the caller says so.
+    (bytes.len() >= size_of::<T>()).then(|| unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
+}
