@@ -53,6 +53,11 @@ impl Clock for BootClock {
         boot_time()
     }
 
+    fn time_of_day(&self) -> Duration {
+        let since_epoch = wall_time().duration_since(jiff::Timestamp::UNIX_EPOCH);
+        Duration::try_from(since_epoch).unwrap_or_default()
+    }
+
     fn poll_deadline(&mut self, cx: &mut Context<'_>, at: Option<Instant>) -> Poll<()> {
         let Some(at) = at else { return Poll::Pending };
         if self.armed_for != Some(at) && self.arm(at).is_err() {
@@ -87,7 +92,7 @@ pub fn boot_time() -> Instant {
     Instant::ZERO + seconds + nanos
 }
 
-/// The wall clock, for people. No decision rests on it.
+/// The wall clock, for people and signatures. No timer rests on it.
 #[must_use]
 pub fn wall_time() -> jiff::Timestamp {
     jiff::Timestamp::now()

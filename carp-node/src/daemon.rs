@@ -140,14 +140,12 @@ fn setup(spec: &RouterSpec) -> io::Result<RouterSetup> {
         None => config,
     };
     Ok(RouterSetup {
-        name: spec.name.clone(),
-        interface: spec.interface.clone(),
-        config,
         advert_mac: match spec.advert_mac {
             AdvertMac::Interface => None,
             AdvertMac::Virtual => Some(MacAddr::virtual_router(spec.id)),
             AdvertMac::Ucarp => Some(MacAddr::ucarp(spec.id)),
         },
+        ..RouterSetup::new(&spec.name, &spec.interface, config)
     })
 }
 

@@ -8,10 +8,10 @@ use std::sync::mpsc::SyncSender;
 
 use bytes::BytesMut;
 use carp_proto::election::{Cause, Event, Fault, Input, State};
-use carp_proto::{Action, Instant, MacAddr, VirtualAddress, VirtualRouter};
+use carp_proto::{Action, Family, Instant, MacAddr, VirtualAddress, VirtualRouter};
 use tokio::sync::oneshot;
 
-use crate::addresses::{Job, Presence, Task};
+use crate::addresses::{Job, Place, Presence, Task};
 use crate::backend::{Interface, PacketIo};
 use crate::demotion::Contributions;
 use crate::event::{EventKind, EventSource};
@@ -25,6 +25,8 @@ pub(crate) struct Member {
     /// Which port of the node.
     pub(crate) port: usize,
     pub(crate) router: VirtualRouter,
+    /// Where its addresses are.
+    pub(crate) place: Arc<Place>,
     pub(crate) addresses: Arc<[VirtualAddress]>,
     /// The source of adverts, if it is not the interface's.
     pub(crate) advert_mac: Option<MacAddr>,
@@ -37,13 +39,18 @@ pub(crate) struct Member {
 }
 
 impl Member {
+    /// Whether the router sends and hears adverts in this family.
+    pub(crate) fn speaks(&self, family: Family) -> bool {
+        self.router.config().destinations().iter().any(|to| Family::of(*to) == family)
+    }
+
     /// A job for the address thread about this router, which is number `router` of its node.
     pub(crate) fn job(&self, router: usize, task: Task, ticket: u64) -> Job {
         Job {
             task,
             router,
             ticket,
-            interface: Arc::clone(&self.interface),
+            place: Arc::clone(&self.place),
             addresses: Arc::clone(&self.addresses),
         }
     }
@@ -68,8 +75,8 @@ impl Tickets {
 pub(crate) struct Driver<'a, P> {
     /// The sockets; `None` while the interface is gone.
     pub(crate) packets: Option<&'a mut P>,
-    /// The interface as it was at its last change.
-    pub(crate) interface: Option<&'a Interface>,
+    /// The interface that the addresses are on, as it was at its last change.
+    pub(crate) home: Option<&'a Interface>,
     pub(crate) jobs: &'a SyncSender<Job>,
     pub(crate) events: &'a EventSource,
     pub(crate) prepare: Option<&'a Prepare>,
@@ -111,7 +118,7 @@ impl<P: PacketIo> Driver<'_, P> {
                         }
                     }
                     Action::Acquire(announce) => {
-                        let presence = presence(self.interface, &member.addresses);
+                        let presence = presence(self.home, &member.addresses);
                         let task = Task::Acquire { presence, burst: announce.burst };
                         member.tickets.acquire = member.tickets.draw();
                         let job = member.job(index, task, member.tickets.acquire);
@@ -159,12 +166,10 @@ impl<P: PacketIo> Driver<'_, P> {
 }
 
 /// What is known of addresses on an interface.
-fn presence(interface: Option<&Interface>, addresses: &[VirtualAddress]) -> Presence {
+fn presence(home: Option<&Interface>, addresses: &[VirtualAddress]) -> Presence {
     let is_one = |ip| addresses.iter().any(|address| address.ip() == ip);
-    match interface {
-        Some(interface) if !interface.addresses.iter().any(|there| is_one(there.ip)) => {
-            Presence::Absent
-        }
+    match home {
+        Some(home) if !home.addresses.iter().any(|there| is_one(there.ip)) => Presence::Absent,
         Some(_) | None => Presence::Unknown,
     }
 }

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use carp_node::addresses::{AddressKeeper, MARK, Presence, Record};
+use carp_node::addresses::{AddressKeeper, MARK, Place, Presence, Record};
 use carp_node::backend::memory::{Lan, MemoryHost};
 use carp_node::backend::wrap::{Capture, Direction, Loss, Trace, Wrapped};
 use carp_node::backend::{Announcer, Backend};
@@ -25,7 +25,7 @@ fn setup(advskew: i64, preempt: bool) -> RouterSetup {
         .and_then(|config| config.with_interval(Dialect::Native, base, skew))
         .unwrap()
         .with_preempt(preempt);
-    RouterSetup { name: "web".into(), interface: "eth0".into(), config, advert_mac: None }
+    RouterSetup::new("web", "eth0", config)
 }
 
 fn start<B: Backend + 'static>(backend: B, setup: RouterSetup) -> Handle {
@@ -193,14 +193,18 @@ fn vip() -> [VirtualAddress; 1] {
 fn our_addresses_carry_our_mark_and_foreign_ones_are_left_alone() {
     let (a, _) = two_hosts(&Lan::default());
     let mut keeper = keeper(&a, Record::in_memory());
-    keeper.acquire("eth0", &vip(), Presence::Unknown, 1).unwrap();
+    keeper.acquire(&Place::on("eth0"), &vip(), Presence::Unknown, 1).unwrap();
     let ours = |found: &carp_node::backend::InstalledAddress| found.ip == VIP;
     assert_eq!(a.installed().iter().find(|found| ours(found)).unwrap().protocol, Some(MARK));
-    assert_eq!(keeper.release("eth0", &vip()).unwrap(), vip());
-    assert_eq!(keeper.release("eth0", &vip()).unwrap(), [], "removing what is gone is a success");
+    assert_eq!(keeper.release(&Place::on("eth0"), &vip()).unwrap(), vip());
+    assert_eq!(
+        keeper.release(&Place::on("eth0"), &vip()).unwrap(),
+        [],
+        "removing what is gone is a success"
+    );
     a.add_foreign(VIP, 24);
-    keeper.acquire("eth0", &vip(), Presence::Unknown, 1).unwrap();
-    assert_eq!(keeper.release("eth0", &vip()).unwrap(), []);
+    keeper.acquire(&Place::on("eth0"), &vip(), Presence::Unknown, 1).unwrap();
+    assert_eq!(keeper.release(&Place::on("eth0"), &vip()).unwrap(), []);
     assert!(a.has(VIP));
 }
 
@@ -210,7 +214,7 @@ fn an_old_kernel_is_helped_by_a_label_and_a_record() {
     let (a, _) = two_hosts(&Lan::default());
     a.forget_marks();
     keeper(&a, Record::open(directory.path()))
-        .acquire("eth0", &vip(), Presence::Unknown, 1)
+        .acquire(&Place::on("eth0"), &vip(), Presence::Unknown, 1)
         .unwrap();
     let installed = a.installed();
     let found = installed.iter().find(|found| found.ip == VIP).unwrap();
@@ -219,7 +223,7 @@ fn an_old_kernel_is_helped_by_a_label_and_a_record() {
     assert_eq!(record, "eth0 192.168.130.100\n");
     // Another process, after a crash.
     let mut next = keeper(&a, Record::open(directory.path()));
-    assert_eq!(next.release("eth0", &vip()).unwrap(), vip());
+    assert_eq!(next.release(&Place::on("eth0"), &vip()).unwrap(), vip());
     assert!(!a.has(VIP));
     assert_eq!(std::fs::read_to_string(directory.path().join("addresses")).unwrap(), "");
 }
@@ -232,7 +236,13 @@ impl Announcer for Thief {
         Ok(())
     }
 
-    fn announce(&mut self, _: &str, _: &[std::net::IpAddr], _: u8) -> std::io::Result<()> {
+    fn announce(
+        &mut self,
+        _: &str,
+        _: Option<carp_proto::MacAddr>,
+        _: &[std::net::IpAddr],
+        _: u8,
+    ) -> std::io::Result<()> {
         self.0.remove_foreign(VIP);
         Ok(())
     }
@@ -242,9 +252,9 @@ impl Announcer for Thief {
 fn an_address_that_is_stolen_at_once_says_nothing_about_the_kernel() {
     let (a, _) = two_hosts(&Lan::default());
     let mut keeper = AddressKeeper::new(a.clone(), Thief(a.clone()), Record::in_memory());
-    keeper.acquire("eth0", &vip(), Presence::Absent, 1).unwrap();
+    keeper.acquire(&Place::on("eth0"), &vip(), Presence::Absent, 1).unwrap();
     assert!(!a.has(VIP), "it is for the election to find out");
-    assert!(keeper.is_missing("eth0", &vip()).unwrap());
+    assert!(keeper.is_missing(&Place::on("eth0"), &vip()).unwrap());
 }
 
 #[test]
@@ -252,10 +262,10 @@ fn an_address_that_came_meanwhile_is_foreign_and_says_nothing_about_the_kernel()
     let (a, _) = two_hosts(&Lan::default());
     a.add_foreign(VIP, 32);
     let mut keeper = keeper(&a, Record::in_memory());
-    keeper.acquire("eth0", &vip(), Presence::Absent, 1).unwrap();
-    assert_eq!(keeper.release("eth0", &vip()).unwrap(), []);
+    keeper.acquire(&Place::on("eth0"), &vip(), Presence::Absent, 1).unwrap();
+    assert_eq!(keeper.release(&Place::on("eth0"), &vip()).unwrap(), []);
     a.remove_foreign(VIP);
-    keeper.acquire("eth0", &vip(), Presence::Absent, 1).unwrap();
+    keeper.acquire(&Place::on("eth0"), &vip(), Presence::Absent, 1).unwrap();
     assert_eq!(a.installed().iter().find(|found| found.ip == VIP).unwrap().protocol, Some(MARK));
 }
 
@@ -264,10 +274,11 @@ fn a_wide_prefix_waits_for_an_address_of_its_subnet() {
     let (a, _) = two_hosts(&Lan::default());
     let wide = [VirtualAddress::new(Ipv4Addr::new(10, 7, 0, 1).into(), Some(24)).unwrap()];
     let mut keeper = keeper(&a, Record::in_memory());
-    let refused = keeper.acquire("eth0", &wide, Presence::Unknown, 1).unwrap_err().to_string();
+    let refused =
+        keeper.acquire(&Place::on("eth0"), &wide, Presence::Unknown, 1).unwrap_err().to_string();
     assert!(refused.contains("no other address of that subnet"), "{refused}");
     a.add_foreign(Ipv4Addr::new(10, 7, 0, 9), 24);
-    keeper.acquire("eth0", &wide, Presence::Unknown, 1).unwrap();
+    keeper.acquire(&Place::on("eth0"), &wide, Presence::Unknown, 1).unwrap();
 }
 
 #[test]
@@ -277,7 +288,7 @@ fn a_primary_address_goes_without_its_secondaries() {
     let wide = [VirtualAddress::new(Ipv4Addr::new(10, 7, 0, 1).into(), Some(24)).unwrap()];
     a.add_foreign(own, 24);
     let mut keeper = keeper(&a, Record::in_memory());
-    keeper.acquire("eth0", &wide, Presence::Unknown, 1).unwrap();
+    keeper.acquire(&Place::on("eth0"), &wide, Presence::Unknown, 1).unwrap();
     // The host's address is removed and added again: it hangs on ours now.
     let mut table = a.clone();
     carp_node::backend::AddressTable::set_promote_secondaries(&mut table, "eth0", true).unwrap();
@@ -285,7 +296,7 @@ fn a_primary_address_goes_without_its_secondaries() {
     carp_node::backend::AddressTable::set_promote_secondaries(&mut table, "eth0", false).unwrap();
     a.add_foreign(own, 24);
     assert!(a.installed().iter().any(|found| found.ip == own && found.secondary));
-    assert_eq!(keeper.release("eth0", &wide).unwrap(), wide);
+    assert_eq!(keeper.release(&Place::on("eth0"), &wide).unwrap(), wide);
     assert!(a.has(own));
 }
 
@@ -294,6 +305,9 @@ fn what_was_added_before_a_failure_is_removed_again() {
     let (a, _) = two_hosts(&Lan::default());
     a.refuse_addresses(Some(1));
     let mut keeper = keeper(&a, Record::in_memory());
-    assert_eq!(keeper.acquire("eth0", &vip(), Presence::Unknown, 1).unwrap_err().code(), 1);
+    assert_eq!(
+        keeper.acquire(&Place::on("eth0"), &vip(), Presence::Unknown, 1).unwrap_err().code(),
+        1
+    );
     assert!(!a.has(VIP) && a.announced().is_empty());
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use carp_node::addresses::Record;
+use carp_node::addresses::{Place, Record};
 use carp_node::backend::linux::Linux;
 use carp_node::lock::{LockError, RouterLock};
 use carp_node::node::clean_up;
@@ -29,8 +29,9 @@ pub(crate) fn run(file: &Path, output: &Output) -> Result<(), Failure> {
                 }
             })?;
         let record = Record::open(&config.node.state_dir);
-        let removed = clean_up(&mut Linux, record, &router.interface, &router.addresses)
-            .map_err(|error| Failure::failed(format!("{}: {error}", router.name)))?;
+        let removed =
+            clean_up(&mut Linux, record, &Place::on(&router.interface), &router.addresses)
+                .map_err(|error| Failure::failed(format!("{}: {error}", router.name)))?;
         for address in removed {
             println!("{}: removed {address} from {}", router.name, router.interface);
         }

@@ -8,15 +8,15 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use bytes::BytesMut;
-use carp_proto::wire::arp::Announcement;
-use carp_proto::wire::ip::{GROUP_IPV4, emit_ipv4};
-use carp_proto::{Instant, MacAddr, Transmit, VirtualAddress};
+use carp_proto::wire::ip::{GROUP_IPV4, GROUP_IPV6, TTL, emit_ipv4};
+use carp_proto::{Instant, MacAddr, RxMeta, Transmit, VirtualAddress};
 
 use super::{
     AddressTable, Announcer, Backend, Clock, InstalledAddress, Interface, LinkChange, LinkWatch,
-    NewAddress, PacketIo, Port, Received,
+    NewAddress, PacketIo, Port, Received, VirtualDevice,
 };
 
 /// A link that carries everything to everybody else at once, and the time.
@@ -45,25 +45,24 @@ struct HostState {
     promote_secondaries: bool,
     refuses: Option<i32>,
     announced: Vec<IpAddr>,
+    /// Devices, and whether they are on.
+    devices: BTreeMap<String, bool>,
 }
 
 #[derive(Debug)]
 enum Arrival {
-    Packet(Vec<u8>),
-    Announcement(Announcement),
+    /// A whole IPv4 packet, for this address.
+    Ipv4(IpAddr, Vec<u8>),
+    /// What an IPv6 packet carried.
+    Ipv6(RxMeta, Vec<u8>),
+    Announcement(IpAddr),
 }
 
 impl Lan {
     /// A host with one interface that has one address.
     #[must_use]
     pub fn host(&self, interface: &str, address: Ipv4Addr) -> MemoryHost {
-        let own = InstalledAddress {
-            ip: address.into(),
-            prefix_len: 24,
-            protocol: None,
-            label: Some(interface.to_owned()),
-            secondary: false,
-        };
+        let own = installed(address.into(), 24, interface);
         let mut shared = self.lock();
         let index = shared.hosts.len();
         shared.hosts.push(HostState {
@@ -147,23 +146,16 @@ impl MemoryHost {
     }
 
     /// Adds an address as some other program would.
-    pub fn add_foreign(&self, ip: Ipv4Addr, prefix_len: u8) {
+    pub fn add_foreign(&self, ip: impl Into<IpAddr>, prefix_len: u8) {
         self.with(|host| {
             let interface = host.interface.clone();
-            let new = InstalledAddress {
-                ip: ip.into(),
-                prefix_len,
-                protocol: None,
-                label: Some(interface.clone()),
-                secondary: false,
-            };
-            host.install(&interface, new);
+            host.install(&interface, installed(ip.into(), prefix_len, &interface));
             host.tell_link(true);
         });
     }
 
     /// Removes an address as some other program would.
-    pub fn remove_foreign(&self, ip: Ipv4Addr) {
+    pub fn remove_foreign(&self, ip: impl Into<IpAddr>) {
         self.with(|host| {
             let interface = host.interface.clone();
             host.uninstall(&interface, ip.into());
@@ -179,8 +171,29 @@ impl MemoryHost {
 
     /// Whether the host has an address.
     #[must_use]
-    pub fn has(&self, ip: Ipv4Addr) -> bool {
-        self.installed().iter().any(|address| address.ip == IpAddr::V4(ip))
+    pub fn has(&self, ip: impl Into<IpAddr>) -> bool {
+        let ip = ip.into();
+        self.installed().iter().any(|address| address.ip == ip)
+    }
+
+    /// The addresses of one of the host's interfaces, and of devices that are there; `None` if there is no
+    /// such interface.
+    #[must_use]
+    pub fn installed_on(&self, interface: &str) -> Option<Vec<InstalledAddress>> {
+        self.with(|host| host.addresses.get(interface).cloned())
+    }
+
+    /// The devices that were made, and whether they are on.
+    #[must_use]
+    pub fn devices(&self) -> Vec<(String, bool)> {
+        self.with(|host| host.devices.iter().map(|(name, on)| (name.clone(), *on)).collect())
+    }
+
+    /// Adds an interface without carrier to speak of, such as loopback.
+    pub fn add_interface(&self, name: &str) {
+        self.with(|host| {
+            host.addresses.entry(name.to_owned()).or_default();
+        });
     }
 
     /// Every address that was announced, in order.
@@ -195,6 +208,28 @@ impl MemoryHost {
 }
 
 impl HostState {
+    /// Whether a packet for this address is for the host.
+    fn is_for(&self, destination: IpAddr) -> bool {
+        destination == GROUP_IPV4
+            || destination == GROUP_IPV6
+            || self.addresses.values().flatten().any(|own| own.ip == destination)
+    }
+
+    /// The next thing that arrived and is for the host.
+    fn take(&mut self) -> Option<Arrival> {
+        loop {
+            let arrival = self.inbox.pop_front()?;
+            let ours = match &arrival {
+                Arrival::Ipv4(destination, _) => self.is_for(*destination),
+                Arrival::Ipv6(meta, _) => self.is_for(meta.destination),
+                Arrival::Announcement(_) => true,
+            };
+            if ours {
+                return Some(arrival);
+            }
+        }
+    }
+
     fn tell_link(&mut self, running: bool) {
         let name = self.interface.clone();
         let addresses = self.addresses.get(&name).cloned().unwrap_or_default();
@@ -229,6 +264,18 @@ impl HostState {
             addresses.retain(|other| !(other.secondary && in_subnet(other, &removed)));
         }
         true
+    }
+}
+
+/// An address as some other program adds it.
+fn installed(ip: IpAddr, prefix_len: u8, interface: &str) -> InstalledAddress {
+    InstalledAddress {
+        ip,
+        prefix_len,
+        protocol: None,
+        label: Some(interface.to_owned()),
+        secondary: false,
+        tentative: false,
     }
 }
 
@@ -273,13 +320,17 @@ impl PacketIo for MemoryHost {
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<Received>> {
-        self.with(|host| match host.inbox.pop_front() {
-            Some(Arrival::Packet(packet)) => {
+        self.with(|host| match host.take() {
+            Some(Arrival::Ipv4(_, packet)) => {
                 buffer[..packet.len()].copy_from_slice(&packet);
                 Poll::Ready(Ok(Received::Ipv4 { len: packet.len(), ttl: None }))
             }
-            Some(Arrival::Announcement(announcement)) => {
-                Poll::Ready(Ok(Received::Announcement(announcement)))
+            Some(Arrival::Ipv6(meta, payload)) => {
+                buffer[..payload.len()].copy_from_slice(&payload);
+                Poll::Ready(Ok(Received::Ipv6 { len: payload.len(), meta }))
+            }
+            Some(Arrival::Announcement(address)) => {
+                Poll::Ready(Ok(Received::Announcement(address)))
             }
             None => {
                 host.wakers.push(cx.waker().clone());
@@ -289,13 +340,16 @@ impl PacketIo for MemoryHost {
     }
 
     fn send(&mut self, advert: &Transmit<'_>, _: Option<MacAddr>) -> io::Result<()> {
-        let IpAddr::V4(source) = advert.source else {
-            return Err(io::ErrorKind::Unsupported.into());
-        };
-        let mut packet = BytesMut::new();
-        emit_ipv4(source, GROUP_IPV4, advert.payload.len(), &mut packet);
-        packet.extend_from_slice(advert.payload);
-        self.lan.spread(self.index, || Arrival::Packet(packet.to_vec()));
+        let (destination, payload) = (advert.destination, advert.payload.to_vec());
+        if let (IpAddr::V4(source), IpAddr::V4(to)) = (advert.source, destination) {
+            let mut packet = BytesMut::new();
+            emit_ipv4(source, to, payload.len(), &mut packet);
+            packet.extend_from_slice(&payload);
+            self.lan.spread(self.index, || Arrival::Ipv4(destination, packet.to_vec()));
+        } else {
+            let meta = RxMeta { source: advert.source, destination, ttl: TTL };
+            self.lan.spread(self.index, || Arrival::Ipv6(meta, payload.clone()));
+        }
         Ok(())
     }
 
@@ -330,6 +384,7 @@ impl AddressTable for MemoryHost {
                 protocol: new.protocol.filter(|_| !host.forgets_marks),
                 label,
                 secondary: false,
+                tentative: false,
             };
             host.install(interface, installed);
             Ok(())
@@ -352,6 +407,26 @@ impl AddressTable for MemoryHost {
     fn set_promote_secondaries(&mut self, _: &str, promote: bool) -> io::Result<bool> {
         Ok(self.with(|host| std::mem::replace(&mut host.promote_secondaries, promote)))
     }
+
+    fn make_device(&mut self, device: &VirtualDevice) -> io::Result<()> {
+        self.with(|host| {
+            host.devices.insert(device.name.clone(), false);
+            host.addresses.entry(device.name.clone()).or_default();
+        });
+        Ok(())
+    }
+
+    fn switch_device(&mut self, device: &VirtualDevice, on: bool) -> io::Result<()> {
+        let found = self.with(|host| host.devices.get_mut(&device.name).map(|state| *state = on));
+        found.ok_or(io::ErrorKind::NotFound.into())
+    }
+
+    fn remove_device(&mut self, device: &VirtualDevice) -> io::Result<bool> {
+        Ok(self.with(|host| {
+            host.addresses.remove(&device.name);
+            host.devices.remove(&device.name).is_some()
+        }))
+    }
 }
 
 impl Announcer for MemoryHost {
@@ -359,16 +434,17 @@ impl Announcer for MemoryHost {
         Ok(())
     }
 
-    fn announce(&mut self, _: &str, addresses: &[IpAddr], burst: u8) -> io::Result<()> {
-        let mac = MacAddr([2, 0, 0, 0, 0, u8::try_from(self.index).unwrap_or(u8::MAX)]);
+    fn announce(
+        &mut self,
+        _: &str,
+        _: Option<MacAddr>,
+        addresses: &[IpAddr],
+        burst: u8,
+    ) -> io::Result<()> {
         for _ in 0..burst {
             for ip in addresses {
-                let IpAddr::V4(address) = *ip else {
-                    return Err(io::ErrorKind::Unsupported.into());
-                };
                 self.with(|host| host.announced.push(*ip));
-                let announcement = Announcement { mac, address };
-                self.lan.spread(self.index, || Arrival::Announcement(announcement));
+                self.lan.spread(self.index, || Arrival::Announcement(*ip));
             }
         }
         Ok(())
@@ -396,6 +472,10 @@ pub struct MemoryClock {
 impl Clock for MemoryClock {
     fn now(&self) -> Instant {
         self.lan.now()
+    }
+
+    fn time_of_day(&self) -> Duration {
+        Duration::from_nanos(self.lan.now().as_nanos())
     }
 
     fn poll_deadline(&mut self, cx: &mut Context<'_>, at: Option<Instant>) -> Poll<()> {

@@ -7,9 +7,9 @@
 use std::io;
 use std::net::IpAddr;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
-use carp_proto::wire::arp::Announcement;
-use carp_proto::{Instant, MacAddr, Transmit, VirtualAddress, VirtualId};
+use carp_proto::{Family, Instant, MacAddr, RxMeta, Transmit, VirtualAddress, VirtualId};
 
 pub mod linux;
 pub mod memory;
@@ -68,6 +68,39 @@ pub struct Port {
     pub index: u32,
     /// The ids whose adverts are wanted; others may be dropped unseen.
     pub ids: Vec<VirtualId>,
+    /// The families in which adverts are sent and heard.
+    pub families: Families,
+}
+
+/// Which address families something is about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Families {
+    /// IPv4.
+    pub ipv4: bool,
+    /// IPv6.
+    pub ipv6: bool,
+}
+
+impl Families {
+    /// Whether a family is among them.
+    #[must_use]
+    pub const fn include(self, family: Family) -> bool {
+        match family {
+            Family::Ipv4 => self.ipv4,
+            Family::Ipv6 => self.ipv6,
+        }
+    }
+}
+
+impl Extend<Family> for Families {
+    fn extend<T: IntoIterator<Item = Family>>(&mut self, families: T) {
+        for family in families {
+            match family {
+                Family::Ipv4 => self.ipv4 = true,
+                Family::Ipv6 => self.ipv6 = true,
+            }
+        }
+    }
 }
 
 /// Sends and receives adverts on one interface.
@@ -83,7 +116,8 @@ pub trait PacketIo {
         buffer: &mut [u8],
     ) -> Poll<io::Result<Received>>;
 
-    /// Sends one advert to the group, from this link-layer address if one is given.
+    /// Sends one advert to its destination, the group or a peer. To the group it comes from this
+    /// link-layer address, if one is given.
     ///
     /// # Errors
     /// What the operating system says.
@@ -103,8 +137,16 @@ pub enum Received {
         /// The TTL as ancillary data says it; `None` if only the header does.
         ttl: Option<u8>,
     },
-    /// A neighbour announced an address.
-    Announcement(Announcement),
+    /// What followed the headers of an IPv6 packet with next header 112; this many bytes of the buffer.
+    /// Linux keeps the headers for itself and tells what they said.
+    Ipv6 {
+        /// The bytes.
+        len: usize,
+        /// What the headers said.
+        meta: RxMeta,
+    },
+    /// A neighbour announced this address: gratuitous ARP, or an unsolicited neighbour advertisement.
+    Announcement(IpAddr),
 }
 
 /// The addresses of a host's interfaces.
@@ -139,13 +181,68 @@ pub trait AddressTable: Send + 'static {
     /// # Errors
     /// What the operating system says.
     fn set_promote_secondaries(&mut self, interface: &str, promote: bool) -> io::Result<bool>;
+
+    /// Makes a device, switched off, so that it answers for nothing but its own addresses, and sees to
+    /// it that no other interface answers for them. One that is there and ours is made so again.
+    ///
+    /// # Errors
+    /// What the operating system says; [`io::ErrorKind::AlreadyExists`] if there is another interface of
+    /// that name.
+    fn make_device(&mut self, device: &VirtualDevice) -> io::Result<()>;
+
+    /// Switches a device on, or off.
+    ///
+    /// # Errors
+    /// What the operating system says; [`io::ErrorKind::NotFound`] if it is not there.
+    fn switch_device(&mut self, device: &VirtualDevice, on: bool) -> io::Result<()>;
+
+    /// Removes a device, and takes back what making it changed elsewhere. Returns whether it was there.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    fn remove_device(&mut self, device: &VirtualDevice) -> io::Result<bool>;
+}
+
+/// An interface that is made for the virtual link-layer address of a router, above another one: on
+/// Linux a macvlan.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct VirtualDevice {
+    /// Its name.
+    pub name: String,
+    /// The interface that carries its frames.
+    pub parent: String,
+    /// Its link-layer address.
+    pub mac: MacAddr,
+}
+
+impl VirtualDevice {
+    /// The longest name of an interface.
+    const NAME_MAX: usize = 15;
+
+    /// The device for a virtual link-layer address on an interface. The name follows from both:
+    /// `eth0.v4-1` for `00:00:5e:00:01:01`, `eth0.v6-1` for `00:00:5e:00:02:01`. Where that is too long,
+    /// a number stands for the interface.
+    #[must_use]
+    pub fn new(parent: &str, mac: MacAddr) -> Self {
+        let [.., group, id] = mac.0;
+        let end = format!("v{}-{id}", if group == 2 { 6 } else { 4 });
+        let mut name = format!("{parent}.{end}");
+        if name.len() > Self::NAME_MAX {
+            // FNV-1a: the same in every run and version.
+            let step = |hash: u32, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+            let number = parent.bytes().fold(0x811c_9dc5, step) & 0x00ff_ffff;
+            name = format!("{number:06x}.{end}");
+        }
+        Self { name, parent: parent.to_owned(), mac }
+    }
 }
 
 /// An address that is to be added.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewAddress {
     /// The address. One with a host prefix gets a preferred lifetime of 0, so that no outgoing
-    /// connection picks it as its source.
+    /// connection picks it as its source. One of IPv6 is used at once, without looking for duplicates:
+    /// the election has done that.
     pub address: VirtualAddress,
     /// Who put it there: `IFA_PROTO`. `None` leaves it unset.
     pub protocol: Option<u8>,
@@ -166,6 +263,8 @@ pub struct InstalledAddress {
     pub label: Option<String>,
     /// Whether it hangs on another address of its subnet, and may go when that goes.
     pub secondary: bool,
+    /// Whether nothing can be sent from it: the kernel still looks for duplicates, or has found one.
+    pub tentative: bool,
 }
 
 /// Tells the neighbours where an address is.
@@ -176,11 +275,19 @@ pub trait Announcer: Send + 'static {
     /// What the operating system says. Announcing says it again.
     fn prepare(&mut self, interface: &str) -> io::Result<()>;
 
-    /// Announces each address `burst` times: gratuitous ARP, requests and replies in turn.
+    /// Announces each address `burst` times: in IPv4 by gratuitous ARP, requests and replies in turn, in
+    /// IPv6 by unsolicited neighbour advertisements. They are at this link-layer address if one is given,
+    /// else at that of the interface. On one that has none, such as loopback, there is nobody to tell.
     ///
     /// # Errors
     /// What the operating system says.
-    fn announce(&mut self, interface: &str, addresses: &[IpAddr], burst: u8) -> io::Result<()>;
+    fn announce(
+        &mut self,
+        interface: &str,
+        mac: Option<MacAddr>,
+        addresses: &[IpAddr],
+        burst: u8,
+    ) -> io::Result<()>;
 }
 
 /// Watches interfaces.
@@ -214,6 +321,27 @@ pub trait Clock {
     /// Now.
     fn now(&self) -> Instant;
 
+    /// The time of day, as the time since the Unix epoch (UTC). Signatures carry it; no timer rests on
+    /// it.
+    fn time_of_day(&self) -> Duration;
+
     /// Is ready once `at` has come; registers to be woken then. `None` never comes.
     fn poll_deadline(&mut self, cx: &mut Context<'_>, at: Option<Instant>) -> Poll<()>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_a_device_follows_from_its_parent_and_address() {
+        let id = VirtualId::new(255).unwrap();
+        let name = |parent, mac| VirtualDevice::new(parent, mac).name;
+        assert_eq!(name("eth0", MacAddr::virtual_router(id)), "eth0.v4-255");
+        assert_eq!(name("eth0", MacAddr::virtual_router_ipv6(id)), "eth0.v6-255");
+        let long =
+            ["enp130s0f0np0", "enp130s0f1np1"].map(|it| name(it, MacAddr::virtual_router(id)));
+        assert!(long.iter().all(|name| name.len() == 13 && name.ends_with(".v4-255")), "{long:?}");
+        assert_ne!(long[0], long[1]);
+    }
 }

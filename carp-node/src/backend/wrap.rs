@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
-use carp_proto::wire::ip::{GROUP_IPV4, emit_ipv4};
-use carp_proto::{MacAddr, Transmit};
+use carp_proto::wire::ip::{emit_ipv4, emit_ipv6};
+use carp_proto::{MacAddr, Protocol, Transmit};
 
 use super::{Backend, PacketIo, Port, Received};
 use crate::capture::{Timestamp, Writer};
@@ -28,7 +28,8 @@ pub enum Direction {
 
 /// Sees every advert.
 pub trait Tap: Clone + 'static {
-    /// Sees a whole IPv4 packet.
+    /// Sees a whole IP packet. One of IPv6 that was received has a header written anew, with what is
+    /// known of the real one.
     ///
     /// # Errors
     /// An error stops the packet: one that is sent fails with it, one that was received is lost.
@@ -96,25 +97,49 @@ impl<P: PacketIo, T: Tap> PacketIo for WrappedPackets<P, T> {
     ) -> Poll<io::Result<Received>> {
         loop {
             let received = ready!(self.inner.poll_receive(cx, buffer))?;
-            let Received::Ipv4 { len, .. } = received else { return Poll::Ready(Ok(received)) };
-            if self.tap.see(Direction::In, &self.interface, &buffer[..len]).is_ok() {
+            let packet = match received {
+                Received::Ipv4 { len, .. } => &buffer[..len],
+                Received::Ipv6 { len, meta } => {
+                    self.write(meta.source, meta.destination, &buffer[..len]);
+                    // The hop limit is the eighth byte.
+                    self.packet[7] = meta.ttl;
+                    &self.packet[..]
+                }
+                Received::Announcement(_) => return Poll::Ready(Ok(received)),
+            };
+            if self.tap.see(Direction::In, &self.interface, packet).is_ok() {
                 return Poll::Ready(Ok(received));
             }
         }
     }
 
     fn send(&mut self, advert: &Transmit<'_>, source_mac: Option<MacAddr>) -> io::Result<()> {
-        if let IpAddr::V4(source) = advert.source {
-            self.packet.clear();
-            emit_ipv4(source, GROUP_IPV4, advert.payload.len(), &mut self.packet);
-            self.packet.extend_from_slice(advert.payload);
-            self.tap.see(Direction::Out, &self.interface, &self.packet)?;
-        }
+        self.write(advert.source, advert.destination, advert.payload);
+        self.tap.see(Direction::Out, &self.interface, &self.packet)?;
         self.inner.send(advert, source_mac)
     }
 
     fn kernel_dropped(&self) -> u64 {
         self.inner.kernel_dropped()
+    }
+}
+
+impl<P, T> WrappedPackets<P, T> {
+    /// Writes the packet that has these ends and this payload.
+    fn write(&mut self, source: IpAddr, destination: IpAddr, payload: &[u8]) {
+        self.packet.clear();
+        match (source, destination) {
+            (IpAddr::V4(source), IpAddr::V4(destination)) => {
+                emit_ipv4(source, destination, payload.len(), &mut self.packet);
+            }
+            (IpAddr::V6(source), IpAddr::V6(destination)) => {
+                let len = u16::try_from(payload.len()).unwrap_or(u16::MAX);
+                emit_ipv6(source, destination, Protocol::IP_PROTOCOL, len, &mut self.packet);
+            }
+            // Both ends of a packet are of one family.
+            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => {}
+        }
+        self.packet.extend_from_slice(payload);
     }
 }
 

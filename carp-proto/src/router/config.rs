@@ -365,6 +365,25 @@ impl RouterConfig {
         &self.addresses
     }
 
+    /// Where adverts go: the group of each family that the router has an address of, or its peers.
+    #[must_use]
+    pub fn destinations(&self) -> &[IpAddr] {
+        &self.destinations
+    }
+
+    /// Whether adverts go to [peers](Self::with_peers) instead of the group.
+    #[must_use]
+    pub const fn is_unicast(&self) -> bool {
+        self.unicast
+    }
+
+    /// Whether adverts are signed, so that the router has to know the
+    /// [time of day](crate::VirtualRouter::set_time_of_day).
+    #[must_use]
+    pub const fn is_signed(&self) -> bool {
+        self.speech.is_signed()
+    }
+
     /// What the adverts say of the router, without demotion.
     #[must_use]
     pub fn standing(&self) -> Standing {

@@ -60,6 +60,14 @@ impl Speech {
         }
     }
 
+    /// Whether adverts carry a signature.
+    pub(super) const fn is_signed(&self) -> bool {
+        match self {
+            Self::Carp(_) | Self::Vrrp2 { .. } => false,
+            Self::Vrrp3 { settings, .. } => settings.hmac.is_some(),
+        }
+    }
+
     /// Whether only the holders of a key are heard.
     pub(super) fn is_authenticated(&self) -> bool {
         match self {

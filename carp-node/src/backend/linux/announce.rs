@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::os::fd::AsFd;
 
 use bytes::BytesMut;
+use carp_proto::MacAddr;
 use carp_proto::wire::arp::{Announcement, FRAME_LEN, Form, emit_frame};
 use socket2::Socket;
 
@@ -54,13 +55,20 @@ impl Announcer for ArpAnnouncer {
         self.ensure_socket(interface)
     }
 
-    fn announce(&mut self, interface: &str, addresses: &[IpAddr], burst: u8) -> io::Result<()> {
+    fn announce(
+        &mut self,
+        interface: &str,
+        mac: Option<MacAddr>,
+        addresses: &[IpAddr],
+        burst: u8,
+    ) -> io::Result<()> {
         self.ensure_socket(interface)?;
         let Some(OnInterface { socket, .. }) = self.sockets.get(interface) else {
             return Err(io::ErrorKind::NotFound.into());
         };
         // Where there are no link-layer addresses, there is nothing to tell.
-        let Some(mac) = sys::bound_mac(socket.as_fd())? else { return Ok(()) };
+        let Some(own) = sys::bound_mac(socket.as_fd())? else { return Ok(()) };
+        let mac = mac.unwrap_or(own);
         for round in 0..burst {
             let form = if round % 2 == 0 { Form::Request } else { Form::Reply };
             for address in addresses {

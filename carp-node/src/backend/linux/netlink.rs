@@ -21,7 +21,7 @@ use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 use socket2::SockRef;
 
 use super::names::InterfaceNames;
-use crate::backend::{AddressTable, InstalledAddress, NewAddress};
+use crate::backend::{AddressTable, InstalledAddress, NewAddress, VirtualDevice};
 
 /// The kernel answers at once, unless somebody holds its RTNL lock; then we had better give up.
 const TIME_LIMIT: Duration = Duration::from_secs(2);
@@ -195,6 +195,18 @@ impl AddressTable for NetlinkAddresses {
         std::fs::write(&path, if promote { "1" } else { "0" })?;
         Ok(before.trim() != "0")
     }
+
+    fn make_device(&mut self, _: &VirtualDevice) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn switch_device(&mut self, _: &VirtualDevice, _: bool) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn remove_device(&mut self, _: &VirtualDevice) -> io::Result<bool> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
 }
 
 fn message(index: u32, address: &VirtualAddress) -> AddressMessage {
@@ -237,6 +249,10 @@ pub(super) fn installed(message: &AddressMessage) -> Option<InstalledAddress> {
         label: None,
         secondary: message.header.family == AddressFamily::Inet
             && message.header.flags.contains(AddressHeaderFlags::Secondary),
+        tentative: message
+            .header
+            .flags
+            .intersects(AddressHeaderFlags::Tentative | AddressHeaderFlags::Dadfailed),
     };
     let mut local = None;
     let mut peer = None;

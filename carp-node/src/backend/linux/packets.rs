@@ -78,7 +78,7 @@ impl LinuxPackets {
             let packet = frame[..len].get(ethernet::HEADER_LEN..).unwrap_or(&[]);
             Ok(arp::parse(packet)
                 .ok()
-                .map(|(announcement, _)| Received::Announcement(announcement)))
+                .map(|(announcement, _)| Received::Announcement(announcement.address.into())))
         })
     }
 }

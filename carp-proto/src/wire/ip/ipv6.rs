@@ -134,7 +134,7 @@ pub(super) fn fields(input: &[u8]) -> IResult<&[u8], Fields> {
 ///
 /// # Panics
 /// If the buffer is one that cannot grow and has no room for [`IPV6_HEADER_LEN`] bytes.
-pub(in crate::wire) fn emit_ipv6(
+pub fn emit_ipv6(
     source: Ipv6Addr,
     destination: Ipv6Addr,
     next_header: u8,

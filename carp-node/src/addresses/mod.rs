@@ -12,18 +12,23 @@
 //! - An address with a wide prefix is not installed while the interface has no other address of that
 //!   subnet: it would become the subnet's primary address, and bring a route with it.
 //! - Removing an address never takes another one along: see [`AddressKeeper::release`].
+//! - The addresses of an **owner** are the host's own: they are announced, and never added or removed.
+//! - Addresses at a virtual link-layer address live on a **device** of their own, which is on only while
+//!   they are there, so that a backup takes no frame for it (RFC 9568 section 6.4.2).
 
-use std::collections::BTreeSet;
+mod place;
+mod record;
+mod thread;
+
 use std::io;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use carp_proto::{Protocol, VirtualAddress};
 use thiserror::Error;
-use tokio::sync::mpsc;
 
+pub use self::place::Place;
+pub use self::record::Record;
+pub(crate) use self::thread::{AddressThread, Job, Report, Task};
 use crate::backend::{AddressTable, Announcer, InstalledAddress, NewAddress};
 
 /// `IFA_PROTO` of our addresses: the number of the IP protocol that they are elected by.
@@ -68,6 +73,17 @@ pub enum AddressFault {
         /// The interface.
         interface: String,
     },
+    /// An owner's address that the host does not have.
+    #[error(
+        "{interface} does not have {address}: with priority 255 this host owns the addresses, and \
+         they are there before carp; add it, or take a priority from 1 to 254"
+    )]
+    NotOwned {
+        /// The address.
+        address: VirtualAddress,
+        /// The interface.
+        interface: String,
+    },
 }
 
 impl AddressFault {
@@ -78,7 +94,7 @@ impl AddressFault {
             Self::System { source, .. } | Self::Interface { source, .. } => {
                 source.raw_os_error().unwrap_or(0)
             }
-            Self::NoSubnet { .. } => 0,
+            Self::NoSubnet { .. } | Self::NotOwned { .. } => 0,
         }
     }
 }
@@ -109,11 +125,17 @@ impl<T: AddressTable, A: Announcer> AddressKeeper<T, A> {
         Self { table, announcer, record, keeps_mark: None }
     }
 
-    /// Makes ready what a takeover on this interface needs, so that it takes less time.
+    /// Makes ready what a takeover needs there, so that it takes less time.
     ///
     /// # Errors
     /// [`AddressFault::Interface`]. A takeover tries again.
-    pub fn prepare(&mut self, interface: &str) -> Result<(), AddressFault> {
+    pub fn prepare(&mut self, place: &Place) -> Result<(), AddressFault> {
+        if let Some(device) = &place.device {
+            self.table
+                .make_device(device)
+                .map_err(|source| interface_fault("cannot make", &device.name, source))?;
+        }
+        let interface = &place.announced_on;
         self.announcer
             .prepare(interface)
             .map_err(|source| interface_fault("cannot announce on", interface, source))
@@ -126,11 +148,17 @@ impl<T: AddressTable, A: Announcer> AddressKeeper<T, A> {
     /// [`AddressFault`]; what had been added by this call is removed again.
     pub fn acquire(
         &mut self,
-        interface: &str,
+        place: &Place,
         addresses: &[VirtualAddress],
         presence: Presence,
         burst: u8,
     ) -> Result<(), AddressFault> {
+        let interface = &place.interface;
+        if place.owned {
+            self.check_owned(interface, addresses)?;
+            return self.announce(place, addresses, burst);
+        }
+        self.switch_on(place)?;
         let missing = match presence {
             // Should one have come in this moment, adding it says so.
             Presence::Absent if addresses.iter().all(|address| address.is_host()) => {
@@ -140,11 +168,48 @@ impl<T: AddressTable, A: Announcer> AddressKeeper<T, A> {
         };
         let added = self.add(interface, &missing)?;
         // Clients wait for this.
-        self.announce(interface, addresses, burst)?;
+        self.announce(place, addresses, burst)?;
         if self.learn_of_marks(interface, &added)? {
-            self.announce(interface, addresses, burst)?;
+            self.announce(place, addresses, burst)?;
         }
         Ok(())
+    }
+
+    fn check_owned(
+        &mut self,
+        interface: &str,
+        addresses: &[VirtualAddress],
+    ) -> Result<(), AddressFault> {
+        let installed = self.list(interface)?;
+        match addresses.iter().find(|address| find(&installed, address.ip()).is_none()) {
+            None => Ok(()),
+            Some(&address) => {
+                Err(AddressFault::NotOwned { address, interface: interface.to_owned() })
+            }
+        }
+    }
+
+    /// Switches the device of a place on, if it has one. One that is gone is made again.
+    fn switch_on(&mut self, place: &Place) -> Result<(), AddressFault> {
+        let Some(device) = &place.device else { return Ok(()) };
+        let switched = match self.table.switch_device(device, true) {
+            Err(error) if is_gone(&error) => {
+                self.prepare(place)?;
+                self.table.switch_device(device, true)
+            }
+            outcome => outcome,
+        };
+        switched.map_err(|source| interface_fault("cannot switch on", &device.name, source))
+    }
+
+    /// Removes what [`prepare`](Self::prepare) made. Addresses that are still there go with it.
+    ///
+    /// # Errors
+    /// [`AddressFault::Interface`].
+    pub fn dismantle(&mut self, place: &Place) -> Result<(), AddressFault> {
+        let Some(device) = &place.device else { return Ok(()) };
+        let removed = self.table.remove_device(device).map(drop);
+        removed.map_err(|source| interface_fault("cannot remove", &device.name, source))
     }
 
     /// Which of these are not on the interface, and can be added to it.
@@ -171,13 +236,14 @@ impl<T: AddressTable, A: Announcer> AddressKeeper<T, A> {
     /// [`AddressFault::Interface`].
     pub fn announce(
         &mut self,
-        interface: &str,
+        place: &Place,
         addresses: &[VirtualAddress],
         burst: u8,
     ) -> Result<(), AddressFault> {
         let ips: Vec<IpAddr> = addresses.iter().map(|address| address.ip()).collect();
+        let interface = &place.announced_on;
         self.announcer
-            .announce(interface, &ips, burst)
+            .announce(interface, place.mac, &ips, burst)
             .map_err(|source| interface_fault("cannot announce on", interface, source))
     }
 
@@ -190,6 +256,24 @@ impl<T: AddressTable, A: Announcer> AddressKeeper<T, A> {
     /// # Errors
     /// [`AddressFault`]. An interface that is gone has no address left to remove.
     pub fn release(
+        &mut self,
+        place: &Place,
+        addresses: &[VirtualAddress],
+    ) -> Result<Vec<VirtualAddress>, AddressFault> {
+        if place.owned {
+            return Ok(Vec::new());
+        }
+        let released = self.give_back(&place.interface, addresses);
+        let Some(device) = &place.device else { return released };
+        match self.table.switch_device(device, false) {
+            Err(source) if released.is_ok() && !is_gone(&source) => {
+                Err(interface_fault("cannot switch off", &device.name, source))
+            }
+            Ok(()) | Err(_) => released,
+        }
+    }
+
+    fn give_back(
         &mut self,
         interface: &str,
         addresses: &[VirtualAddress],
@@ -229,10 +313,13 @@ impl<T: AddressTable, A: Announcer> AddressKeeper<T, A> {
     /// [`AddressFault::Interface`].
     pub fn is_missing(
         &mut self,
-        interface: &str,
+        place: &Place,
         addresses: &[VirtualAddress],
     ) -> Result<bool, AddressFault> {
-        let installed = self.list(interface)?;
+        let installed = match self.list(&place.interface) {
+            Err(AddressFault::Interface { source, .. }) if is_gone(&source) => return Ok(true),
+            outcome => outcome?,
+        };
         Ok(addresses.iter().any(|address| find(&installed, address.ip()).is_none()))
     }
 
@@ -438,150 +525,4 @@ fn system_fault(
     source: io::Error,
 ) -> AddressFault {
     AddressFault::System { what, address, interface: interface.to_owned(), source }
-}
-
-/// The addresses that we added where the kernel does not remember who did: one `INTERFACE ADDRESS` a
-/// line, in the state directory. On kernels since 5.18 there is no such file.
-#[derive(Debug, Default)]
-pub struct Record {
-    path: Option<PathBuf>,
-    entries: BTreeSet<(String, IpAddr)>,
-}
-
-impl Record {
-    /// The record of a state directory. One that cannot be read is empty.
-    #[must_use]
-    pub fn open(state_dir: &Path) -> Self {
-        let path = state_dir.join("addresses");
-        let text = std::fs::read_to_string(&path).unwrap_or_default();
-        let entry = |line: &str| {
-            let (interface, ip) = line.split_once(' ')?;
-            Some((interface.to_owned(), ip.parse().ok()?))
-        };
-        let entries = text.lines().filter_map(entry).collect();
-        Self { path: Some(path), entries }
-    }
-
-    /// A record that is kept in memory only.
-    #[must_use]
-    pub fn in_memory() -> Self {
-        Self::default()
-    }
-
-    fn contains(&self, interface: &str, ip: IpAddr) -> bool {
-        self.entries.contains(&(interface.to_owned(), ip))
-    }
-
-    fn insert(&mut self, interface: &str, addresses: &[VirtualAddress]) -> io::Result<()> {
-        for address in addresses {
-            self.entries.insert((interface.to_owned(), address.ip()));
-        }
-        self.save()
-    }
-
-    fn remove(&mut self, interface: &str, ip: IpAddr) {
-        if self.entries.remove(&(interface.to_owned(), ip)) {
-            // An entry too many names an address that is gone, and is no harm.
-            let _ = self.save();
-        }
-    }
-
-    fn save(&self) -> io::Result<()> {
-        let Some(path) = &self.path else { return Ok(()) };
-        if let Some(directory) = path.parent() {
-            std::fs::create_dir_all(directory)?;
-        }
-        let line = |(interface, ip): &(String, IpAddr)| format!("{interface} {ip}\n");
-        let temporary = path.with_extension("new");
-        std::fs::write(&temporary, self.entries.iter().map(line).collect::<String>())?;
-        std::fs::rename(&temporary, path)
-    }
-}
-
-/// Something for the address thread to do.
-#[derive(Clone, Debug)]
-pub(crate) struct Job {
-    pub(crate) task: Task,
-    /// Which router it is for.
-    pub(crate) router: usize,
-    /// Which of the router's jobs it is.
-    pub(crate) ticket: u64,
-    pub(crate) interface: Arc<str>,
-    pub(crate) addresses: Arc<[VirtualAddress]>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Task {
-    /// Make ready what the others need.
-    Prepare,
-    Acquire {
-        presence: Presence,
-        burst: u8,
-    },
-    Announce {
-        burst: u8,
-    },
-    Release,
-    /// Look whether an address is missing, as an event suggests.
-    Verify,
-}
-
-/// What became of a job.
-#[derive(Debug)]
-pub(crate) struct Report {
-    pub(crate) task: Task,
-    pub(crate) router: usize,
-    pub(crate) ticket: u64,
-    /// Of [`Task::Verify`]: whether an address is missing.
-    pub(crate) outcome: Result<bool, AddressFault>,
-}
-
-/// Jobs that may wait for the thread: more than all routers of an interface ever have.
-const QUEUE: usize = 4096;
-
-/// The address thread, from the side of the protocol task.
-#[derive(Debug)]
-pub(crate) struct AddressThread {
-    pub(crate) jobs: SyncSender<Job>,
-    pub(crate) reports: mpsc::UnboundedReceiver<Report>,
-}
-
-impl AddressThread {
-    pub(crate) fn start<T: AddressTable, A: Announcer>(
-        keeper: AddressKeeper<T, A>,
-    ) -> io::Result<Self> {
-        let (jobs, waiting) = sync_channel(QUEUE);
-        let (reporter, reports) = mpsc::unbounded_channel();
-        std::thread::Builder::new()
-            .name("carp-addresses".into())
-            .spawn(move || work(keeper, &waiting, &reporter))?;
-        Ok(Self { jobs, reports })
-    }
-}
-
-fn work<T: AddressTable, A: Announcer>(
-    mut keeper: AddressKeeper<T, A>,
-    jobs: &Receiver<Job>,
-    reports: &mpsc::UnboundedSender<Report>,
-) {
-    while let Ok(Job { task, router, ticket, interface, addresses }) = jobs.recv() {
-        let outcome = match task {
-            Task::Prepare => {
-                // What fails here fails again when it matters, and is told then.
-                let _ = keeper.prepare(&interface);
-                Ok(false)
-            }
-            Task::Acquire { presence, burst } => {
-                keeper.acquire(&interface, &addresses, presence, burst).map(|()| false)
-            }
-            Task::Announce { burst } => {
-                keeper.announce(&interface, &addresses, burst).map(|()| false)
-            }
-            Task::Release => keeper.release(&interface, &addresses).map(|_| false),
-            Task::Verify => keeper.is_missing(&interface, &addresses),
-        };
-        if reports.send(Report { task, router, ticket, outcome }).is_err() {
-            return;
-        }
-    }
 }

@@ -1,0 +1,102 @@
+//! Speaking to a running node.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use carp_proto::election::{Cause, State};
+use thiserror::Error;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::control::proto::RouterStatus;
+
+/// What others ask of the loop.
+pub(super) enum Command {
+    Status { reply: oneshot::Sender<Vec<RouterStatus>> },
+    Yield { router: String, reply: oneshot::Sender<Result<Yielded, YieldError>> },
+    YieldAll,
+    Prepared { router: usize, ticket: u64, ok: bool },
+    Stop,
+}
+
+/// A planned handover that worked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Yielded {
+    /// Who took over, if it advertised before it announced.
+    pub to: Option<IpAddr>,
+}
+
+/// Why a router did not yield.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum YieldError {
+    /// There is no router of that name.
+    #[error("there is no router of that name")]
+    Unknown,
+    /// The router is not active.
+    #[error("it is {state} here, not active: there is nothing to yield")]
+    NotActive {
+        /// What it is.
+        state: State,
+    },
+    /// No other router took over.
+    #[error("no other router took over: it stays active here")]
+    Unanswered,
+    /// Something else ended it.
+    #[error("it stepped down for another reason meanwhile: {cause}")]
+    Overtaken {
+        /// What.
+        cause: Cause,
+    },
+    /// The node has ended.
+    #[error("the node has stopped")]
+    Stopped,
+}
+
+/// Speaks to a running [`Node`]. Clones speak to the same.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    pub(super) commands: mpsc::Sender<Command>,
+}
+
+impl fmt::Debug for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Command")
+    }
+}
+
+impl Handle {
+    /// The routers as they are, in the order in which they were set up; `None` if the node has ended.
+    pub async fn status(&self) -> Option<Vec<RouterStatus>> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(Command::Status { reply }).await.ok()?;
+        answer.await.ok()
+    }
+
+    /// Makes a router yield, and waits until another one has taken over.
+    ///
+    /// # Errors
+    /// [`YieldError`] says why nothing, or something else, happened.
+    pub async fn yield_router(&self, router: &str) -> Result<Yielded, YieldError> {
+        let (reply, answer) = oneshot::channel();
+        let command = Command::Yield { router: router.to_owned(), reply };
+        self.commands.send(command).await.map_err(|_| YieldError::Stopped)?;
+        answer.await.unwrap_or(Err(YieldError::Stopped))
+    }
+
+    /// Makes every active router yield, without waiting.
+    pub async fn yield_all(&self) {
+        // A node that has ended has nothing to yield.
+        let _ = self.commands.send(Command::YieldAll).await;
+    }
+
+    /// Answers [`Prepare`]. Never blocks.
+    pub fn prepared(&self, router: usize, ticket: u64, ok: bool) {
+        // If the loop is that busy, the takeover runs out of time and is refused.
+        let _ = self.commands.try_send(Command::Prepared { router, ticket, ok });
+    }
+
+    /// Makes every router hand over and stop; then [`Node::run`] returns.
+    pub async fn stop(&self) {
+        // A node that has ended has stopped.
+        let _ = self.commands.send(Command::Stop).await;
+    }
+}

@@ -1,0 +1,484 @@
+//! The protocol task: one loop that owns every router of the process.
+
+mod handle;
+mod port;
+mod setup;
+mod status;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::net::IpAddr;
+use std::ops::Range;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use carp_proto::election::{Fault, Input, State};
+use carp_proto::wire::classify;
+use carp_proto::wire::ip::strip_ipv4;
+use carp_proto::{Family, Instant, Reject, RxMeta, VirtualAddress, VirtualRouter};
+use tokio::sync::{mpsc, oneshot};
+
+use self::handle::Command;
+pub use self::handle::{Handle, YieldError, Yielded};
+use self::port::PortState;
+pub use self::setup::RouterSetup;
+use crate::addresses::{AddressFault, AddressKeeper, AddressThread, Place, Record, Report, Task};
+use crate::backend::{Backend, Clock, Interface, LinkChange, LinkWatch, PacketIo, Received};
+use crate::demotion::Contributions;
+use crate::driver::{Driver, Member, Tickets};
+use crate::event::{EventKind, EventSource};
+
+/// Datagrams that are handled before timers get their turn. Received adverts come first, so that a
+/// node that was stalled does not take over from a router that is alive; but not without end.
+const BATCH: u32 = 64;
+
+/// Requests that may wait for the protocol task.
+const COMMANDS: usize = 64;
+
+/// The longest datagram that is read. The longest advert, VRRP version 3 with 255 IPv6 addresses and a
+/// signature, has 4116 bytes; the longest IPv4 header 60.
+const BUFFER: usize = 4608;
+
+/// A reject of one kind is told at most this often.
+const REJECTS_TOLD: Duration = Duration::from_secs(60);
+
+/// Starts what must come before a takeover: called with the number of the router in the list that the
+/// node was made with, and a ticket for [`Handle::prepared`]. Must not block.
+pub type Prepare = Box<dyn Fn(usize, u64) + Send>;
+
+/// What a node does beside elections.
+pub struct Extras {
+    /// Where events go.
+    pub events: EventSource,
+    /// Where a kernel that does not mark addresses is helped to remember them.
+    pub record: Record,
+    /// Called where a router was configured with [`RouterConfig::with_prepare`](carp_proto::RouterConfig::with_prepare).
+    pub prepare: Option<Prepare>,
+}
+
+impl fmt::Debug for Extras {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Extras").field("record", &self.record).finish_non_exhaustive()
+    }
+}
+
+/// Owns the routers of a process and runs them.
+pub struct Node<B: Backend> {
+    backend: B,
+    clock: B::Clock,
+    links: B::Links,
+    addresses: AddressThread,
+    ports: Vec<PortState<B::Packets>>,
+    /// The interfaces that are there, of those that matter.
+    interfaces: BTreeMap<String, Interface>,
+    members: Vec<Member>,
+    rejects: BTreeMap<(usize, usize), RejectTold>,
+    commands: mpsc::Receiver<Command>,
+    events: EventSource,
+    prepare: Option<Prepare>,
+    buffer: Box<[u8]>,
+    scratch: BytesMut,
+    batch: u32,
+    stopping: bool,
+    /// Whether every [`Handle`] is gone.
+    abandoned: bool,
+}
+
+impl<B: Backend> fmt::Debug for Node<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node").field("members", &self.members).finish_non_exhaustive()
+    }
+}
+
+/// When a kind of reject was last told, and how many came since.
+struct RejectTold {
+    at: Instant,
+    untold: u64,
+}
+
+/// What woke the loop.
+enum Wake {
+    Received { port: usize, received: io::Result<Received> },
+    Report(Report),
+    Link(LinkChange),
+    Command(Option<Command>),
+    Timer,
+}
+
+/// Making and running.
+impl<B: Backend> Node<B> {
+    /// A node that runs these routers. Must be called inside the tokio runtime that will run it.
+    ///
+    /// Addresses of these routers that a dead daemon left behind are removed first. Whoever calls this
+    /// holds the [lock](crate::lock::RouterLock) of each router.
+    ///
+    /// # Errors
+    /// What the operating system says to new sockets and threads.
+    pub fn new(
+        mut backend: B,
+        setups: Vec<RouterSetup>,
+        extras: Extras,
+    ) -> io::Result<(Self, Handle)> {
+        let clock = backend.clock()?;
+        let keeper = AddressKeeper::new(backend.addresses()?, backend.announcer()?, extras.record);
+        let ports: Vec<PortState<_>> = port::ports(&setups);
+        let links = backend.watch(&port::watched(&setups))?;
+        let addresses = AddressThread::start(keeper)?;
+        let members = setups.into_iter().map(|setup| member(setup, &ports)).collect();
+        let (sender, commands) = mpsc::channel(COMMANDS);
+        let node = Self {
+            backend,
+            clock,
+            links,
+            addresses,
+            ports,
+            interfaces: BTreeMap::new(),
+            members,
+            rejects: BTreeMap::new(),
+            commands,
+            events: extras.events,
+            prepare: extras.prepare,
+            buffer: vec![0; BUFFER].into(),
+            scratch: BytesMut::with_capacity(64),
+            batch: 0,
+            stopping: false,
+            abandoned: false,
+        };
+        Ok((node, Handle { commands: sender }))
+    }
+
+    /// Runs the routers until [`Handle::stop`] and the handover that follows are done.
+    ///
+    /// When it returns, every address that is ours has been given back, or an event says why not.
+    pub async fn run(mut self) {
+        self.remove_orphans();
+        self.input_to_all(Input::Start);
+        while !(self.stopping && self.is_idle()) {
+            let wake = std::future::poll_fn(|cx| self.poll_wake(cx)).await;
+            self.handle_wake(wake);
+        }
+        self.finish().await;
+    }
+
+    fn remove_orphans(&mut self) {
+        for (router, member) in self.members.iter().enumerate() {
+            let job = member.job(router, Task::Release, 0);
+            // The queue is empty at the start.
+            let _ = self.addresses.jobs.try_send(job);
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.members.iter().all(|member| member.router.state() == State::Init)
+    }
+
+    /// Takes down what was made for the addresses, and waits until the address thread has done what it
+    /// was asked for.
+    async fn finish(mut self) {
+        for (router, member) in self.members.iter().enumerate() {
+            // If the thread is that busy, `carp cleanup` and the next start find it.
+            let _ = self.addresses.jobs.try_send(member.job(router, Task::Dismantle, 0));
+        }
+        drop(self.addresses.jobs);
+        while let Some(report) = self.addresses.reports.recv().await {
+            if let (Err(fault), Some(member)) = (&report.outcome, self.members.get(report.router)) {
+                self.events.tell(Some(&member.name), EventKind::Fault { text: fault.to_string() });
+            }
+        }
+    }
+}
+
+/// Waking.
+impl<B: Backend> Node<B> {
+    fn poll_wake(&mut self, cx: &mut Context<'_>) -> Poll<Wake> {
+        if self.batch >= BATCH {
+            self.batch = 0;
+            if self.deadline().is_some_and(|at| at <= self.clock.now()) {
+                return Poll::Ready(Wake::Timer);
+            }
+        }
+        for (port, state) in self.ports.iter_mut().enumerate() {
+            let Some(packets) = &mut state.packets else { continue };
+            if let Poll::Ready(received) = packets.poll_receive(cx, &mut self.buffer) {
+                self.batch += 1;
+                return Poll::Ready(Wake::Received { port, received });
+            }
+        }
+        self.batch = 0;
+        if let Poll::Ready(Some(report)) = self.addresses.reports.poll_recv(cx) {
+            return Poll::Ready(Wake::Report(report));
+        }
+        if let Poll::Ready(change) = self.links.poll_change(cx) {
+            return Poll::Ready(Wake::Link(change));
+        }
+        if !self.abandoned
+            && let Poll::Ready(command) = self.commands.poll_recv(cx)
+        {
+            self.abandoned = command.is_none();
+            return Poll::Ready(Wake::Command(command));
+        }
+        let deadline = self.deadline();
+        self.clock.poll_deadline(cx, deadline).map(|()| Wake::Timer)
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let routers = self.members.iter().filter_map(|member| member.router.poll_timeout());
+        let ports = self.ports.iter().filter_map(|port| port.reopen_at);
+        routers.map(|deadline| deadline.at).chain(ports).min()
+    }
+
+    fn handle_wake(&mut self, wake: Wake) {
+        match wake {
+            Wake::Received { port, received } => self.received(port, &received),
+            Wake::Report(report) => self.reported(report),
+            Wake::Link(change) => self.link_changed(change),
+            Wake::Command(command) => self.command(command.unwrap_or(Command::Stop)),
+            Wake::Timer => self.timeout(),
+        }
+    }
+
+    fn timeout(&mut self) {
+        let now = self.clock.now();
+        for index in 0..self.members.len() {
+            let deadline = self.members[index].router.poll_timeout();
+            if deadline.is_some_and(|deadline| deadline.at <= now) {
+                self.input(index, Input::Timeout);
+            }
+        }
+        for port in 0..self.ports.len() {
+            if self.ports[port].reopen_at.is_some_and(|at| at <= now) {
+                self.refresh_port(port);
+            }
+        }
+    }
+
+    fn input_to_all(&mut self, input: Input) {
+        for index in 0..self.members.len() {
+            self.input(index, input);
+        }
+    }
+
+    fn input(&mut self, index: usize, input: Input) {
+        let now = self.clock.now();
+        self.tell_time_of_day(index, now);
+        self.members[index].router.handle(now, input);
+        self.carry_out(index, now);
+    }
+
+    /// Signatures need the time of day. It is asked for anew each time: somebody may have set the clock.
+    fn tell_time_of_day(&mut self, index: usize, now: Instant) {
+        let router = &mut self.members[index].router;
+        if router.config().is_signed() {
+            router.set_time_of_day(now, self.clock.time_of_day());
+        }
+    }
+
+    fn carry_out(&mut self, index: usize, now: Instant) {
+        let member = &mut self.members[index];
+        let port = &mut self.ports[member.port];
+        let mut driver = Driver {
+            packets: port.packets.as_mut(),
+            home: self.interfaces.get(&member.place.interface),
+            jobs: &self.addresses.jobs,
+            events: &self.events,
+            prepare: self.prepare.as_ref(),
+            scratch: &mut self.scratch,
+        };
+        driver.carry_out(index, member, now);
+    }
+}
+
+/// What arrives.
+impl<B: Backend> Node<B> {
+    fn received(&mut self, port: usize, received: &io::Result<Received>) {
+        match received {
+            Ok(Received::Ipv4 { len, ttl }) => self.ipv4_packet(port, *len, *ttl),
+            Ok(Received::Ipv6 { len, meta }) => self.datagram(port, meta, 0..*len),
+            Ok(Received::Announcement(address)) => {
+                for index in 0..self.members.len() {
+                    let member = &self.members[index];
+                    let ours = member.addresses.iter().any(|ours| ours.ip() == *address);
+                    if member.port == port && ours {
+                        self.input(index, Input::AnnouncementHeard);
+                    }
+                }
+            }
+            // An error of the link, such as "network is down", which link events tell better.
+            Err(_) => {}
+        }
+    }
+
+    fn ipv4_packet(&mut self, port: usize, len: usize, ttl: Option<u8>) {
+        let packet = &self.buffer[..len];
+        match strip_ipv4(packet) {
+            Ok((mut meta, payload)) => {
+                meta.ttl = ttl.unwrap_or(meta.ttl);
+                // Beyond the end of the datagram there may be padding.
+                let start = payload.as_ptr().addr() - packet.as_ptr().addr();
+                let range = start..start + payload.len();
+                self.datagram(port, &meta, range);
+            }
+            Err(_) => {
+                let speaks = |member: &Member| member.port == port && member.speaks(Family::Ipv4);
+                let Some(index) = self.members.iter().position(speaks) else { return };
+                let now = self.clock.now();
+                self.members[index].router.note_reject(now, None, Reject::MalformedIp);
+                self.tell_reject(now, index, None, Reject::MalformedIp);
+            }
+        }
+    }
+
+    /// Hands a datagram, of which this part of the buffer is the message, to the router that it is for.
+    fn datagram(&mut self, port: usize, meta: &RxMeta, message: Range<usize>) {
+        let message = &self.buffer[message];
+        let Some(index) = addressee(&self.members, port, meta, message) else { return };
+        let now = self.clock.now();
+        let router = &mut self.members[index].router;
+        if router.config().is_signed() {
+            router.set_time_of_day(now, self.clock.time_of_day());
+        }
+        match router.handle_datagram(now, meta, message) {
+            Ok(()) => self.carry_out(index, now),
+            Err(reject) => self.tell_reject(now, index, Some(meta.source), reject),
+        }
+    }
+
+    /// Tells the first reject of a kind, and then sums.
+    fn tell_reject(&mut self, now: Instant, index: usize, source: Option<IpAddr>, reject: Reject) {
+        let count = match self.rejects.get_mut(&(index, reject.index())) {
+            None => 1,
+            Some(told) if now.saturating_since(told.at) < REJECTS_TOLD => {
+                told.untold = told.untold.saturating_add(1);
+                return;
+            }
+            Some(told) => told.untold.saturating_add(1),
+        };
+        self.rejects.insert((index, reject.index()), RejectTold { at: now, untold: 0 });
+        let (label, text) = (reject.label().into(), reject.to_string());
+        let kind = EventKind::Reject { label, source, text, count };
+        self.events.tell(Some(&self.members[index].name), kind);
+    }
+
+    fn reported(&mut self, report: Report) {
+        let Some(member) = self.members.get_mut(report.router) else { return };
+        let waited_for = report.ticket == member.tickets.acquire;
+        let text = report.outcome.as_ref().err().map(ToString::to_string);
+        let input = match (report.task, report.outcome) {
+            (Task::Acquire { .. }, Ok(_)) if waited_for => {
+                member.fault_text = None;
+                Some(Input::Acquired)
+            }
+            (Task::Acquire { .. }, Err(fault)) if waited_for => {
+                Some(Input::Fault(Fault::Acquire { code: fault.code() }))
+            }
+            (Task::Release, Err(fault)) => {
+                Some(Input::Fault(Fault::Release { code: fault.code() }))
+            }
+            (Task::Verify, Ok(true)) => Some(Input::AddressLost),
+            (Task::Acquire { .. } | Task::Release | Task::Verify | Task::Dismantle, _)
+            | (Task::Prepare | Task::Announce { .. }, _) => None,
+        };
+        if let Some(text) = text {
+            member.fault_text = Some(text.clone());
+            self.events.tell(Some(&member.name), EventKind::Fault { text });
+        }
+        if let Some(input) = input {
+            self.input(report.router, input);
+        }
+    }
+
+    fn command(&mut self, command: Command) {
+        match command {
+            Command::Status { reply } => {
+                // Whoever asked may have gone.
+                let _ = reply.send(self.status());
+            }
+            Command::Yield { router, reply } => self.yield_router(&router, reply),
+            Command::YieldAll => self.input_to_all(Input::Yield),
+            Command::Prepared { router, ticket, ok } => {
+                if self.members.get(router).is_some_and(|m| m.tickets.prepare == ticket) {
+                    self.input(router, if ok { Input::Prepared } else { Input::Refused });
+                }
+            }
+            Command::Stop => {
+                self.stopping = true;
+                self.input_to_all(Input::Stop);
+            }
+        }
+    }
+
+    fn yield_router(&mut self, name: &str, reply: oneshot::Sender<Result<Yielded, YieldError>>) {
+        let index = self.members.iter().position(|member| &*member.name == name);
+        let refused = match index.map(|index| (index, self.members[index].router.state())) {
+            Some((index, State::Active)) => {
+                self.members[index].yielding.push(reply);
+                return self.input(index, Input::Yield);
+            }
+            Some((_, state @ (State::Init | State::Backup))) => YieldError::NotActive { state },
+            None => YieldError::Unknown,
+        };
+        // Whoever asked may have gone.
+        let _ = reply.send(Err(refused));
+    }
+}
+
+/// The router that a message is for: the one of its protocol and id. What is for none is counted where
+/// its id is, or else where the rejects of its interface are.
+fn addressee(members: &[Member], port: usize, meta: &RxMeta, message: &[u8]) -> Option<usize> {
+    let protocol = classify(message).protocol();
+    let id = message.get(1).copied();
+    let family = Family::of(meta.destination);
+    let here = || {
+        let members = members.iter().enumerate();
+        members.filter(|(_, member)| member.port == port && member.speaks(family))
+    };
+    let of_id = |member: &Member| Some(member.router.config().id().get()) == id;
+    let of_protocol = |member: &Member| Some(member.router.config().protocol()) == protocol;
+    let found = here()
+        .find(|(_, member)| of_id(member) && of_protocol(member))
+        .or_else(|| here().find(|(_, member)| of_id(member)))
+        .or_else(|| here().next());
+    found.map(|(index, _)| index)
+}
+
+fn member<P>(setup: RouterSetup, ports: &[PortState<P>]) -> Member {
+    Member {
+        place: setup.place().into(),
+        name: setup.name.into(),
+        port: ports.iter().position(|port| port.name == setup.interface).unwrap_or(0),
+        interface: setup.interface.into(),
+        addresses: setup.config.addresses().into(),
+        advert_mac: setup.advert_mac.filter(|_| !setup.config.is_unicast()),
+        router: VirtualRouter::new(setup.config),
+        contributions: Contributions::default(),
+        tickets: Tickets::default(),
+        yielding: Vec::new(),
+        fault_text: None,
+    }
+}
+
+/// Removes addresses that a dead daemon left behind, and what it made for them. The lock of the router
+/// must be held.
+///
+/// Returns which addresses were removed.
+///
+/// # Errors
+/// [`AddressFault`] says what the system refused.
+pub fn clean_up<B: Backend>(
+    backend: &mut B,
+    record: Record,
+    place: &Place,
+    addresses: &[VirtualAddress],
+) -> Result<Vec<VirtualAddress>, AddressFault> {
+    let opened = backend.addresses().and_then(|table| Ok((table, backend.announcer()?)));
+    let (table, announcer) = opened.map_err(|source| {
+        let interface = place.interface.clone();
+        AddressFault::Interface { what: "cannot reach", interface, source }
+    })?;
+    let mut keeper = AddressKeeper::new(table, announcer, record);
+    let released = keeper.release(place, addresses)?;
+    keeper.dismantle(place)?;
+    Ok(released)
+}

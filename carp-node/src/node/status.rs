@@ -1,0 +1,37 @@
+//! What a node says of its routers.
+
+use carp_proto::election::State;
+
+use super::Node;
+use crate::backend::{Backend, Clock, PacketIo};
+use crate::control::proto::{RouterIdentity, RouterStatus};
+use crate::control::units::WallTime;
+
+impl<B: Backend> Node<B> {
+    pub(super) fn status(&self) -> Vec<RouterStatus> {
+        let (now, wall) = (self.clock.now(), WallTime::now());
+        let status = |(index, member): (usize, &crate::driver::Member)| {
+            let config = member.router.config();
+            let identity = RouterIdentity {
+                name: member.name.to_string(),
+                protocol: config.protocol(),
+                id: config.id(),
+                interface: member.interface.to_string(),
+                addresses: config.addresses().iter().map(ToString::to_string).collect(),
+            };
+            let snapshot = member.router.snapshot(now);
+            let mut status = RouterStatus::new(identity, &snapshot, now, wall);
+            if status.fault.is_some() && member.fault_text.is_some() {
+                status.fault.clone_from(&member.fault_text);
+            }
+            if status.fault.is_none() && snapshot.state == State::Init {
+                status.fault = self.link_fault(index, snapshot.link);
+            }
+            let packets = self.ports[member.port].packets.as_ref();
+            status.counters.kernel_dropped = packets.map_or(0, PacketIo::kernel_dropped);
+            status.mac = member.place.mac.or(member.advert_mac).map(|mac| mac.to_string());
+            status
+        };
+        self.members.iter().enumerate().map(status).collect()
+    }
+}
