@@ -2,14 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails where something is missing")]
 
+mod keeper;
+mod protocols;
+
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use carp_node::addresses::{AddressKeeper, MARK, Place, Presence, Record};
+use carp_node::addresses::Record;
+use carp_node::backend::Backend;
 use carp_node::backend::memory::{Lan, MemoryHost};
 use carp_node::backend::wrap::{Capture, Direction, Loss, Trace, Wrapped};
-use carp_node::backend::{Announcer, Backend};
 use carp_node::event;
 use carp_node::node::{Extras, Handle, Node, RouterSetup};
 use carp_proto::election::Dialect;
@@ -29,9 +32,13 @@ fn setup(advskew: i64, preempt: bool) -> RouterSetup {
 }
 
 fn start<B: Backend + 'static>(backend: B, setup: RouterSetup) -> Handle {
+    start_all(backend, vec![setup])
+}
+
+fn start_all<B: Backend + 'static>(backend: B, setups: Vec<RouterSetup>) -> Handle {
     let (events, _inbox) = event::channel();
     let extras = Extras { events, record: Record::in_memory(), prepare: None };
-    let (node, handle) = Node::new(backend, vec![setup], extras).unwrap();
+    let (node, handle) = Node::new(backend, setups, extras).unwrap();
     tokio::task::spawn_local(node.run());
     handle
 }
@@ -179,135 +186,4 @@ fn wrappers_see_every_advert() {
         assert!(captured >= 2, "adverts at 3 s, 4 s and 5 s");
         assert_eq!(captured, *heard.lock().unwrap());
     });
-}
-
-fn keeper(host: &MemoryHost, record: Record) -> AddressKeeper<MemoryHost, MemoryHost> {
-    AddressKeeper::new(host.clone(), host.clone(), record)
-}
-
-fn vip() -> [VirtualAddress; 1] {
-    [VirtualAddress::new(VIP.into(), None).unwrap()]
-}
-
-#[test]
-fn our_addresses_carry_our_mark_and_foreign_ones_are_left_alone() {
-    let (a, _) = two_hosts(&Lan::default());
-    let mut keeper = keeper(&a, Record::in_memory());
-    keeper.acquire(&Place::on("eth0"), &vip(), Presence::Unknown, 1).unwrap();
-    let ours = |found: &carp_node::backend::InstalledAddress| found.ip == VIP;
-    assert_eq!(a.installed().iter().find(|found| ours(found)).unwrap().protocol, Some(MARK));
-    assert_eq!(keeper.release(&Place::on("eth0"), &vip()).unwrap(), vip());
-    assert_eq!(
-        keeper.release(&Place::on("eth0"), &vip()).unwrap(),
-        [],
-        "removing what is gone is a success"
-    );
-    a.add_foreign(VIP, 24);
-    keeper.acquire(&Place::on("eth0"), &vip(), Presence::Unknown, 1).unwrap();
-    assert_eq!(keeper.release(&Place::on("eth0"), &vip()).unwrap(), []);
-    assert!(a.has(VIP));
-}
-
-#[test]
-fn an_old_kernel_is_helped_by_a_label_and_a_record() {
-    let directory = tempfile::tempdir().unwrap();
-    let (a, _) = two_hosts(&Lan::default());
-    a.forget_marks();
-    keeper(&a, Record::open(directory.path()))
-        .acquire(&Place::on("eth0"), &vip(), Presence::Unknown, 1)
-        .unwrap();
-    let installed = a.installed();
-    let found = installed.iter().find(|found| found.ip == VIP).unwrap();
-    assert_eq!((found.protocol, found.label.as_deref()), (None, Some("eth0:carp")));
-    let record = std::fs::read_to_string(directory.path().join("addresses")).unwrap();
-    assert_eq!(record, "eth0 192.168.130.100\n");
-    // Another process, after a crash.
-    let mut next = keeper(&a, Record::open(directory.path()));
-    assert_eq!(next.release(&Place::on("eth0"), &vip()).unwrap(), vip());
-    assert!(!a.has(VIP));
-    assert_eq!(std::fs::read_to_string(directory.path().join("addresses")).unwrap(), "");
-}
-
-/// Somebody who removes an address in the very moment in which it is announced.
-struct Thief(MemoryHost);
-
-impl Announcer for Thief {
-    fn prepare(&mut self, _interface: &str) -> std::io::Result<()> {
-        Ok(())
-    }
-
-    fn announce(
-        &mut self,
-        _: &str,
-        _: Option<carp_proto::MacAddr>,
-        _: &[std::net::IpAddr],
-        _: u8,
-    ) -> std::io::Result<()> {
-        self.0.remove_foreign(VIP);
-        Ok(())
-    }
-}
-
-#[test]
-fn an_address_that_is_stolen_at_once_says_nothing_about_the_kernel() {
-    let (a, _) = two_hosts(&Lan::default());
-    let mut keeper = AddressKeeper::new(a.clone(), Thief(a.clone()), Record::in_memory());
-    keeper.acquire(&Place::on("eth0"), &vip(), Presence::Absent, 1).unwrap();
-    assert!(!a.has(VIP), "it is for the election to find out");
-    assert!(keeper.is_missing(&Place::on("eth0"), &vip()).unwrap());
-}
-
-#[test]
-fn an_address_that_came_meanwhile_is_foreign_and_says_nothing_about_the_kernel() {
-    let (a, _) = two_hosts(&Lan::default());
-    a.add_foreign(VIP, 32);
-    let mut keeper = keeper(&a, Record::in_memory());
-    keeper.acquire(&Place::on("eth0"), &vip(), Presence::Absent, 1).unwrap();
-    assert_eq!(keeper.release(&Place::on("eth0"), &vip()).unwrap(), []);
-    a.remove_foreign(VIP);
-    keeper.acquire(&Place::on("eth0"), &vip(), Presence::Absent, 1).unwrap();
-    assert_eq!(a.installed().iter().find(|found| found.ip == VIP).unwrap().protocol, Some(MARK));
-}
-
-#[test]
-fn a_wide_prefix_waits_for_an_address_of_its_subnet() {
-    let (a, _) = two_hosts(&Lan::default());
-    let wide = [VirtualAddress::new(Ipv4Addr::new(10, 7, 0, 1).into(), Some(24)).unwrap()];
-    let mut keeper = keeper(&a, Record::in_memory());
-    let refused =
-        keeper.acquire(&Place::on("eth0"), &wide, Presence::Unknown, 1).unwrap_err().to_string();
-    assert!(refused.contains("no other address of that subnet"), "{refused}");
-    a.add_foreign(Ipv4Addr::new(10, 7, 0, 9), 24);
-    keeper.acquire(&Place::on("eth0"), &wide, Presence::Unknown, 1).unwrap();
-}
-
-#[test]
-fn a_primary_address_goes_without_its_secondaries() {
-    let (a, _) = two_hosts(&Lan::default());
-    let own = Ipv4Addr::new(10, 7, 0, 9);
-    let wide = [VirtualAddress::new(Ipv4Addr::new(10, 7, 0, 1).into(), Some(24)).unwrap()];
-    a.add_foreign(own, 24);
-    let mut keeper = keeper(&a, Record::in_memory());
-    keeper.acquire(&Place::on("eth0"), &wide, Presence::Unknown, 1).unwrap();
-    // The host's address is removed and added again: it hangs on ours now.
-    let mut table = a.clone();
-    carp_node::backend::AddressTable::set_promote_secondaries(&mut table, "eth0", true).unwrap();
-    a.remove_foreign(own);
-    carp_node::backend::AddressTable::set_promote_secondaries(&mut table, "eth0", false).unwrap();
-    a.add_foreign(own, 24);
-    assert!(a.installed().iter().any(|found| found.ip == own && found.secondary));
-    assert_eq!(keeper.release(&Place::on("eth0"), &wide).unwrap(), wide);
-    assert!(a.has(own));
-}
-
-#[test]
-fn what_was_added_before_a_failure_is_removed_again() {
-    let (a, _) = two_hosts(&Lan::default());
-    a.refuse_addresses(Some(1));
-    let mut keeper = keeper(&a, Record::in_memory());
-    assert_eq!(
-        keeper.acquire(&Place::on("eth0"), &vip(), Presence::Unknown, 1).unwrap_err().code(),
-        1
-    );
-    assert!(!a.has(VIP) && a.announced().is_empty());
 }
