@@ -231,11 +231,11 @@ impl Handler for Desk {
         let mut routers =
             routers.ok_or_else(|| ControlError::new(ErrorCode::Failed, "the node is stopping"))?;
         if let Some(name) = router {
-            if !routers.iter().any(|router| router.name == name) {
+            if !routers.iter().any(|router| router.is_called(name)) {
                 let known = routers.iter().map(|router| router.name.as_str());
                 return Err(ControlError::unknown_router(name, known));
             }
-            routers.retain(|router| router.name == name);
+            routers.retain(|router| router.is_called(name));
         }
         for router in &mut routers {
             router.hooks = self.hooks.reports(&router.name);

@@ -4,8 +4,9 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
+use carp_node::config::format_duration;
 use carp_node::control::StatusReport;
-use carp_node::control::proto::{RankStatus, RouterStatus};
+use carp_node::control::proto::{RankStatus, RouterStatus, TimerStatus};
 
 use super::client;
 use crate::exit::Failure;
@@ -108,6 +109,22 @@ fn remarks(router: &RouterStatus) -> Vec<String> {
     }
     if router.held {
         remarks.push("does not preempt at present: it yielded, or failed to take over".to_owned());
+    }
+    let TimerStatus { learned_ms, reckoned_ms, .. } = &router.timers;
+    if let (Some(learned), Some(reckoned)) = (learned_ms, reckoned_ms)
+        && reckoned.0 < learned.0
+    {
+        remarks.push(format!(
+            "the active router says that it advertises every {}, which is out of proportion to our \
+             interval: we reckon with {}",
+            format_duration(learned.0),
+            format_duration(reckoned.0)
+        ));
+    }
+    for peer in &router.peers {
+        if peer.other_addresses {
+            remarks.push(format!("{} has other addresses than we have", peer.address));
+        }
     }
     if router.demotion > 0 {
         remarks.push(format!("demoted by {}", router.demotion));

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use carp_proto::election::Standing;
+use carp_proto::wire::vrrp::ChecksumForm;
 use carp_proto::{CarpInterval, Instant, RejectCounters, Snapshot};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -254,6 +255,15 @@ pub struct RouterStatus {
     /// The link-layer address that answers for the addresses.
     #[serde(default)]
     pub mac: Option<String>,
+    /// The interface that the addresses are on while it is active.
+    #[serde(default)]
+    pub address_interface: Option<String>,
+    /// VRRP version 3: what the checksum of its adverts covers, `message` or `pseudo-header`.
+    #[serde(default)]
+    pub checksum: Option<Cow<'static, str>>,
+    /// Where adverts are signed: what the latest signature was worth, in words.
+    #[serde(default)]
+    pub signature: Option<String>,
     /// The latest datagram that was not acted on.
     #[serde(default)]
     pub last_reject: Option<RejectStatus>,
@@ -278,10 +288,17 @@ pub struct RouterIdentity {
 }
 
 impl RouterStatus {
+    /// Whether somebody who says `name` means this router. A router with addresses of both families that
+    /// elects for each of them is two, `NAME/ipv4` and `NAME/ipv6`; its name means both.
+    #[must_use]
+    pub fn is_called(&self, name: &str) -> bool {
+        is_called(&self.name, name)
+    }
+
     /// The status of a router from its snapshot, taken at `now`, which was `wall` for people.
     ///
-    /// What the election does not know is empty or false: `drained`, `unconfirmed`, `mac`, `hooks`,
-    /// and the counter `kernel_dropped`.
+    /// What the election does not know is empty or false: `drained`, `unconfirmed`, `mac`,
+    /// `address_interface`, `hooks`, and the counter `kernel_dropped`.
     #[must_use]
     pub fn new(of: RouterIdentity, snapshot: &Snapshot, now: Instant, wall: WallTime) -> Self {
         let age = |then: Instant| now.saturating_since(then);
@@ -308,6 +325,8 @@ impl RouterStatus {
             timers: TimerStatus {
                 interval_ms: snapshot.interval.into(),
                 active_down_ms: snapshot.active_down.into(),
+                learned_ms: snapshot.learned.map(|learned| learned.advertised.into()),
+                reckoned_ms: snapshot.learned.map(|learned| learned.reckoned.into()),
             },
             counters: CounterStatus {
                 adverts_sent: snapshot.counters.adverts_sent,
@@ -317,6 +336,9 @@ impl RouterStatus {
             },
             transitions: snapshot.transitions,
             mac: None,
+            address_interface: None,
+            checksum: snapshot.checksum.map(form_name),
+            signature: snapshot.last_verdict.map(|verdict| verdict.to_string()),
             last_reject: snapshot.last_reject.map(|last| RejectStatus {
                 label: last.reject.label().into(),
                 source: last.source,
@@ -326,6 +348,11 @@ impl RouterStatus {
             hooks: Vec::new(),
         }
     }
+}
+
+/// Whether `name` means a router that is named `router`, or that is a part of what is named so.
+pub(crate) fn is_called(router: &str, name: &str) -> bool {
+    router.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 fn by_label(rejected: &RejectCounters) -> BTreeMap<Cow<'static, str>, u64> {
@@ -360,7 +387,7 @@ impl From<Standing> for RankStatus {
 }
 
 /// A router from which valid adverts came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PeerStatus {
     /// Its source address.
     pub address: IpAddr,
@@ -369,6 +396,15 @@ pub struct PeerStatus {
     /// What that said.
     #[serde(flatten)]
     pub rank: RankStatus,
+    /// VRRP version 3: what its checksum covers, if the advert shows it.
+    #[serde(default)]
+    pub checksum: Option<Cow<'static, str>>,
+    /// Whether it lists other addresses than ours, link-local ones aside.
+    #[serde(default)]
+    pub other_addresses: bool,
+    /// Whether its list of IPv6 addresses begins with another than a link-local one.
+    #[serde(default)]
+    pub lacks_link_local: bool,
 }
 
 impl PeerStatus {
@@ -377,8 +413,18 @@ impl PeerStatus {
             address: peer.source,
             last_advert_age_ms: now.saturating_since(peer.heard_at).into(),
             rank: peer.advertised.into(),
+            checksum: peer.checksum.map(form_name),
+            other_addresses: peer.remarks.other_addresses,
+            lacks_link_local: peer.remarks.lacks_link_local,
         }
     }
+}
+
+const fn form_name(form: ChecksumForm) -> Cow<'static, str> {
+    Cow::Borrowed(match form {
+        ChecksumForm::Message => "message",
+        ChecksumForm::PseudoHeader => "pseudo-header",
+    })
 }
 
 /// The timers in force.
@@ -388,6 +434,12 @@ pub struct TimerStatus {
     pub interval_ms: Millis,
     /// How long silence must last to count as death.
     pub active_down_ms: Millis,
+    /// The active router's interval, where a backup learns it (VRRP version 3) and one was heard.
+    #[serde(default)]
+    pub learned_ms: Option<Millis>,
+    /// The interval that the backup reckons with. It is less than `learned_ms` if that is absurd.
+    #[serde(default)]
+    pub reckoned_ms: Option<Millis>,
 }
 
 /// Numbers that only grow.

@@ -26,6 +26,7 @@ use self::port::PortState;
 pub use self::setup::RouterSetup;
 use crate::addresses::{AddressFault, AddressKeeper, AddressThread, Place, Record, Report, Task};
 use crate::backend::{Backend, Clock, Interface, LinkChange, LinkWatch, PacketIo, Received};
+use crate::control::proto::is_called;
 use crate::demotion::Contributions;
 use crate::driver::{Driver, Member, Tickets};
 use crate::event::{EventKind, EventSource};
@@ -409,15 +410,23 @@ impl<B: Backend> Node<B> {
         }
     }
 
+    /// Makes the active routers of this name yield. The first one tells what became of it: the others go
+    /// the same way.
     fn yield_router(&mut self, name: &str, reply: oneshot::Sender<Result<Yielded, YieldError>>) {
-        let index = self.members.iter().position(|member| &*member.name == name);
-        let refused = match index.map(|index| (index, self.members[index].router.state())) {
-            Some((index, State::Active)) => {
-                self.members[index].yielding.push(reply);
-                return self.input(index, Input::Yield);
+        let members = self.members.iter().enumerate();
+        let called = members.filter(|(_, member)| is_called(&member.name, name));
+        let states: Vec<_> = called.map(|(index, it)| (index, it.router.state())).collect();
+        let mut active = states.iter().filter(|(_, state)| *state == State::Active);
+        let refused = match (active.next(), states.first()) {
+            (Some(&(first, _)), _) => {
+                self.members[first].yielding.push(reply);
+                for (index, _) in states {
+                    self.input(index, Input::Yield);
+                }
+                return;
             }
-            Some((_, state @ (State::Init | State::Backup))) => YieldError::NotActive { state },
-            None => YieldError::Unknown,
+            (None, Some(&(_, state))) => YieldError::NotActive { state },
+            (None, None) => YieldError::Unknown,
         };
         // Whoever asked may have gone.
         let _ = reply.send(Err(refused));
