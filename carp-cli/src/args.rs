@@ -289,6 +289,27 @@ pub(crate) enum DemoProtocol {
     Vrrp3,
 }
 
+impl DemoProtocol {
+    /// The name in a configuration.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Carp => "carp",
+            Self::Vrrp2 => "vrrp2",
+            Self::Vrrp3 => "vrrp3",
+        }
+    }
+}
+
+impl std::fmt::Display for DemoProtocol {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Carp => "CARP",
+            Self::Vrrp2 => "VRRP version 2",
+            Self::Vrrp3 => "VRRP version 3",
+        })
+    }
+}
+
 /// Commands of the contract that answer "not supported yet", whatever follows them.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Later {

@@ -43,8 +43,18 @@ fn succeeded(output: &Output) {
 
 #[test]
 fn the_demo_loses_nothing_but_what_the_dead_machine_takes() {
+    loses_nothing(&["--interval", "500ms"]);
+}
+
+#[test]
+fn the_demo_shows_vrrp_too() {
+    loses_nothing(&["--protocol", "vrrp2"]);
+    loses_nothing(&["--protocol", "vrrp3", "--interval", "500ms"]);
+}
+
+fn loses_nothing(arguments: &[&str]) {
     let _stage = stage();
-    let output = demo(&["--interval", "500ms", "--json"]).output().unwrap();
+    let output = demo(arguments).arg("--json").output().unwrap();
     succeeded(&output);
     let result: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(result["schema"], "carp.demo/1");
@@ -68,9 +78,9 @@ fn what_cannot_be_shown_is_said() {
     let (code, errors) = told(&["--interval", "100ms"]);
     assert_eq!(code, Some(2), "{errors}");
     assert!(errors.contains("250ms"), "{errors}");
-    let (code, errors) = told(&["--protocol", "vrrp3"]);
-    assert_eq!(code, Some(1), "{errors}");
-    assert!(errors.contains("not supported yet"), "{errors}");
+    let (code, errors) = told(&["--protocol", "vrrp2", "--interval", "500ms"]);
+    assert_eq!(code, Some(2), "{errors}");
+    assert!(errors.contains("VRRP version 2") && errors.contains("whole seconds"), "{errors}");
     for path in ["/no/such/directory/x.svg", "/dev/null"] {
         let (code, errors) = told(&["--plot", path]);
         assert_eq!(code, Some(1), "{errors}");

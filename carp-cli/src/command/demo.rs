@@ -13,6 +13,7 @@ mod report;
 mod script;
 mod stage;
 mod terminal;
+mod timers;
 mod watch;
 
 use std::path::Path;
@@ -22,8 +23,9 @@ use std::time::Duration;
 use carp_node::lab::{self, Entered, Lab, LabError};
 
 use self::plot::PlotFile;
-use self::stage::{Stage, Timers};
+use self::stage::Stage;
 use self::terminal::{Form, Guard, Screen};
+use self::timers::Timers;
 use self::watch::Watch;
 use crate::args::DemoProtocol;
 use crate::exit::{Exit, Failure};
@@ -42,15 +44,9 @@ pub(crate) fn run(
     interval: Duration,
     output: &Output,
 ) -> Result<ExitCode, Failure> {
-    match protocol {
-        DemoProtocol::Carp => {}
-        DemoProtocol::Vrrp2 => return Err(Failure::not_supported("carp demo --protocol vrrp2")),
-        DemoProtocol::Vrrp3 => return Err(Failure::not_supported("carp demo --protocol vrrp3")),
-    }
-    let timers = Timers::from_interval(interval).ok_or_else(|| {
-        Failure::new(Exit::Usage, "CARP cannot advertise at this interval").with_help(
-            "choose 1s to 10s in whole seconds, or below one second a multiple of 125ms, such as 250ms",
-        )
+    let timers = Timers::new(protocol, interval).map_err(|help| {
+        let message = format!("the demo cannot show {protocol} at this interval");
+        Failure::new(Exit::Usage, message).with_help(help)
     })?;
     // Before anything is mounted over the directory that it lies in.
     let plot = plot.map(PlotFile::prepare).transpose()?;

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use carp_proto::election::Standing;
 use carp_proto::wire::vrrp::v3::Checksum;
 use carp_proto::wire::vrrp::{ChecksumForm, Signed, v2, v3};
 use carp_proto::wire::{Kind, WireError, carp, classify_start};
@@ -62,6 +63,23 @@ impl<'a> Message<'a> {
             Self::Vrrp3(_) => Some(Protocol::Vrrp3),
             Self::Unreadable { protocol, .. } => *protocol,
         }
+    }
+
+    /// What it says of its sender: how good it is, or that it resigns. `None` if it cannot be read.
+    #[must_use]
+    pub fn standing(&self) -> Option<Standing> {
+        Some(match self {
+            Self::Carp(parsed) => Standing::Carp(parsed.advert.interval),
+            Self::Vrrp2(parsed) => Standing::Vrrp {
+                priority: parsed.advert.priority,
+                interval: parsed.advert.interval.advert(),
+            },
+            Self::Vrrp3(vrrp) => Standing::Vrrp {
+                priority: vrrp.advert.priority,
+                interval: vrrp.advert.interval.advert(),
+            },
+            Self::Unreadable { .. } => return None,
+        })
     }
 
     /// Whether its checksum is wrong, so that no field can be trusted.

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use super::stage::{PRIMARY, SECONDARY};
+use crate::args::DemoProtocol;
 
 /// A time without an answer is told from this length on; shorter ones are no outage to anybody.
 pub(super) const NOTABLE: Duration = Duration::from_millis(50);
@@ -38,7 +39,7 @@ impl Who {
         Self::ALL.into_iter().find(|who| who.name() == name)
     }
 
-    const fn index(self) -> usize {
+    pub(super) const fn index(self) -> usize {
         match self {
             Self::Primary => 0,
             Self::Secondary => 1,
@@ -175,6 +176,8 @@ pub(super) struct Counts {
 /// What the play is about: known before it begins.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Setting {
+    /// What the servers elect by.
+    pub(super) protocol: DemoProtocol,
     /// The primary's advert interval.
     pub(super) interval: Duration,
     /// How often the client asks.

@@ -4,11 +4,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use carp_node::lab::{Client, Gap, LabError, Request, Signal, Tap, wait_until};
+use carp_node::dissect::{Layer, LinkType, dissect};
+use carp_node::lab::{Client, Frame, Gap, LabError, Request, Signal, Tap, wait_until};
 
 use super::model::{Act, Setting, Span, Switch, Who, millis};
 use super::report::{Outcome, Requests, Takeover};
-use super::stage::{ASKS_EVERY, PRIMARY, SECONDARY, Stage, Timers, VIP};
+use super::stage::{ASKS_EVERY, PRIMARY, SECONDARY, Stage, VIP};
+use super::timers::Timers;
 use super::watch::Watch;
 
 /// How long each steady state is shown.
@@ -26,13 +28,13 @@ const UNDER_WAY: Duration = Duration::from_millis(100);
 
 /// What the play is about, and how long its acts take if all goes as the timers say.
 pub(super) fn setting(timers: Timers) -> Setting {
-    let steady = timers.primary_active_down() + STEADY;
-    let crash = timers.active_down() + STEADY;
-    // The primary hears the secondary's next advert, and answers at once.
-    let failback = timers.secondary_interval() + STEADY;
+    let steady = timers.active_down(Who::Primary) + STEADY;
+    let crash = timers.active_down(Who::Secondary) + STEADY;
+    let failback = timers.failback() + STEADY;
     let planned_stop = SETTLING * 2 + STEADY / 2;
     Setting {
-        interval: timers.interval(),
+        protocol: timers.protocol(),
+        interval: timers.interval(Who::Primary),
         asks_every: ASKS_EVERY,
         expected: [steady, crash, failback, planned_stop],
     }
@@ -75,6 +77,13 @@ fn count(requests: &[Request], excused: impl Fn(&Request) -> bool) -> Requests {
     }
 }
 
+/// Whether a frame is a resignation, in any protocol.
+fn resigns(frame: &Frame) -> bool {
+    let found = dissect(&frame.bytes, Layer::Link(LinkType::Ethernet), false);
+    let standing = found.and_then(|found| found.message.standing());
+    standing.is_some_and(carp_proto::election::Standing::is_resignation)
+}
+
 /// The stage, and somebody who tells what happens on it.
 struct Show {
     stage: Stage,
@@ -87,8 +96,9 @@ impl Show {
     /// The servers start, and the primary answers.
     fn steady(&mut self) -> Result<Arc<Client>, LabError> {
         self.watch.tell(format!(
-            "primary {PRIMARY} and secondary {SECONDARY} share {VIP} by CARP, adverts every {} ms",
-            self.timers.interval().as_millis()
+            "primary {PRIMARY} and secondary {SECONDARY} share {VIP} by {}, adverts every {} ms",
+            self.timers.protocol(),
+            self.timers.interval(Who::Primary).as_millis()
         ));
         self.watch.doing("both servers start, and listen whether the address is in use");
         self.stage.primary.start(&self.watch)?;
@@ -131,21 +141,19 @@ impl Show {
     fn takeover(&self, client: &Client, tap: &Tap, death: Instant, back: Instant) -> Takeover {
         let advert_of = |who: Who| {
             let ip: Option<IpAddr> = who.address().parse().ok();
-            move |source: IpAddr| Some(source) == ip
+            move |frame: &Frame| ip.is_some() && frame.advert_source() == ip
         };
         let (of_primary, of_secondary) = (advert_of(Who::Primary), advert_of(Who::Secondary));
         let last_advert = tap
             .frames()
             .iter()
             .filter(|frame| frame.at <= death)
-            .filter(|frame| frame.carp().is_some_and(|(source, _)| of_primary(source)))
+            .filter(|frame| of_primary(frame))
             .map(|frame| frame.at)
             .max();
-        let first_advert = tap.find(death, |frame| {
-            frame.carp().filter(|(source, _)| of_secondary(*source)).map(|_| frame.at)
-        });
+        let first_advert = tap.find(death, |frame| of_secondary(frame).then_some(frame.at));
         let outage = self.gap(client, death, back);
-        let active_down = self.timers.active_down();
+        let active_down = self.timers.active_down(Who::Secondary);
         let silent = last_advert.map_or(Duration::ZERO, |at| death.saturating_duration_since(at));
         Takeover {
             outage,
@@ -192,9 +200,7 @@ impl Show {
         }
         let answered = self.wait_for_answer(client, Who::Secondary, start)?;
         self.wait_for_address(false, "the primary gives the address back")?;
-        let resigned = tap.find(start, |frame| {
-            frame.carp().filter(|(_, advert)| advert.interval.is_resignation()).map(|_| frame.at)
-        });
+        let resigned = tap.find(start, |frame| resigns(frame).then_some(frame.at));
         if let Some(moment) = resigned {
             self.watch.resigned(Who::Primary, moment);
         }
@@ -217,7 +223,7 @@ impl Show {
         let ip: IpAddr = VIP.parse().map_err(|_| LabError::Off { host: VIP.to_owned() })?;
         let primary = &self.stage.primary;
         let mut ended = Ok(());
-        wait_until(self.timers.active_down() + PATIENCE, what, || {
+        wait_until(self.timers.active_down(Who::Secondary) + PATIENCE, what, || {
             if expected {
                 ended = primary.expect_daemon(what);
             }
@@ -234,7 +240,7 @@ impl Show {
     ) -> Result<Instant, LabError> {
         let mut answered = None;
         let what = format!("an answer from the {}", server.name());
-        wait_until(self.timers.active_down() + PATIENCE, &what, || {
+        wait_until(self.timers.active_down(Who::Secondary) + PATIENCE, &what, || {
             answered = client.first_answer(since, server.name());
             answered.is_some()
         })?;

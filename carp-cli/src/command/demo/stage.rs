@@ -10,6 +10,7 @@ use std::time::Duration;
 use carp_node::lab::{Host, Lab, LabError, Process, Switch, mac};
 
 use super::model::Who;
+use super::timers::{KEY_FILE, Timers};
 use super::watch::Watch;
 
 /// The virtual address.
@@ -23,57 +24,6 @@ pub(super) const ASKS_EVERY: Duration = Duration::from_millis(5);
 const CLIENT: &str = "192.168.130.200";
 const ID: u8 = 1;
 const PASSWORD: &str = "secret";
-
-/// When the servers advertise.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Timers {
-    advbase: u8,
-    primary_skew: u8,
-    secondary_skew: u8,
-}
-
-impl Timers {
-    /// Timers for an advert interval of the primary; `None` if CARP has none.
-    ///
-    /// From one second on the secondary has a skew of 100, as in the paper; below, an eighth more than
-    /// the primary.
-    pub(super) fn from_interval(interval: Duration) -> Option<Self> {
-        let whole = interval.subsec_nanos() == 0;
-        if whole && (1..=10).contains(&interval.as_secs()) {
-            let advbase = u8::try_from(interval.as_secs()).ok()?;
-            return Some(Self { advbase, primary_skew: 0, secondary_skew: 100 });
-        }
-        let units = interval.as_nanos().checked_mul(256)? / 1_000_000_000;
-        let exact = units * 1_000_000_000 == interval.as_nanos() * 256;
-        let primary_skew = u8::try_from(units).ok().filter(|units| exact && *units > 0)?;
-        let secondary_skew = primary_skew.checked_add(primary_skew.div_ceil(8))?;
-        (secondary_skew < 255).then_some(Self { advbase: 0, primary_skew, secondary_skew })
-    }
-
-    /// The primary's advert interval.
-    pub(super) fn interval(self) -> Duration {
-        self.of(self.primary_skew).advert()
-    }
-
-    /// How long the secondary waits for an advert.
-    pub(super) fn active_down(self) -> Duration {
-        self.of(self.secondary_skew).active_down(3)
-    }
-
-    /// How long the primary waits for an advert.
-    pub(super) fn primary_active_down(self) -> Duration {
-        self.of(self.primary_skew).active_down(3)
-    }
-
-    /// The secondary's advert interval.
-    pub(super) fn secondary_interval(self) -> Duration {
-        self.of(self.secondary_skew).advert()
-    }
-
-    const fn of(self, advskew: u8) -> carp_proto::CarpInterval {
-        carp_proto::CarpInterval { advbase: self.advbase, advskew }
-    }
-}
 
 /// One of the two servers.
 pub(super) struct Server {
@@ -118,14 +68,10 @@ pub(super) struct Stage {
 impl Stage {
     pub(super) fn build(inside: &Lab, timers: Timers) -> Result<Self, LabError> {
         let switch = Switch::new(inside)?;
-        let settings = |skew: u8, preempt: bool| {
-            format!("advbase = {}\nadvskew = {skew}\npreempt = {preempt}\n", timers.advbase)
-        };
-        let first = settings(timers.primary_skew, true);
-        let second = settings(timers.secondary_skew, false);
+        let server = |who| Server::new(inside, &switch, who, &timers.settings(who));
         Ok(Self {
-            primary: Server::new(inside, &switch, Who::Primary, &first)?,
-            secondary: Server::new(inside, &switch, Who::Secondary, &second)?,
+            primary: server(Who::Primary)?,
+            secondary: server(Who::Secondary)?,
             client: switch.host("client", mac(200), &[&format!("{CLIENT}/24")])?,
             switch,
         })
@@ -145,39 +91,19 @@ fn socket_of(config: &Path) -> PathBuf {
     config.with_extension("sock")
 }
 
-/// Writes what an operator would: a configuration and a key.
+/// Writes what an operator would: a configuration and a key, which VRRP does not use.
 fn configure(directory: &Path, node: &str, settings: &str) -> std::io::Result<PathBuf> {
     let directory = directory.join(node);
     fs::create_dir_all(&directory)?;
-    let key = directory.join("web.key");
+    let key = directory.join(KEY_FILE);
     let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&key)?;
     file.write_all(PASSWORD.as_bytes())?;
     let config = directory.join("carp.toml");
     let text = format!(
-        "[node]\nname = \"{node}\"\nstate_dir = \"{}\"\n\n[router.web]\nprotocol = \"carp\"\n\
-         interface = \"eth0\"\nid = {ID}\naddresses = [\"{VIP}\"]\nkey_file = \"web.key\"\n{settings}",
+        "[node]\nname = \"{node}\"\nstate_dir = \"{}\"\n\n[router.web]\ninterface = \"eth0\"\n\
+         id = {ID}\naddresses = [\"{VIP}\"]\n{settings}",
         directory.display(),
     );
     fs::write(&config, text)?;
     Ok(config)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn intervals_become_timers_or_nothing() {
-        let skews = |millis| {
-            let timers = Timers::from_interval(Duration::from_millis(millis))?;
-            Some((timers.advbase, timers.primary_skew, timers.secondary_skew))
-        };
-        assert_eq!(skews(1000), Some((1, 0, 100)));
-        assert_eq!(skews(10_000), Some((10, 0, 100)));
-        assert_eq!(skews(250), Some((0, 64, 72)));
-        assert_eq!(skews(875), Some((0, 224, 252)));
-        for impossible in [0, 100, 760, 1500, 11_000] {
-            assert_eq!(skews(impossible), None, "{impossible} ms");
-        }
-    }
 }

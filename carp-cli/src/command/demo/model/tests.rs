@@ -9,6 +9,7 @@ pub(in crate::command::demo) fn ms(millis: u64) -> Duration {
 /// A play with adverts every second: the primary has died at 5 s, and the client asks every 5 ms.
 pub(in crate::command::demo) fn crashed(now: Duration) -> Model {
     let setting = Setting {
+        protocol: DemoProtocol::Carp,
         interval: ms(1000),
         asks_every: ms(5),
         expected: [ms(5000), ms(5500), ms(3500), ms(1200)],

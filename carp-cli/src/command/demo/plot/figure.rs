@@ -47,7 +47,8 @@ const TITLE: &str = "carp demo: a crash, a failback and a planned stop, as the c
 fn subtitle(model: &Model) -> String {
     let [primary, secondary] = Who::ALL.map(|who| format!("{} {}", who.name(), who.address()));
     format!(
-        "{primary} and {secondary} share {VIP} by CARP, an advert every {} ms; the client asks every {} ms",
+        "{primary} and {secondary} share {VIP} by {}, an advert every {} ms; the client asks every {} ms",
+        model.setting.protocol,
         model.setting.interval.as_millis(),
         model.setting.asks_every.as_millis()
     )
