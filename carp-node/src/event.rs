@@ -224,6 +224,7 @@ impl EvidenceRecord {
             Cause::WorsePeer => Some(format!("{peer} has a worse rank")),
             Cause::Link => Some("the link changed".into()),
             Cause::Fault => self.fault.clone(),
+            Cause::Group => Some("another router of its group is not active".into()),
             Cause::Paused => {
                 let pause = self.late_by_ms?.rounded();
                 Some(format!("this machine did not run for {pause} ms"))
@@ -233,7 +234,7 @@ impl EvidenceRecord {
 }
 
 /// Every cause, to read labels back.
-const CAUSES: [Cause; 10] = [
+const CAUSES: [Cause; 11] = [
     Cause::Start,
     Cause::Stop,
     Cause::ActiveDown,
@@ -243,6 +244,7 @@ const CAUSES: [Cause; 10] = [
     Cause::Yield,
     Cause::Link,
     Cause::Fault,
+    Cause::Group,
     Cause::Paused,
 ];
 

@@ -477,7 +477,7 @@ impl Handler for Answers {
 
 /// A backup that has heard another router and rejected a third one.
 fn web() -> RouterStatus {
-    use carp_proto::election::{Cause, LinkState, Standing, State};
+    use carp_proto::election::{Cause, LinkState, Posture, Standing, State};
     use carp_proto::{
         AdvBase, AdvSkew, CarpInterval, Counters, Demotion, LastReject, MAX_PEERS, Peer, Protocol,
         Reject, Remarks, Snapshot, VirtualId,
@@ -498,6 +498,7 @@ fn web() -> RouterStatus {
     let snapshot = Snapshot {
         state: State::Backup,
         phase: None,
+        posture: Posture::Backup,
         since: at(8_500),
         cause: Cause::Start,
         transitions: 1,

@@ -48,6 +48,7 @@
 //! | [`auth`] | keys, digests, repetition | sockets, clocks |
 //! | [`election`] | claims, ranks, deadlines | bytes |
 //! | [`VirtualRouter`] | both | I/O, clocks |
+//! | [`Group`] | which routers are active together | all of the above |
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -60,6 +61,7 @@ extern crate std;
 mod address;
 pub mod auth;
 pub mod election;
+mod group;
 mod id;
 mod interval;
 mod reject;
@@ -70,6 +72,7 @@ pub mod wire;
 
 pub use address::{AddressError, VirtualAddress};
 pub use auth::{Authenticator, Key, KeyError};
+pub use group::Group;
 pub use id::{
     Demotion, Family, IdError, MacAddr, Priority, PriorityError, Protocol, UnknownProtocol,
     VirtualId,

@@ -4,7 +4,7 @@ use core::net::IpAddr;
 use core::time::Duration;
 
 use crate::auth::Verdict;
-use crate::election::{Cause, Fault, LearnedInterval, LinkState, Phase, Standing, State};
+use crate::election::{Cause, Fault, LearnedInterval, LinkState, Phase, Posture, Standing, State};
 use crate::id::Demotion;
 use crate::reject::{Reject, RejectCounters};
 use crate::time::Instant;
@@ -20,6 +20,9 @@ pub struct Snapshot {
     pub state: State,
     /// What an active router is at.
     pub phase: Option<Phase>,
+    /// Where it stands with its group. [`Willing`](Posture::Willing) and
+    /// [`Unanswered`](Posture::Unanswered) say that it waits for the others.
+    pub posture: Posture,
     /// When the state was entered.
     pub since: Instant,
     /// Why the state was entered.

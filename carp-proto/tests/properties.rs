@@ -4,7 +4,7 @@ mod support;
 
 use std::time::Duration;
 
-use carp_proto::election::{Dialect, Input, LinkState, State};
+use carp_proto::election::{Dialect, Input, LinkState, Posture, State};
 use carp_proto::{Instant, RxMeta};
 use proptest::prelude::*;
 use support::lan::{Lan, Weather, slowest};
@@ -178,7 +178,11 @@ proptest! {
                 }
             }
             prop_assert_eq!(claims, outcome.state == State::Active, "{}", batch);
-            prop_assert_eq!(outcome.wait.is_none(), outcome.state == State::Init);
+            let waits_for_time = match run.router.posture() {
+                Posture::Init | Posture::Willing | Posture::Unanswered => false,
+                Posture::Backup | Posture::Active | Posture::Leaving => true,
+            };
+            prop_assert_eq!(outcome.wait.is_some(), waits_for_time);
         }
     }
 

@@ -5,6 +5,7 @@
 //! - it advertises its claim only while active, and resigns only from being active;
 //! - it reports to be active when it has the addresses, and has given them back when it is not;
 //! - inputs cause few actions, and deadlines move: nobody who drives it spins;
+//! - it becomes active only while it is permitted to;
 //! - stopped, it is in `Init` after its timeouts, whatever else does not come.
 
 #![no_main]
@@ -14,7 +15,7 @@ mod scenario;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use carp_proto::election::{Advertisement, Event, Input, Phase, State};
+use carp_proto::election::{Advertisement, Event, Input, Phase, Posture, State};
 use carp_proto::wire::carp::HEADER_LEN;
 use carp_proto::{Action, Instant, Reject, RouterConfig, RxMeta, Snapshot, VirtualRouter};
 use libfuzzer_sys::fuzz_target;
@@ -61,6 +62,8 @@ struct Bench {
     reported: State,
     /// Whether the addresses were asked for and not given back.
     addresses_asked_for: bool,
+    /// Whether it may become active.
+    permitted: bool,
 }
 
 impl Bench {
@@ -74,6 +77,7 @@ impl Bench {
             twin,
             reported: State::Init,
             addresses_asked_for: false,
+            permitted: true,
         }
     }
 
@@ -125,6 +129,9 @@ impl Bench {
 
     fn input(&mut self, input: Input) {
         let before = self.router.state();
+        if let Input::Permit(permitted) = input {
+            self.permitted = permitted;
+        }
         self.router.handle(self.now, input);
         self.twin.handle(self.now, input);
         self.drain(before);
@@ -159,6 +166,7 @@ impl Bench {
     fn drain(&mut self, before: State) {
         let was_active = before == State::Active;
         let may_claim = was_active || self.router.state() == State::Active;
+        assert!(was_active || self.permitted || self.router.state() != State::Active);
         let [mut scratch, mut twin_scratch] = [BytesMut::new(), BytesMut::new()];
         for _ in 0..MOST_ACTIONS {
             let action = self.router.poll_action(&mut scratch);
@@ -214,7 +222,11 @@ impl Bench {
         };
         assert_eq!(self.reported, expected);
         assert_eq!(snapshot.phase.is_some(), snapshot.state == State::Active);
-        assert_eq!(self.router.poll_timeout().is_some(), snapshot.state != State::Init);
+        let waits = match snapshot.posture {
+            Posture::Init | Posture::Willing | Posture::Unanswered => false,
+            Posture::Backup | Posture::Active | Posture::Leaving => true,
+        };
+        assert_eq!(self.router.poll_timeout().is_some(), waits);
         if snapshot.state != State::Active {
             assert!(!self.addresses_asked_for, "keeps the addresses in {}", snapshot.state);
         }
@@ -239,6 +251,7 @@ fn unmoved(snapshot: &Snapshot) -> impl PartialEq + core::fmt::Debug + use<> {
     let &Snapshot {
         state,
         phase,
+        posture,
         since,
         cause,
         transitions,
@@ -260,7 +273,7 @@ fn unmoved(snapshot: &Snapshot) -> impl PartialEq + core::fmt::Debug + use<> {
     } = snapshot;
     (
         (state, phase, since, cause, transitions, link, advertised, demotion, interval),
-        (active_down, learned, alone, held, fault, checksum, peers),
+        (posture, active_down, learned, alone, held, fault, checksum, peers),
         (counters.adverts_sent, counters.adverts_received),
     )
 }

@@ -18,6 +18,14 @@ pub enum Input {
     Timeout,
     /// The operator wants another router to take over.
     Yield,
+    /// Whether the router may become active, which it may until it is told otherwise. One that may not
+    /// waits as a [willing](super::Posture::Willing) backup, and takes over when it may.
+    ///
+    /// A [`Group`](crate::Group) says this, so that its routers become active together.
+    Permit(bool),
+    /// Another router of its [`Group`](crate::Group) is no longer active: hand over as for a
+    /// [`Yield`](Self::Yield), with [`Cause::Group`](super::Cause::Group).
+    StepDown,
     /// The sum of all present faults has become this.
     Demotion(Demotion),
     /// The link has become this.

@@ -21,6 +21,7 @@
 //! | stepping down for a better router | one last advert (only if strictly better, see [`Farewell`]); release; event |
 //! | stopping, yielding | advertise the resignation, again after 10 ms; serve on; release when the successor announces, or at its second advert an interval later, or 200 ms after its first, or at the end of the handover window; event |
 //! | nobody took over after a yield | advertise; acquire (and announce) again; event |
+//! | stepping down with the group | as for a yield, with more time for a successor |
 //! | a worse active router was heard | event, the first time; announce at once (at most once an interval, however many there are), after 1 s and after 5 s |
 //! | an address was removed by others | event; acquire again, within a second; at the third time in 60 s as for a fault |
 //! | a fault | advertise the resignation; release; event |
@@ -41,7 +42,7 @@ pub use input::{Fault, Input, LinkState};
 pub(crate) use machine::Machine;
 pub(crate) use output::Output;
 pub use output::{
-    Advertisement, Cause, Deadline, Event, Evidence, LearnedInterval, Phase, State, Wait,
+    Advertisement, Cause, Deadline, Event, Evidence, LearnedInterval, Phase, Posture, State, Wait,
 };
 pub use policy::{
     CounterRule, DemotionEffect, Dialect, Farewell, OwnerRule, Policy, Preemption, Resignation,

@@ -94,6 +94,48 @@ impl fmt::Display for Phase {
     }
 }
 
+/// Where a router stands with the others of its [`Group`](crate::Group).
+///
+/// It is the state, and of a backup and of a router that leaves whether it waits for a
+/// [permission](super::Input::Permit).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Posture {
+    /// Takes no part: not started, stopped, or without a usable link.
+    Init,
+    /// A backup that has no reason to take over.
+    Backup,
+    /// A backup that would be active if it were permitted. It has no deadline.
+    Willing,
+    /// Active, and not about to leave.
+    Active,
+    /// Serves until a successor does.
+    Leaving,
+    /// Has left, but nobody took over: it serves on, in silence, and would be active again if it were
+    /// permitted. It has no deadline; an advert or an announcement of another router ends it.
+    Unanswered,
+}
+
+impl Posture {
+    /// The name in JSON and logs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Init => "init",
+            Self::Backup => "backup",
+            Self::Willing => "willing",
+            Self::Active => "active",
+            Self::Leaving => "leaving",
+            Self::Unanswered => "unanswered",
+        }
+    }
+}
+
+impl fmt::Display for Posture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
 /// Why a router changed its state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Cause {
@@ -115,6 +157,8 @@ pub enum Cause {
     Link,
     /// An effect failed.
     Fault,
+    /// Another router of its group is no longer active.
+    Group,
     /// It had not run for longer than its own active-down interval, so that another router may have
     /// taken over meanwhile.
     Paused,
@@ -134,6 +178,7 @@ impl Cause {
             Self::Yield => "yield",
             Self::Link => "link",
             Self::Fault => "fault",
+            Self::Group => "group",
             Self::Paused => "paused",
         }
     }

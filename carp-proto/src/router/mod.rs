@@ -17,7 +17,7 @@ use self::receive::Heard;
 use self::send::Sending;
 use self::speech::Speech;
 use crate::auth::{HmacAuthenticator, Verdict};
-use crate::election::{CounterRule, Deadline, Input, Machine, Output, State};
+use crate::election::{CounterRule, Deadline, Input, Machine, Output, Posture, State};
 use crate::id::Family;
 use crate::reject::Reject;
 use crate::snapshot::{Counters, LastReject, MAX_PEERS, Peer, Snapshot};
@@ -237,6 +237,12 @@ impl VirtualRouter {
         self.machine.state()
     }
 
+    /// Where the router stands with the others of its [`Group`](crate::Group).
+    #[must_use]
+    pub const fn posture(&self) -> Posture {
+        self.machine.posture()
+    }
+
     /// Everything that status and metrics show.
     #[must_use]
     pub fn snapshot(&self, now: Instant) -> Snapshot {
@@ -245,6 +251,7 @@ impl VirtualRouter {
         Snapshot {
             state: machine.state(),
             phase: machine.phase(),
+            posture: machine.posture(),
             since: machine.since(),
             cause: machine.cause(),
             transitions: machine.transitions(),

@@ -40,6 +40,8 @@ pub(crate) fn any_input() -> impl Strategy<Value = Input> {
         Just(Input::Stop),
         Just(Input::Timeout),
         Just(Input::Yield),
+        any::<bool>().prop_map(Input::Permit),
+        Just(Input::StepDown),
         (0..300_u32).prop_map(|points| Input::Demotion(Demotion::clamped(points))),
         Just(Input::Link(LinkState::Up { source: ip(5) })),
         Just(Input::Link(LinkState::Up { source: ip(6) })),

@@ -12,27 +12,35 @@ use crate::time::Instant;
 /// A backup's deadline, and what it means when it comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Waiting {
-    pub(super) down_at: Instant,
-    grounds: Grounds,
+    /// `None` when it has come, or did not have to, and the router waits for its group.
+    pub(super) down_at: Option<Instant>,
+    pub(super) grounds: Grounds,
     /// Since when every advert that was heard came from a router that this one may replace.
     worse_since: Option<Instant>,
 }
 
 /// Why a backup takes over at its deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Grounds {
+pub(super) enum Grounds {
     /// Nobody was heard.
     Silence,
     /// This router has resigned.
     Resigned(IpAddr),
     /// Nobody was heard but this router, which is worse.
     Worse(IpAddr),
+    /// It has just come, and the addresses are its own.
+    Owner(Cause),
 }
 
 impl Waiting {
     /// Waits for silence.
     pub(super) const fn until(down_at: Instant) -> Self {
-        Self { down_at, grounds: Grounds::Silence, worse_since: None }
+        Self { down_at: Some(down_at), grounds: Grounds::Silence, worse_since: None }
+    }
+
+    /// Waits for nothing but its group.
+    pub(super) const fn willing(grounds: Grounds) -> Self {
+        Self { down_at: None, grounds, worse_since: None }
     }
 }
 
@@ -61,8 +69,9 @@ impl Machine {
             return;
         }
         let held = self.held(now);
+        let grounds = Grounds::Worse(claim.source);
         if !held && self.outranks(&claim) {
-            return self.take_over(now, Cause::WorsePeer, self.peer_evidence(now, claim.source));
+            return self.be_willing(now, Waiting { grounds, ..waiting }, Some(&claim));
         }
         let may_preempt = self.config.preempts() && self.rank() > claim.rank;
         let worse_since = may_preempt.then(|| waiting.worse_since.unwrap_or(now));
@@ -70,14 +79,18 @@ impl Machine {
         let preempts = !held && worse_since.is_some_and(|since| !delayed(since));
         match (preempts, self.config.policy.preemption) {
             (true, Preemption::AtOnce) => {
-                self.take_over(now, Cause::WorsePeer, self.peer_evidence(now, claim.source));
+                self.be_willing(now, Waiting { grounds, worse_since, ..waiting }, Some(&claim));
             }
             (true, Preemption::BySilence) => {
                 let grounds = match waiting.grounds {
-                    Grounds::Silence | Grounds::Worse(_) => Grounds::Worse(claim.source),
-                    resigned @ Grounds::Resigned(_) => resigned,
+                    Grounds::Silence | Grounds::Worse(_) => grounds,
+                    first @ (Grounds::Resigned(_) | Grounds::Owner(_)) => first,
                 };
-                self.stage = Stage::Backup(Waiting { grounds, worse_since, ..waiting });
+                let waiting = Waiting { grounds, worse_since, ..waiting };
+                match waiting.down_at {
+                    Some(_) => self.stage = Stage::Backup(waiting),
+                    None => self.be_willing(now, waiting, Some(&claim)),
+                }
             }
             (false, Preemption::AtOnce | Preemption::BySilence) => {
                 let waiting = self.follow(now, claim);
@@ -93,15 +106,14 @@ impl Machine {
         if !was_active {
             return;
         }
+        let grounds = Grounds::Resigned(source);
         match self.config.policy.resignation {
-            Resignation::AtOnce => {
-                self.take_over(now, Cause::Resigned, self.peer_evidence(now, source));
-            }
+            Resignation::AtOnce => self.be_willing(now, Waiting { grounds, ..waiting }, None),
             // It has said so before: repetitions do not put the takeover off.
             Resignation::AfterSkew if waiting.grounds == Grounds::Resigned(source) => {}
             Resignation::AfterSkew => {
-                let down_at = now + self.config.skew_time(self.demotion, self.reckoned());
-                let grounds = Grounds::Resigned(source);
+                let skew_time = self.config.skew_time(self.demotion, self.reckoned());
+                let down_at = waiting.down_at.map(|_| now + skew_time);
                 self.stage = Stage::Backup(Waiting { down_at, grounds, ..waiting });
             }
         }
@@ -142,7 +154,7 @@ impl Machine {
     /// much shorter the own active-down interval is. One whose interval was learned needs no more.
     pub(super) fn patience(&self, now: Instant) -> Duration {
         let policy = self.config.policy;
-        let own = self.active_down();
+        let own = self.active_down() + self.reluctance(now);
         match self.active_peer.filter(|_| !policy.learns_interval) {
             Some(peer) if self.held(now) || peer.interval >= own => {
                 own.max(peer.interval * policy.dead_factor)
@@ -152,29 +164,41 @@ impl Machine {
     }
 
     pub(super) fn backup_timeout(&mut self, now: Instant, waiting: Waiting) {
-        if now < waiting.down_at {
-            return;
-        }
-        let late_by = now.saturating_since(waiting.down_at);
+        let Some(down_at) = waiting.down_at.filter(|at| now >= *at) else { return };
+        let late_by = now.saturating_since(down_at);
         if late_by > self.advert_interval() {
             // We slept: the silence may be ours. One interval, awake, tells.
             let theirs = match self.learned() {
                 Some(learned) => learned.reckoned,
                 None => self.active_peer.map_or(Duration::ZERO, |peer| peer.interval),
             };
-            let down_at = now + self.advert_interval().max(theirs);
+            let down_at = Some(now + self.advert_interval().max(theirs));
             self.stage = Stage::Backup(Waiting { down_at, ..waiting });
             return;
         }
-        match waiting.grounds {
-            Grounds::Silence => self.take_over(now, Cause::ActiveDown, self.silence(now)),
-            Grounds::Resigned(source) => {
-                self.take_over(now, Cause::Resigned, self.peer_evidence(now, source));
-            }
-            Grounds::Worse(source) => {
-                self.take_over(now, Cause::WorsePeer, self.peer_evidence(now, source));
-            }
+        self.be_willing(now, waiting, None);
+    }
+
+    /// Takes over if it may, or else waits for its group. What `claim` of a worse router says is kept
+    /// meanwhile, so that the event of the takeover tells how long that one was silent.
+    fn be_willing(&mut self, now: Instant, waiting: Waiting, claim: Option<&Claim>) {
+        if self.permitted {
+            return self.take_over_on(now, waiting.grounds);
         }
+        if let Some(claim) = claim {
+            self.active_peer = Some(ActivePeer::new(now, claim));
+        }
+        self.stage = Stage::Backup(Waiting { down_at: None, ..waiting });
+    }
+
+    pub(super) fn take_over_on(&mut self, now: Instant, grounds: Grounds) {
+        let (cause, evidence) = match grounds {
+            Grounds::Silence => (Cause::ActiveDown, self.silence(now)),
+            Grounds::Resigned(source) => (Cause::Resigned, self.peer_evidence(now, source)),
+            Grounds::Worse(source) => (Cause::WorsePeer, self.peer_evidence(now, source)),
+            Grounds::Owner(cause) => (cause, Evidence::default()),
+        };
+        self.take_over(now, cause, evidence);
     }
 
     fn silence(&self, now: Instant) -> Evidence {

@@ -5,9 +5,12 @@ use core::time::Duration;
 
 use super::active::{Serving, TakingOver};
 use super::backup::Waiting;
+use super::leaving::Leaving;
 use super::{Machine, Stage};
 use crate::election::input::{Fault, LinkState};
-use crate::election::output::{Cause, Deadline, LearnedInterval, Output, Phase, State, Wait};
+use crate::election::output::{
+    Cause, Deadline, LearnedInterval, Output, Phase, Posture, State, Wait,
+};
 use crate::election::rank::Rank;
 use crate::election::standing::Standing;
 use crate::id::Demotion;
@@ -26,7 +29,9 @@ impl Machine {
         let deadline = |at, why| Some(Deadline { at, why });
         match self.stage {
             Stage::Init => None,
-            Stage::Backup(Waiting { down_at, .. }) => deadline(down_at, Wait::ActiveDown),
+            Stage::Backup(Waiting { down_at, .. }) => {
+                down_at.map(|at| Deadline { at, why: Wait::ActiveDown })
+            }
             Stage::TakingOver(TakingOver { advert_at, limit_at, .. }) => {
                 earliest([deadline(advert_at, Wait::Advert), deadline(limit_at, Wait::Takeover)])
             }
@@ -39,7 +44,7 @@ impl Machine {
             ]),
             Stage::Leaving(leaving) => earliest([
                 leaving.resign_again_at.map(|at| Deadline { at, why: Wait::Resignation }),
-                deadline(leaving.release_at, Wait::Handover),
+                leaving.release_at.map(|at| Deadline { at, why: Wait::Handover }),
             ]),
         }
     }
@@ -62,6 +67,19 @@ impl Machine {
             Stage::TakingOver(_) => Some(Phase::TakingOver),
             Stage::Serving(_) => Some(Phase::Serving),
             Stage::Leaving(_) => Some(Phase::Leaving),
+        }
+    }
+
+    /// Where the router stands with its group.
+    #[must_use]
+    pub(crate) const fn posture(&self) -> Posture {
+        match self.stage {
+            Stage::Init => Posture::Init,
+            Stage::Backup(Waiting { down_at: Some(_), .. }) => Posture::Backup,
+            Stage::Backup(Waiting { down_at: None, .. }) => Posture::Willing,
+            Stage::TakingOver(_) | Stage::Serving(_) => Posture::Active,
+            Stage::Leaving(Leaving { release_at: Some(_), .. }) => Posture::Leaving,
+            Stage::Leaving(Leaving { release_at: None, .. }) => Posture::Unanswered,
         }
     }
 

@@ -7,7 +7,7 @@ use super::active::{Reacquiring, Serving};
 use super::announce::AnnounceTimer;
 use super::backup::{ActivePeer, Waiting};
 use super::{HOLD, Machine, Stage};
-use crate::election::output::{Advertisement, Cause, Event, Evidence, Output};
+use crate::election::output::{Advertisement, Cause, Evidence, Output};
 use crate::election::rank::{Claim, Rank};
 use crate::time::Instant;
 
@@ -21,7 +21,8 @@ const SUCCESSOR_SETTLES: Duration = Duration::from_millis(200);
 pub(super) struct Leaving {
     pub(super) goal: Goal,
     pub(super) resign_again_at: Option<Instant>,
-    pub(super) release_at: Instant,
+    /// When it is over. `None` if it is, and nobody took over, and the router waits for its group.
+    pub(super) release_at: Option<Instant>,
     pub(super) successor: Option<Successor>,
 }
 
@@ -37,6 +38,8 @@ pub(super) struct Successor {
 pub(super) enum Goal {
     Stop,
     Yield,
+    /// To be a backup together with its group.
+    Group,
     /// To be the backup of a better router.
     Follow,
 }
@@ -48,9 +51,31 @@ impl Machine {
         self.stage = Stage::Leaving(Leaving {
             goal,
             resign_again_at: Some(now + RESIGN_AGAIN),
-            release_at: now + self.config.handover,
+            release_at: Some(now + self.handover_window(goal)),
             successor: None,
         });
+    }
+
+    /// How long a router that resigns waits for a successor.
+    ///
+    /// A group takes over on another host when all of its routers there are willing, and one of them may
+    /// have to wait for the silence of one here that could not resign.
+    fn handover_window(&self, goal: Goal) -> Duration {
+        match goal {
+            Goal::Stop | Goal::Yield | Goal::Follow => self.config.handover,
+            Goal::Group => self.active_down() + self.config.handover,
+        }
+    }
+
+    /// Leaves for another reason than before, and not later than for that one.
+    pub(super) fn turn(&mut self, now: Instant, leaving: Leaving, goal: Goal) {
+        let latest = now + self.handover_window(goal);
+        let leaving =
+            Leaving { goal, release_at: leaving.release_at.map(|at| at.min(latest)), ..leaving };
+        self.stage = Stage::Leaving(leaving);
+        if goal == Goal::Stop && leaving.release_at.is_none() {
+            self.handed_over(now, leaving);
+        }
     }
 
     /// Says nothing more and serves on until the better router that has just advertised does: it may
@@ -61,7 +86,7 @@ impl Machine {
         self.stage = Stage::Leaving(Leaving {
             goal: Goal::Follow,
             resign_again_at: None,
-            release_at: now + SUCCESSOR_SETTLES.min(self.config.handover),
+            release_at: Some(now + SUCCESSOR_SETTLES.min(self.config.handover)),
             successor: Some(Successor { source, rank, heard_at: now }),
         });
     }
@@ -70,7 +95,7 @@ impl Machine {
         if claim.resigning {
             let gone = leaving.successor.is_some_and(|known| known.source == claim.source);
             if gone && leaving.goal == Goal::Follow {
-                self.serve_on(now);
+                self.be_unanswered(now, leaving);
             }
             return;
         }
@@ -87,7 +112,9 @@ impl Machine {
             Some(_) | None => {
                 let Claim { source, rank, .. } = claim;
                 leaving.successor = Some(Successor { source, rank, heard_at: now });
-                leaving.release_at = leaving.release_at.min(now + SUCCESSOR_SETTLES);
+                let settled_at = now + SUCCESSOR_SETTLES;
+                leaving.release_at =
+                    leaving.release_at.map_or(Some(settled_at), |at| Some(at.min(settled_at)));
                 self.stage = Stage::Leaving(leaving);
             }
         }
@@ -99,22 +126,19 @@ impl Machine {
             self.stage = Stage::Leaving(leaving);
             self.push(Output::Advertise(Advertisement::Resign));
         }
-        if now < leaving.release_at {
+        if leaving.release_at.is_none_or(|at| now < at) {
             return;
         }
         match (leaving.goal, leaving.successor) {
-            (Goal::Yield, None) => {
-                self.serve_on(now);
-                self.push(Output::Event(Event::YieldUnanswered));
-            }
-            (Goal::Stop | Goal::Follow, _) | (Goal::Yield, Some(_)) => {
+            (Goal::Yield | Goal::Group, None) => self.be_unanswered(now, leaving),
+            (Goal::Stop | Goal::Follow, _) | (Goal::Yield | Goal::Group, Some(_)) => {
                 self.handed_over(now, leaving);
             }
         }
     }
 
     pub(super) fn handed_over(&mut self, now: Instant, leaving: Leaving) {
-        self.depart(now, leaving.goal, leaving.successor.map(|successor| successor.source));
+        self.depart(now, leaving.goal, leaving.successor);
     }
 
     /// Resigns without a handover: the addresses are not served yet.
@@ -123,8 +147,10 @@ impl Machine {
         self.depart(now, goal, None);
     }
 
-    fn depart(&mut self, now: Instant, goal: Goal, peer: Option<IpAddr>) {
+    fn depart(&mut self, now: Instant, goal: Goal, successor: Option<Successor>) {
         self.push(Output::Release);
+        let peer = successor.map(|successor| successor.source);
+        let evidence = Evidence { peer, ..Evidence::default() };
         match goal {
             Goal::Stop => {
                 self.running = false;
@@ -132,10 +158,15 @@ impl Machine {
             }
             Goal::Yield => {
                 self.hold_until = Some(now + HOLD);
-                self.enter_backup(now, Cause::Yield, Evidence { peer, ..Evidence::default() });
+                self.enter_backup(now, Cause::Yield, evidence);
+            }
+            Goal::Group => {
+                // From a better router it would not take back anyway, and need not wait the longer for it.
+                let better = successor.is_some_and(|successor| successor.rank > self.rank());
+                self.hold_until = (!better).then(|| now + HOLD);
+                self.enter_backup(now, Cause::Group, evidence);
             }
             Goal::Follow => {
-                let evidence = Evidence { peer, ..Evidence::default() };
                 self.enter_backup(now, Cause::BetterPeer, evidence);
                 let heard_at = self.active_peer.map_or(now, |peer| peer.heard_at);
                 self.stage = Stage::Backup(Waiting::until(heard_at + self.patience(now)));
@@ -144,7 +175,7 @@ impl Machine {
     }
 
     /// Nobody else serves: what was given up is taken back.
-    fn serve_on(&mut self, now: Instant) {
+    pub(super) fn serve_on(&mut self, now: Instant) {
         self.active_peer = None;
         let advert_at = now + self.advert_interval();
         self.stage = Stage::Serving(Serving {

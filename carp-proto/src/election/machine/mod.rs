@@ -4,6 +4,7 @@ mod active;
 mod announce;
 mod backup;
 mod getters;
+mod group;
 mod leaving;
 
 use alloc::collections::VecDeque;
@@ -11,7 +12,7 @@ use core::net::IpAddr;
 use core::time::Duration;
 
 use self::active::{LOSSES_BORNE, Serving, Step, TakingOver};
-use self::backup::{ActivePeer, Waiting};
+use self::backup::{ActivePeer, Grounds, Waiting};
 use self::leaving::{Goal, Leaving};
 use super::config::ElectionConfig;
 use super::input::{Fault, Input, LinkState};
@@ -38,6 +39,8 @@ pub(crate) struct Machine {
     running: bool,
     link: LinkState,
     demotion: Demotion,
+    /// Whether this router may become active: one of a group does so with the others.
+    permitted: bool,
     stage: Stage,
     /// The state that the last event told of.
     reported: State,
@@ -78,6 +81,7 @@ impl Machine {
             running: false,
             link: LinkState::Down,
             demotion: Demotion::NONE,
+            permitted: true,
             stage: Stage::Init,
             reported: State::Init,
             since: Instant::ZERO,
@@ -101,6 +105,8 @@ impl Machine {
             Input::Stop => self.stop(now),
             Input::Timeout => self.timeout(now),
             Input::Yield => self.yield_now(now),
+            Input::Permit(permitted) => self.permit(now, permitted),
+            Input::StepDown => self.step_down_with_group(now),
             Input::Demotion(demotion) => self.demote(now, demotion),
             Input::Link(LinkState::Up { source }) => self.link_up(now, source),
             Input::Link(link @ (LinkState::Down | LinkState::NoAddress)) => {
@@ -149,7 +155,7 @@ impl Machine {
             }
             Stage::TakingOver(_) => self.withdraw(now, Goal::Stop),
             Stage::Serving(_) => self.leave(now, Goal::Stop),
-            Stage::Leaving(ref mut leaving) => leaving.goal = Goal::Stop,
+            Stage::Leaving(leaving) => self.turn(now, leaving, Goal::Stop),
         }
     }
 
@@ -157,10 +163,12 @@ impl Machine {
         match self.stage {
             Stage::TakingOver(_) => self.withdraw(now, Goal::Yield),
             Stage::Serving(_) => self.leave(now, Goal::Yield),
-            Stage::Leaving(ref mut leaving @ Leaving { goal: Goal::Follow, .. }) => {
-                leaving.goal = Goal::Yield;
+            Stage::Leaving(leaving @ Leaving { goal: Goal::Follow | Goal::Group, .. }) => {
+                self.turn(now, leaving, Goal::Yield);
             }
-            Stage::Init | Stage::Backup(_) | Stage::Leaving(_) => {}
+            Stage::Init
+            | Stage::Backup(_)
+            | Stage::Leaving(Leaving { goal: Goal::Stop | Goal::Yield, .. }) => {}
         }
     }
 
@@ -252,7 +260,9 @@ impl Machine {
             Stage::Init | Stage::Backup(_) => return,
             Stage::TakingOver(TakingOver { advert_at, .. })
             | Stage::Serving(Serving { advert_at, .. }) => advert_at,
-            Stage::Leaving(leaving) => leaving.release_at,
+            Stage::Leaving(Leaving { release_at: Some(at), .. }) => at,
+            // Nothing is due. Another one of the group is about to leave, and this rule holds for it.
+            Stage::Leaving(Leaving { release_at: None, .. }) => return,
         };
         let late_by = now.saturating_since(due_at);
         if late_by <= self.active_down() {
@@ -272,12 +282,15 @@ impl Machine {
 /// Transitions.
 impl Machine {
     /// Leaves `Init`. An owner of the addresses is active at once (RFC 9568 section 6.4.1), unless it
-    /// has just given them away.
+    /// has just given them away, or has to wait for its group.
     fn join(&mut self, now: Instant, cause: Cause) {
-        if self.config.standing.is_owner() && !self.held(now) {
-            self.take_over(now, cause, Evidence::default());
-        } else {
-            self.enter_backup(now, cause, Evidence::default());
+        let owner = self.config.standing.is_owner() && !self.held(now);
+        if owner && self.permitted {
+            return self.take_over(now, cause, Evidence::default());
+        }
+        self.enter_backup(now, cause, Evidence::default());
+        if owner {
+            self.stage = Stage::Backup(Waiting::willing(Grounds::Owner(cause)));
         }
     }
 

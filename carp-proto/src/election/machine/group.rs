@@ -1,0 +1,94 @@
+//! What a router of a sync group does because of the others.
+
+use core::net::IpAddr;
+use core::time::Duration;
+
+use super::backup::Waiting;
+use super::leaving::{Goal, Leaving};
+use super::{Machine, Stage};
+use crate::election::output::{Cause, Event, Output};
+use crate::time::Instant;
+
+/// 2^16 times the golden ratio's part after the point: multiples of it lie far apart in 16 bits.
+const SPREAD: u16 = 0x9e37;
+
+impl Machine {
+    /// May become active from now on, or may not. What it is stays as it is, but for a router that waits
+    /// for this word.
+    pub(super) fn permit(&mut self, now: Instant, permitted: bool) {
+        self.permitted = permitted;
+        if !permitted {
+            return;
+        }
+        match self.stage {
+            Stage::Backup(Waiting { down_at: None, grounds, .. }) => {
+                self.take_over_on(now, grounds);
+            }
+            Stage::Leaving(Leaving { release_at: None, goal, .. }) => self.take_back(now, goal),
+            Stage::Init
+            | Stage::Backup(Waiting { down_at: Some(_), .. })
+            | Stage::TakingOver(_)
+            | Stage::Serving(_)
+            | Stage::Leaving(Leaving { release_at: Some(_), .. }) => {}
+        }
+    }
+
+    /// Another router of the group is not active any more.
+    pub(super) fn step_down_with_group(&mut self, now: Instant) {
+        match self.stage {
+            Stage::TakingOver(_) => self.withdraw(now, Goal::Group),
+            Stage::Serving(_) => self.leave(now, Goal::Group),
+            // The others will not be active again: there is nothing left to wait for.
+            Stage::Leaving(leaving @ Leaving { release_at: None, .. }) => {
+                self.handed_over(now, leaving);
+            }
+            Stage::Init
+            | Stage::Backup(_)
+            | Stage::Leaving(Leaving { release_at: Some(_), .. }) => {}
+        }
+    }
+
+    /// Serves on after nobody has taken over, if it may, or else waits for the word of its group.
+    pub(super) fn be_unanswered(&mut self, now: Instant, leaving: Leaving) {
+        if self.permitted {
+            self.take_back(now, leaving.goal);
+        } else {
+            let (resign_again_at, release_at, successor) = (None, None, None);
+            let goal = leaving.goal;
+            self.stage = Stage::Leaving(Leaving { goal, resign_again_at, release_at, successor });
+        }
+    }
+
+    fn take_back(&mut self, now: Instant, goal: Goal) {
+        self.serve_on(now);
+        match goal {
+            Goal::Yield => self.push(Output::Event(Event::YieldUnanswered)),
+            // Nobody has asked how it ended.
+            Goal::Group | Goal::Follow | Goal::Stop => {}
+        }
+    }
+
+    /// How much longer than others a backup waits that has stepped down for its group and is held.
+    ///
+    /// Two groups that took over from each other at the same moment, each better in one of its routers,
+    /// have both stepped down, and would take over at the same moment again. This is more than any skew
+    /// time, and different for different addresses, so that one of them is the first.
+    pub(super) fn reluctance(&self, now: Instant) -> Duration {
+        if self.cause != Cause::Group || !self.held(now) {
+            return Duration::ZERO;
+        }
+        let interval = self.config.standing.interval();
+        let [high, low] = match self.source() {
+            IpAddr::V4(source) => {
+                let [.., high, low] = source.octets();
+                [high, low]
+            }
+            IpAddr::V6(source) => {
+                let [.., high, low] = source.octets();
+                [high, low]
+            }
+        };
+        let part = u16::from_be_bytes([high, low]).wrapping_mul(SPREAD);
+        interval + interval * u32::from(part) / (1 << u16::BITS)
+    }
+}
