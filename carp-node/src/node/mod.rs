@@ -1,5 +1,6 @@
 //! The protocol task: one loop that owns every router of the process.
 
+mod group;
 mod handle;
 mod port;
 mod setup;
@@ -20,6 +21,7 @@ use carp_proto::wire::ip::strip_ipv4;
 use carp_proto::{Family, Instant, Reject, RxMeta, VirtualAddress, VirtualRouter};
 use tokio::sync::{mpsc, oneshot};
 
+use self::group::SyncGroup;
 use self::handle::Command;
 pub use self::handle::{Handle, YieldError, Yielded};
 use self::port::PortState;
@@ -75,6 +77,7 @@ pub struct Node<B: Backend> {
     /// The interfaces that are there, of those that matter.
     interfaces: BTreeMap<String, Interface>,
     members: Vec<Member>,
+    groups: Vec<SyncGroup>,
     rejects: BTreeMap<(usize, usize), RejectTold>,
     commands: mpsc::Receiver<Command>,
     events: EventSource,
@@ -127,6 +130,7 @@ impl<B: Backend> Node<B> {
         let ports: Vec<PortState<_>> = port::ports(&setups);
         let links = backend.watch(&port::watched(&setups))?;
         let addresses = AddressThread::start(keeper)?;
+        let groups = group::groups(&setups);
         let members = setups.into_iter().map(|setup| member(setup, &ports)).collect();
         let (sender, commands) = mpsc::channel(COMMANDS);
         let node = Self {
@@ -137,6 +141,7 @@ impl<B: Backend> Node<B> {
             ports,
             interfaces: BTreeMap::new(),
             members,
+            groups,
             rejects: BTreeMap::new(),
             commands,
             events: extras.events,
@@ -155,6 +160,7 @@ impl<B: Backend> Node<B> {
     /// When it returns, every address that is ours has been given back, or an event says why not.
     pub async fn run(mut self) {
         self.remove_orphans();
+        self.settle_groups();
         self.input_to_all(Input::Start);
         while !(self.stopping && self.is_idle()) {
             let wake = std::future::poll_fn(|cx| self.poll_wake(cx)).await;
@@ -238,6 +244,7 @@ impl<B: Backend> Node<B> {
             Wake::Command(command) => self.command(command.unwrap_or(Command::Stop)),
             Wake::Timer => self.timeout(),
         }
+        self.settle_groups();
     }
 
     fn timeout(&mut self) {
@@ -288,6 +295,7 @@ impl<B: Backend> Node<B> {
             scratch: &mut self.scratch,
         };
         driver.carry_out(index, member, now);
+        self.note_in_group(index);
     }
 }
 
