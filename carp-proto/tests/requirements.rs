@@ -60,9 +60,8 @@ fn source(name: &str) -> Option<String> {
         vec!["carp-proto/src", "carp-proto/tests"]
     };
     let places = base.into_iter().map(|base| root().join(base).join(name));
-    places.into_iter().find_map(|place| match place.is_dir() {
-        true => Some(all_in(&place)),
-        false => fs::read_to_string(place).ok(),
+    places.into_iter().find_map(|place| {
+        if place.is_dir() { Some(all_in(&place)) } else { fs::read_to_string(place).ok() }
     })
 }
 
@@ -82,23 +81,14 @@ fn all_in(folder: &Path) -> String {
 
 /// Whether a line declares this: a function, a type, a constant, a variant or a field.
 fn declares(line: &str, item: &str) -> bool {
-    let keywords = ["fn", "struct", "enum", "trait", "const", "type"];
-    let mut words = line.trim_start().split(|c: char| c.is_whitespace() || "(<{,:;".contains(c));
-    let mut before = String::new();
-    loop {
-        match words.next() {
-            Some(word) if word == item => {
-                return before.is_empty() || keywords.contains(&before.as_str()) || before == "pub";
-            }
-            Some(
-                word @ ("pub" | "const" | "async" | "fn" | "struct" | "enum" | "trait" | "type"),
-            ) => {
-                before = word.to_owned();
-            }
-            // The rest of `pub(crate)`.
-            Some("super)" | "crate)" | "") => {}
-            Some(_) | None => return false,
-        }
+    let words = line.split(|c: char| !(c.is_alphanumeric() || c == '_'));
+    let is_told = |word: &&str| !["", "pub", "crate", "super", "async"].contains(word);
+    let mut words = words.filter(is_told);
+    match words.next() {
+        Some("fn" | "struct" | "enum" | "trait" | "type") => words.next() == Some(item),
+        Some("const") => words.find(|word| *word != "fn") == Some(item),
+        Some(word) => word == item && !line.ends_with(';'),
+        None => false,
     }
 }
 

@@ -148,44 +148,54 @@ impl Wrong {
 
     /// The same from others.
     pub(crate) fn datagram_by(self, mut peers: Peers, setup: Setup, now: Instant) -> Datagram {
+        let is = |wrong| self == wrong;
         let (mut meta, mut message) = peers.advert(self.signed_at(now), 9, EXCELLENT);
         self.change_carrier(setup, &mut meta);
-        self.change_message(setup, &mut message);
-        match self {
-            Self::ACarpAdvert => message = plain(None, now),
-            Self::AVrrp2Advert => message = plain(Some(Version::V2), now),
-            Self::AVrrp3Advert => message = plain(Some(Version::V3), now),
-            Self::Empty => message.clear(),
-            Self::Short => message.truncate(if setup.vrrp.is_none() { 35 } else { 7 }),
-            _ if message.len() >= 8 && !self.is_authentic() => sum(setup, &meta, &mut message),
-            _ => {}
+        self.change_content(setup, &mut message);
+        self.change_length(setup, &mut message);
+        if !self.is_well_written() && message.len() >= 8 {
+            sum(setup, &meta, &mut message);
         }
-        if self == Self::Checksum {
+        if is(Self::Checksum) {
             message[7] ^= 1;
+        }
+        for (wrong, vrrp) in [
+            (Self::ACarpAdvert, None),
+            (Self::AVrrp2Advert, Some(Version::V2)),
+            (Self::AVrrp3Advert, Some(Version::V3)),
+        ] {
+            if is(wrong) {
+                message = plain(vrrp, now);
+            }
         }
         (meta, message)
     }
 
     /// Whether nothing was changed behind the back of who wrote the advert.
-    fn is_authentic(self) -> bool {
-        matches!(self, Self::Key | Self::OtherAddresses | Self::OwnCookie | Self::Stale)
+    fn is_well_written(self) -> bool {
+        [Self::Key, Self::OtherAddresses, Self::OwnCookie, Self::Stale].contains(&self)
     }
 
     /// Who writes it.
     fn peers(self, setup: Setup) -> Peers {
+        let is = |wrong| self == wrong;
         let peers = Peers::new(setup);
-        match self {
-            Self::OtherAddresses => peers.with_texts(&["10.99.0.101"]),
-            Self::OwnCookie => peers.with_counter(setup.seed),
-            Self::Unsigned => peers.with_signer(None),
-            Self::UnknownKey => peers.with_signer(Some(signer((9, HMAC_KEY.1)))),
-            Self::UnexpectedSignature => peers.with_signer(Some(signer(HMAC_KEY))),
-            Self::Key => match (setup.vrrp, setup.extra) {
-                (None, _) => peers.with_key(b"another"),
-                (_, Extra::Password) => peers.with_password(b"another"),
-                _ => peers.with_signer(Some(signer((HMAC_KEY.0, [8; 32])))),
-            },
-            _ => peers,
+        if is(Self::OtherAddresses) {
+            peers.with_texts(&["10.99.0.101"])
+        } else if is(Self::OwnCookie) {
+            peers.with_counter(setup.seed)
+        } else if is(Self::Unsigned) {
+            peers.with_signer(None)
+        } else if is(Self::UnknownKey) {
+            peers.with_signer(Some(signer((9, HMAC_KEY.1))))
+        } else if is(Self::UnexpectedSignature) {
+            peers.with_signer(Some(signer(HMAC_KEY)))
+        } else if is(Self::Key) && setup.extra == Extra::Signatures {
+            peers.with_signer(Some(signer((HMAC_KEY.0, [8; 32]))))
+        } else if is(Self::Key) {
+            peers.with_key(b"another").with_password(b"another")
+        } else {
+            peers
         }
     }
 
@@ -195,52 +205,94 @@ impl Wrong {
     }
 
     fn change_carrier(self, setup: Setup, meta: &mut RxMeta) {
-        let (version, unicast) = (setup.family(), setup.extra == Extra::Peers);
+        let is = |wrong| self == wrong;
+        let version = setup.family();
         let other = if version == Version::V3Ipv6 { Version::V3 } else { Version::V3Ipv6 };
-        let group = version.meta(version.host(9)).destination;
-        let other_group = match version {
-            Version::V2 | Version::V3 => "224.0.0.19",
-            Version::V3Ipv6 => "ff02::13",
-        };
-        match self {
-            Self::TwoFamilies => meta.destination = other.meta(other.host(9)).destination,
-            Self::OtherFamily => *meta = other.meta(other.host(9)),
-            Self::Ttl => meta.ttl = 254,
-            Self::TtlOfZero => meta.ttl = 0,
-            Self::Destination if unicast => meta.destination = group,
-            Self::Destination => meta.destination = version.host(5),
-            Self::OtherGroup => meta.destination = other_group.parse().unwrap(),
-            Self::Stranger => meta.source = version.host(12),
-            Self::OwnSource => *meta = version.meta(version.host(5)),
-            Self::OwnOtherSource => *meta = Version::V3Ipv6.meta(Version::V3Ipv6.host(5)),
-            _ => {}
+        let [group, other_group] = [version, other].map(|it| it.meta(it.host(9)).destination);
+        if is(Self::TwoFamilies) {
+            meta.destination = other_group;
+        }
+        if is(Self::OtherFamily) {
+            *meta = other.meta(other.host(9));
+        }
+        if is(Self::Ttl) {
+            meta.ttl = 254;
+        }
+        if is(Self::TtlOfZero) {
+            meta.ttl = 0;
+        }
+        if is(Self::Destination) {
+            let unicast = setup.extra == Extra::Peers;
+            meta.destination = if unicast { group } else { version.host(5) };
+        }
+        if is(Self::OtherGroup) {
+            let neighbour = if group.is_ipv4() { "224.0.0.19" } else { "ff02::13" };
+            meta.destination = neighbour.parse().unwrap();
+        }
+        if is(Self::Stranger) {
+            meta.source = version.host(12);
+        }
+        if is(Self::OwnSource) {
+            *meta = version.meta(version.host(5));
+        }
+        if is(Self::OwnOtherSource) {
+            *meta = Version::V3Ipv6.meta(Version::V3Ipv6.host(5));
         }
     }
 
-    fn change_message(self, setup: Setup, message: &mut Vec<u8>) {
+    fn change_content(self, setup: Setup, message: &mut Vec<u8>) {
+        let is = |wrong| self == wrong;
         let (carp, v2) = (setup.vrrp.is_none(), setup.vrrp == Some(Version::V2));
         let last = message.len() - 1;
-        match self {
-            Self::Cut => message.truncate(last),
-            Self::Version => message[0] = 0x10 | message[0] & 0x0f,
-            Self::Type => message[0] = message[0] & 0xf0 | 2,
-            Self::LengthField => message[3] += if carp { 2 } else { 1 },
-            Self::Long => message.extend([0; 4]),
-            Self::Huge => message.resize(9000, 0),
-            Self::Id => message[1] = 43,
-            Self::NoInterval if carp => [message[2], message[5]] = [0, 0],
-            Self::NoInterval => message[if v2 { 5..6 } else { 4..6 }].fill(0),
-            Self::OtherInterval => message[5] += 1,
-            Self::NoAddress => {
-                let size = if setup.family() == Version::V3Ipv6 { 16 } else { 4 };
-                message.drain(8..8 + size * usize::from(message[3]));
-                message[3] = 0;
-            }
-            Self::AuthType => message[4] ^= 1,
-            Self::AuthHeader => message[4] = 2,
+        if is(Self::Version) {
+            message[0] = 0x10 | message[0] & 0x0f;
+        }
+        if is(Self::Type) {
+            message[0] = message[0] & 0xf0 | 2;
+        }
+        if is(Self::LengthField) {
+            message[3] += if carp { 2 } else { 1 };
+        }
+        if is(Self::Id) {
+            message[1] = 43;
+        }
+        if is(Self::NoInterval) && carp {
+            [message[2], message[5]] = [0, 0];
+        } else if is(Self::NoInterval) {
+            message[if v2 { 5..6 } else { 4..6 }].fill(0);
+        }
+        if is(Self::OtherInterval) {
+            message[5] += 1;
+        }
+        if is(Self::NoAddress) {
+            let size = if setup.family() == Version::V3Ipv6 { 16 } else { 4 };
+            message.drain(8..8 + size * usize::from(message[3]));
+            message[3] = 0;
+        }
+        if is(Self::AuthType) {
+            message[4] ^= 1;
+        }
+        if is(Self::AuthHeader) {
+            message[4] = 2;
+        }
+        if is(Self::AuthBit) {
             // The first byte of the password is not its padding.
-            Self::AuthBit => message[if v2 { last - 7 } else { last }] ^= 1,
-            _ => {}
+            message[if v2 { last - 7 } else { last }] ^= 1;
+        }
+    }
+
+    fn change_length(self, setup: Setup, message: &mut Vec<u8>) {
+        let header = if setup.vrrp.is_none() { 36 } else { 8 };
+        for (wrong, len) in [
+            (Self::Empty, 0),
+            (Self::Short, header - 1),
+            (Self::Cut, message.len() - 1),
+            (Self::Long, message.len() + 4),
+            (Self::Huge, 9000),
+        ] {
+            if self == wrong {
+                message.resize(len, 0);
+            }
         }
     }
 }
