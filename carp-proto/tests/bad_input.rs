@@ -263,9 +263,9 @@ fn what_is_rejected_before_an_advert_is_written_does_not_change_its_signature() 
 fn is_nobody_s_business(setup: Setup, bit: usize) -> bool {
     let (vrrp, extra) = (setup.vrrp, setup.extra);
     let plain = matches!(vrrp, None | Some(Version::V2)) || extra == Extra::MessageChecksum;
-    // With peers, two bits make one of them another.
+    // Where not all hosts are heard, two bits make one that is another one that is.
     let source = |from: usize, to: usize| {
-        let start = if extra == Extra::Peers { to - 2 } else { from };
+        let start = if extra.is_selective() { to - 2 } else { from };
         plain && (start..to).contains(&bit)
     };
     match setup.family() {

@@ -101,8 +101,11 @@ impl Setup {
             }
         };
         config = config.with_preempt(self.preempt).with_announce(self.announce);
-        if let Some(peers) = self.peers() {
-            config = config.with_peers(peers).unwrap();
+        if let Some(hosts) = self.only() {
+            let unicast = self.extra == Extra::Peers;
+            let with_hosts =
+                if unicast { RouterConfig::with_peers } else { RouterConfig::with_accept_from };
+            config = with_hosts(config, hosts).unwrap();
         }
         if let Some(window) = self.handover {
             config = config.with_handover(window);

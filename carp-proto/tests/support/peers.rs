@@ -23,8 +23,8 @@ pub(crate) const KEY: &[u8] = b"love";
 pub(crate) const PASSWORD: &[u8] = b"s3cr3t";
 pub(crate) const HMAC_KEY: (u8, [u8; 32]) = (1, [7; 32]);
 
-/// The hosts that are configured as peers where there are [`Extra::Peers`].
-const PEERS: std::ops::RangeInclusive<u8> = 6..=11;
+/// The hosts that are heard where not all are.
+const HEARD: std::ops::RangeInclusive<u8> = 6..=11;
 
 /// What a router may have beyond the plain form of its protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +32,8 @@ pub(crate) enum Extra {
     Nothing,
     /// Adverts go by unicast to the hosts 6 to 11, and only those are heard.
     Peers,
+    /// Of those who send to the group, only the hosts 6 to 11 are heard.
+    Chosen,
     /// CARP: IPv6 addresses alone.
     Ipv6,
     /// CARP: addresses of both families.
@@ -48,13 +50,18 @@ impl Extra {
     /// Those that a protocol can have.
     pub(crate) fn of(vrrp: Option<Version>) -> &'static [Self] {
         match vrrp {
-            None => &[Self::Nothing, Self::Peers, Self::Ipv6, Self::BothFamilies],
-            Some(Version::V2) => &[Self::Nothing, Self::Peers, Self::Password],
+            None => &[Self::Nothing, Self::Peers, Self::Chosen, Self::Ipv6, Self::BothFamilies],
+            Some(Version::V2) => &[Self::Nothing, Self::Peers, Self::Chosen, Self::Password],
             Some(Version::V3) => {
-                &[Self::Nothing, Self::Peers, Self::Signatures, Self::MessageChecksum]
+                &[Self::Nothing, Self::Peers, Self::Chosen, Self::Signatures, Self::MessageChecksum]
             }
-            Some(Version::V3Ipv6) => &[Self::Nothing, Self::Peers, Self::Signatures],
+            Some(Version::V3Ipv6) => &[Self::Nothing, Self::Peers, Self::Chosen, Self::Signatures],
         }
+    }
+
+    /// Whether only the hosts 6 to 11 are heard.
+    pub(crate) fn is_selective(self) -> bool {
+        [Self::Peers, Self::Chosen].contains(&self)
     }
 }
 
@@ -92,9 +99,9 @@ impl Setup {
         (self.extra == Extra::Signatures).then(|| signer(HMAC_KEY))
     }
 
-    /// The hosts that are configured as peers.
-    pub(crate) fn peers(self) -> Option<Vec<IpAddr>> {
-        (self.extra == Extra::Peers).then(|| PEERS.map(|host| self.host(host)).collect())
+    /// The only hosts that are heard, if there are such.
+    pub(crate) fn only(self) -> Option<Vec<IpAddr>> {
+        self.extra.is_selective().then(|| HEARD.map(|host| self.host(host)).collect())
     }
 
     /// Tells a router what its configuration does not.

@@ -39,7 +39,7 @@ pub(crate) enum Wrong {
     /// Unicast to a member of the group, or the other way round.
     Destination,
     OtherGroup,
-    /// From a host that is not one of the peers.
+    /// From a host that is not one of those that are heard.
     Stranger,
     Checksum,
     OwnSource,
@@ -124,10 +124,10 @@ impl Wrong {
             Self::Id => (true, "unknown-id"),
             Self::Ttl | Self::TtlOfZero => (true, "bad-ttl"),
             Self::Destination | Self::OtherGroup => (true, "unknown-peer"),
-            Self::Stranger => (extra == Extra::Peers, "unknown-peer"),
+            Self::Stranger => (extra.is_selective(), "unknown-peer"),
             Self::Checksum => (true, "bad-checksum"),
             // Nobody is a peer of his own.
-            Self::OwnSource => (extra != Extra::Peers, "own-loop"),
+            Self::OwnSource => (!extra.is_selective(), "own-loop"),
             Self::OwnOtherSource => (extra == Extra::BothFamilies, "own-loop"),
             Self::OwnCookie => (carp && dialect == Dialect::OpenBsd, "own-loop"),
             Self::NoInterval => (!carp || !dialect.policy().zero_base, "bad-interval"),
