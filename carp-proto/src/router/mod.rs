@@ -114,8 +114,8 @@ impl VirtualRouter {
     ///
     /// # Errors
     /// [`Reject`] says why it was not acted on; it has been counted then, and nothing else has
-    /// changed. CARP's checks come in this order: families; length, version, type; id; TTL; destination;
-    /// checksum; own echo; interval; digest. VRRP's are those of
+    /// changed. CARP's checks come in this order: source and destination of one family; length,
+    /// version, type; id; TTL; destination; checksum; own echo; interval; digest. VRRP's are those of
     /// [`validate`](crate::wire::vrrp::validation), and then the signature.
     pub fn handle_datagram(
         &mut self,
