@@ -198,6 +198,18 @@ fn carp_can_delay_its_preemption() {
     assert_eq!(effects, [Effect::Claim(1, 100, 0), Effect::Acquire]);
 }
 
+#[test]
+fn an_advert_may_come_from_nowhere() {
+    // FreeBSD's, if its interface has no address.
+    for nowhere in ["0.0.0.0", "::"] {
+        let nowhere = nowhere.parse().unwrap();
+        let mut rig = dual().backup();
+        rig.passes(secs(2));
+        assert_eq!(hears(&mut rig, nowhere, &advert(b"love", &BOTH, 0)), None);
+        assert!(rig.wait() > secs(3), "it is followed");
+    }
+}
+
 // Changes of key and addresses.
 
 #[test]

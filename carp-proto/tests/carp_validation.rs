@@ -8,12 +8,14 @@ mod support;
 use carp_proto::election::Dialect;
 use carp_proto::wire::carp::{self, Advert};
 use carp_proto::wire::checksum::checksum;
-use carp_proto::{CarpInterval, Reject, RxMeta};
-use support::{Setup, advert, ip, meta, secs};
+use carp_proto::{CarpInterval, Instant, Reject};
+use support::peers::{Datagram, Extra, Peers, Said};
+use support::{Setup, secs};
 
 /// What can be wrong with an advert, in the order in which it is looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Mistake {
+    TwoFamilies,
     Vrrp,
     Short,
     Version,
@@ -30,11 +32,12 @@ enum Mistake {
 }
 
 use Mistake::{
-    AuthLen, Checksum, Destination, Digest, Id, Interval, Long, OwnSource, Short, Ttl, Type,
-    Version, Vrrp,
+    AuthLen, Checksum, Destination, Digest, Id, Interval, Long, OwnSource, Short, Ttl, TwoFamilies,
+    Type, Version, Vrrp,
 };
 
-const MISTAKES: [(Mistake, &str); 13] = [
+const MISTAKES: [(Mistake, &str); 14] = [
+    (TwoFamilies, "malformed-ip"),
     (Vrrp, "foreign-protocol"),
     (Short, "too-short"),
     (Version, "bad-version"),
@@ -55,10 +58,26 @@ fn go_together(first: Mistake, second: Mistake) -> bool {
     first != Vrrp || ![Short, Version, AuthLen, Long].contains(&second)
 }
 
+/// What the mistakes are made in: adverts to the group of either family, and to a peer.
+const EXTRAS: [Extra; 3] = [Extra::Nothing, Extra::Ipv6, Extra::Peers];
+
+fn setup(extra: Extra) -> Setup {
+    // A dialect that rejects 0/0.
+    Setup { dialect: Dialect::FreeBsd, extra, ..Setup::new() }
+}
+
+fn mistakes(extra: Extra) -> impl Iterator<Item = (Mistake, &'static str)> + Clone {
+    // Nobody is a peer of his own.
+    MISTAKES.into_iter().filter(move |(mistake, _)| *mistake != OwnSource || extra != Extra::Peers)
+}
+
 /// An advert with all of these mistakes and no other.
-fn with(mistakes: &[Mistake]) -> (RxMeta, Vec<u8>) {
+fn with(mistakes: &[Mistake], extra: Extra) -> Datagram {
     let has = |mistake| mistakes.contains(&mistake);
-    let good = carp::parse(&advert(1, 0, 0, 9)).unwrap().advert;
+    let said = Said { advbase: 1, advskew: 0, demotion: 0 };
+    let setup = setup(extra);
+    let (mut meta, message) = Peers::new(setup).advert(Instant::ZERO, 9, said);
+    let good = carp::parse(&message).unwrap().advert;
     let mut digest = good.digest;
     digest[0] ^= u8::from(has(Digest));
     let interval = CarpInterval { advbase: u8::from(!has(Interval)), advskew: 0 };
@@ -86,9 +105,16 @@ fn with(mistakes: &[Mistake]) -> (RxMeta, Vec<u8>) {
     if has(Short) {
         message.truncate(35);
     }
-    let mut meta = meta(ip(if has(OwnSource) { 5 } else { 9 }));
+    if has(OwnSource) {
+        meta.source = setup.host(5);
+    }
     if has(Destination) {
-        meta.destination = ip(5);
+        let group = setup.family().meta(meta.source).destination;
+        meta.destination = if extra == Extra::Peers { group } else { setup.host(5) };
+    }
+    if has(TwoFamilies) {
+        let other = if extra == Extra::Ipv6 { Extra::Nothing } else { Extra::Ipv6 };
+        meta.source = self::setup(other).host(9);
     }
     if has(Ttl) {
         meta.ttl = 254;
@@ -97,12 +123,11 @@ fn with(mistakes: &[Mistake]) -> (RxMeta, Vec<u8>) {
 }
 
 /// The label that a router gives. If it rejects the advert, no timer moves.
-fn label(mistakes: &[Mistake]) -> Option<&'static str> {
-    // A dialect that rejects 0/0.
-    let mut rig = Setup { dialect: Dialect::FreeBsd, ..Setup::new() }.rig().backup();
+fn label(mistakes: &[Mistake], extra: Extra) -> Option<&'static str> {
+    let mut rig = setup(extra).member().backup();
     rig.passes(secs(1));
     let wait = rig.wait();
-    let (meta, message) = with(mistakes);
+    let (meta, message) = with(mistakes, extra);
     let reject = rig.hears_bytes(&meta, &message).err();
     assert!(reject.is_none() || rig.wait() == wait, "{mistakes:?}");
     reject.map(Reject::label)
@@ -110,22 +135,28 @@ fn label(mistakes: &[Mistake]) -> Option<&'static str> {
 
 #[test]
 fn every_mistake_has_its_label() {
-    assert_eq!(label(&[]), None);
-    for (mistake, expected) in MISTAKES {
-        assert_eq!(label(&[mistake]), Some(expected), "{mistake:?}");
+    for extra in EXTRAS {
+        assert_eq!(label(&[], extra), None);
+        for (mistake, expected) in mistakes(extra) {
+            assert_eq!(label(&[mistake], extra), Some(expected), "{extra:?}: {mistake:?}");
+        }
     }
 }
 
 #[test]
 fn of_two_mistakes_the_first_of_the_table_gives_the_label() {
     let mut pairs = 0;
-    for (first, expected) in MISTAKES {
-        for (second, _) in MISTAKES.into_iter().filter(|(second, _)| first < *second) {
-            if go_together(first, second) {
-                assert_eq!(label(&[first, second]), Some(expected), "{first:?} and {second:?}");
-                pairs += 1;
+    for extra in EXTRAS {
+        for (first, expected) in mistakes(extra) {
+            for (second, _) in mistakes(extra).filter(|(second, _)| first < *second) {
+                if go_together(first, second) {
+                    let found = label(&[first, second], extra);
+                    assert_eq!(found, Some(expected), "{extra:?}: {first:?} and {second:?}");
+                    pairs += 1;
+                }
             }
         }
     }
-    assert_eq!(pairs, 78 - 4, "all pairs of 13, but for four with VRRP");
+    // All pairs of 14, twice, and of 13, but for four with VRRP each.
+    assert_eq!(pairs, 91 + 91 + 78 - 3 * 4);
 }

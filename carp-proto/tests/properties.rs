@@ -5,100 +5,13 @@ mod support;
 use std::time::Duration;
 
 use carp_proto::election::{Dialect, Input, LinkState, Posture, State};
-use carp_proto::{Instant, RxMeta};
 use proptest::prelude::*;
 use support::lan::{Lan, Weather, slowest};
-use support::steps::{Outcome, Run, Step, any_steps};
-use support::vrrp::Version;
+use support::peers::Extra;
+use support::steps::{
+    ORIGIN, Run, Step, any_protocol, any_setup, any_steps, any_version, outcomes,
+};
 use support::{Effect, Setup, ip, ms, secs};
-
-const ORIGIN: Instant = Instant::from_nanos(1_000_000_000_000);
-
-fn any_dialect() -> impl Strategy<Value = Dialect> {
-    prop::sample::select(&Dialect::ALL[..])
-}
-
-/// CARP in one of its dialects, or VRRP.
-fn any_protocol() -> impl Strategy<Value = (Option<Version>, Dialect)> {
-    prop_oneof![
-        any_dialect().prop_map(|dialect| (None, dialect)),
-        any_version().prop_map(|version| (Some(version), Dialect::Native)),
-    ]
-}
-
-fn any_version() -> impl Strategy<Value = Version> {
-    prop::sample::select(&Version::ALL[..])
-}
-
-prop_compose! {
-    fn any_setup()(
-        (vrrp, dialect) in any_protocol(),
-        advbase in prop_oneof![4 => 1..3_u8, 1 => 0..255_u8],
-        advskew in prop_oneof![7 => 0..255_u8, 1 => Just(0)],
-        preempt: bool,
-        prepares: bool,
-    ) -> Setup {
-        // The dialects without a meaning for advbase 0 refuse it. VRRP's longest interval is 40.95 s.
-        let zero = vrrp.is_none() && dialect.policy().zero_base;
-        let longest = if vrrp.is_none() { 254 } else { 40 };
-        let advbase = advbase.clamp(u8::from(!zero), longest);
-        let prepare = prepares.then_some(secs(2));
-        Setup { vrrp, dialect, advbase, advskew, preempt, prepare, ..Setup::new() }
-    }
-}
-
-fn outcomes(setup: Setup, origin: Instant, steps: &[Step]) -> Vec<Outcome> {
-    let mut run = Run::new(setup, origin);
-    steps.iter().map(|step| run.take(step)).collect()
-}
-
-/// What is wrong with a datagram, so that no router of the tests accepts it.
-#[derive(Clone, Debug)]
-enum Bad {
-    Bytes(Vec<u8>),
-    Flipped(usize),
-    Cut(usize),
-    Ttl(u8),
-    Unicast,
-    OtherProtocol,
-}
-
-fn any_bad() -> impl Strategy<Value = Bad> {
-    prop_oneof![
-        prop::collection::vec(any::<u8>(), 0..80).prop_map(Bad::Bytes),
-        any::<usize>().prop_map(Bad::Flipped),
-        any::<usize>().prop_map(Bad::Cut),
-        (0..255_u8).prop_map(Bad::Ttl),
-        Just(Bad::Unicast),
-        Just(Bad::OtherProtocol),
-    ]
-}
-
-impl Bad {
-    /// The datagram for a router: most are an excellent advert but for one thing.
-    fn datagram(&self, setup: Setup) -> (RxMeta, Vec<u8>) {
-        let good = setup.meta(setup.host(9));
-        let mut message = setup.message(9, 1, 0, (0, 5));
-        match self {
-            Self::Bytes(bytes) => (good, bytes.clone()),
-            Self::Flipped(bit) => {
-                let bit = bit % (8 * message.len());
-                message[bit / 8] ^= 0x80 >> (bit % 8);
-                (good, message)
-            }
-            Self::Cut(len) => {
-                message.truncate(len % message.len());
-                (good, message)
-            }
-            Self::Ttl(ttl) => (RxMeta { ttl: *ttl, ..good }, message),
-            Self::Unicast => (RxMeta { destination: setup.host(5), ..good }, message),
-            Self::OtherProtocol => {
-                let vrrp = if setup.vrrp.is_some() { None } else { Some(Version::V3) };
-                (good, Setup { vrrp, ..setup }.message(9, 1, 0, (0, 5)))
-            }
-        }
-    }
-}
 
 proptest! {
     #[test]
@@ -107,30 +20,11 @@ proptest! {
         steps in any_steps(),
         shift in 0..1_u64 << 60,
     ) {
+        // A signature tells the time of day.
+        prop_assume!(setup.extra != Extra::Signatures);
         let here = outcomes(setup, ORIGIN, &steps);
         let there = outcomes(setup, ORIGIN + Duration::from_nanos(shift), &steps);
         prop_assert_eq!(here, there);
-    }
-
-    #[test]
-    fn rejected_packets_at_any_rate_change_nothing(
-        setup in any_setup(),
-        steps in any_steps(),
-        bad in prop::collection::vec(any_bad(), 1..6),
-    ) {
-        let quiet = outcomes(setup, ORIGIN, &steps);
-        let mut run = Run::new(setup, ORIGIN);
-        for (step, expected) in steps.iter().zip(quiet) {
-            let outcome = run.take(step);
-            prop_assert_eq!(&outcome, &expected);
-            for bad in &bad {
-                let (meta, message) = bad.datagram(setup);
-                prop_assert!(!run.hear(&meta, &message), "{:?}", bad);
-                let after = run.outcome();
-                prop_assert_eq!(after.effects, []);
-                prop_assert_eq!((after.wait, after.state), (outcome.wait, outcome.state));
-            }
-        }
     }
 
     #[test]

@@ -126,6 +126,35 @@ fn every_flipped_bit_of_a_trailer_is_noticed_and_leaves_no_mark() {
 }
 
 #[test]
+fn of_two_mistakes_in_a_signature_the_first_gives_the_verdict() {
+    let meta = meta_ipv4();
+    // Extension, key id, seconds, tag; and last, that it was heard before.
+    let changes: [(&[usize], Verdict); 4] = [
+        (&[0, 1, 7, 27], Verdict::Malformed),
+        (&[1, 7, 27], Verdict::UnknownKey { found: 1 ^ 0x40 }),
+        (&[7, 27], Verdict::Stale { seconds: 64 }),
+        (&[27], Verdict::Forged),
+    ];
+    for (bytes, expected) in changes {
+        for heard_before in [false, true] {
+            for second in bytes[1..].iter().chain(&[27]) {
+                let mut message = signed(&mut member(HmacMode::Enforce), NOW, &ipv4_list());
+                let mut receiver = member(HmacMode::Enforce);
+                if heard_before {
+                    let first = verdict(&mut receiver, NOW, &meta, &message);
+                    assert_eq!(first, Ok(Verdict::Verified));
+                }
+                let mut wrong = vec![bytes[0], *second];
+                wrong.dedup();
+                wrong.iter().for_each(|byte| message[BARE_LEN + byte] ^= 0x40);
+                let found = verdict(&mut receiver, NOW, &meta, &message);
+                assert_eq!(found, Ok(expected), "bytes {wrong:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn over_ipv6_the_checksum_covers_the_trailer_and_over_ipv4_it_does_not() {
     for (meta, list, covered) in
         [(meta_ipv4(), ipv4_list(), false), (meta_ipv6(), list(&["fe80::42"]), true)]

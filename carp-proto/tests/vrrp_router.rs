@@ -255,20 +255,6 @@ fn a11_what_means_nothing_is_rejected_and_touches_no_timer() {
 }
 
 #[test]
-fn f42_every_flipped_bit_is_rejected_and_touches_no_timer() {
-    for version in Version::ALL {
-        let mut rig = setup(version).rig().backup();
-        let (meta, message) = good(version);
-        let wait = rig.wait();
-        for bit in 0..8 * message.len() {
-            let bad = support::wire::flipped(&message, bit);
-            assert!(rig.hears_bytes(&meta, &bad).is_err(), "{version:?}: bit {bit}");
-            assert_eq!((rig.wait(), rig.state()), (wait, State::Backup));
-        }
-    }
-}
-
-#[test]
 fn a13_another_list_of_addresses_is_acted_on_with_a_remark() {
     let remarks = |version: Version, texts: &[&str]| {
         let list = addresses(texts);

@@ -129,3 +129,16 @@ fn with_counter(state: &HmacSha1, counter: u64) -> HmacSha1 {
     mac.update(&counter.to_be_bytes());
     mac
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_has_1_to_19_bytes() {
+        assert_eq!(Key::new(b"").err(), Some(KeyError::Empty));
+        assert!(Key::new(&[0; 1]).is_ok());
+        assert!(Key::new(&[0xff; 19]).is_ok());
+        assert_eq!(Key::new(&[0; 20]).err(), Some(KeyError::TooLong { found: 20 }));
+    }
+}

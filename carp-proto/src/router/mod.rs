@@ -45,7 +45,7 @@ use crate::wire::vrrp::ChecksumForm;
 pub struct VirtualRouter {
     config: RouterConfig,
     machine: Machine,
-    /// The latest time that was passed in.
+    /// When something was last acted on.
     now: Instant,
     /// When the first input came.
     began_at: Option<Instant>,
@@ -114,8 +114,8 @@ impl VirtualRouter {
     ///
     /// # Errors
     /// [`Reject`] says why it was not acted on; it has been counted then, and nothing else has
-    /// changed. CARP's checks come in this order: length, version, type; id; TTL; destination;
-    /// checksum; own echo; interval; digest. VRRP's are those of
+    /// changed. CARP's checks come in this order: source and destination of one family; length,
+    /// version, type; id; TTL; destination; checksum; own echo; interval; digest. VRRP's are those of
     /// [`validate`](crate::wire::vrrp::validation), and then the signature.
     pub fn handle_datagram(
         &mut self,
@@ -123,9 +123,9 @@ impl VirtualRouter {
         meta: &RxMeta,
         payload: &[u8],
     ) -> Result<(), Reject> {
-        self.now = now;
         match self.validate(now, meta, payload) {
             Ok(heard) => {
+                self.now = now;
                 self.counters.adverts_received = self.counters.adverts_received.saturating_add(1);
                 self.remember(now, meta.source, &heard);
                 self.machine.handle_claim(now, heard.claim);

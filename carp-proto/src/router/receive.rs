@@ -77,6 +77,9 @@ impl VirtualRouter {
         meta: &RxMeta,
         payload: &[u8],
     ) -> Result<Heard, Reject> {
+        if Family::of(meta.source) != Family::of(meta.destination) {
+            return Err(Reject::MalformedIp);
+        }
         let parsed = carp::parse(payload)?;
         let advert = parsed.advert;
         if advert.vhid != self.config.id.get() {

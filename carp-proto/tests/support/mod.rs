@@ -4,9 +4,11 @@
 
 pub(crate) mod lan;
 pub(crate) mod pcap;
+pub(crate) mod peers;
 pub(crate) mod steps;
 pub(crate) mod vrrp;
 pub(crate) mod wire;
+pub(crate) mod wrong;
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -17,12 +19,13 @@ use carp_proto::election::{
 };
 use carp_proto::wire::carp::{self, Advert};
 use carp_proto::wire::ip::GROUP_IPV4;
-use carp_proto::wire::vrrp::ChecksumForm;
 use carp_proto::wire::{Kind, classify};
 use carp_proto::{
     Action, AdvBase, AdvSkew, Authenticator, CarpInterval, Instant, Key, Reject, RouterConfig,
     RxMeta, Transmit, VirtualAddress, VirtualId, VirtualRouter,
 };
+
+use self::peers::Extra;
 
 pub(crate) const SKEW_UNIT: Duration = Duration::from_nanos(3_906_250);
 
@@ -57,6 +60,7 @@ pub(crate) fn meta(source: IpAddr) -> RxMeta {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Setup {
     pub(crate) vrrp: Option<vrrp::Version>,
+    pub(crate) extra: Extra,
     pub(crate) dialect: Dialect,
     pub(crate) advbase: u8,
     pub(crate) advskew: u8,
@@ -72,6 +76,7 @@ impl Setup {
     pub(crate) fn new() -> Self {
         Self {
             vrrp: None,
+            extra: Extra::Nothing,
             dialect: Dialect::Native,
             advbase: 1,
             advskew: 100,
@@ -90,10 +95,18 @@ impl Setup {
             Some(version) => {
                 let priority = self.priority();
                 let interval = secs(self.advbase.into());
-                vrrp::VrrpSetup { priority, interval, ..vrrp::VrrpSetup::new(version) }.config()
+                let (password, hmac) = (self.password(), self.hmac());
+                let plain = vrrp::VrrpSetup::new(version);
+                vrrp::VrrpSetup { priority, interval, password, hmac, ..plain }.config()
             }
         };
         config = config.with_preempt(self.preempt).with_announce(self.announce);
+        if let Some(hosts) = self.only() {
+            let unicast = self.extra == Extra::Peers;
+            let with_hosts =
+                if unicast { RouterConfig::with_peers } else { RouterConfig::with_accept_from };
+            config = with_hosts(config, hosts).unwrap();
+        }
         if let Some(window) = self.handover {
             config = config.with_handover(window);
         }
@@ -111,7 +124,7 @@ impl Setup {
         let base = AdvBase::new(self.advbase.into()).unwrap();
         let skew = AdvSkew::new(self.advskew.into()).unwrap();
         let key = Key::new(b"love").unwrap();
-        RouterConfig::carp(id(42), &key, addresses(&["10.99.0.100"]), self.seed)
+        RouterConfig::carp(id(42), &key, addresses(self.texts()), self.seed)
             .unwrap()
             .with_interval(self.dialect, base, skew)
             .unwrap()
@@ -119,28 +132,20 @@ impl Setup {
 
     /// The address of a host.
     pub(crate) fn host(self, last: u8) -> IpAddr {
-        self.vrrp.map_or(ip(last), |version| version.host(last))
+        self.family().host(last)
     }
 
     /// What comes with an advert of a host, when all is well.
     pub(crate) fn meta(self, source: IpAddr) -> RxMeta {
-        self.vrrp.map_or(meta(source), |version| version.meta(source))
-    }
-
-    /// A valid advert of a host that is as this one but for its base and skew. 255/255 resigns.
-    pub(crate) fn message(self, host: u8, advbase: u8, advskew: u8, rest: (u8, u64)) -> Vec<u8> {
-        let Some(version) = self.vrrp else { return advert(advbase, advskew, rest.0, rest.1) };
-        let meta = self.meta(self.host(host));
-        let interval = match version {
-            vrrp::Version::V2 => secs(self.advbase.into()),
-            vrrp::Version::V3 | vrrp::Version::V3Ipv6 => ms(160 * u64::from(advbase) + 10),
-        };
-        let form = ChecksumForm::PseudoHeader;
-        vrrp::advert(version, &meta, 255 - advskew, interval, form)
+        let meta = self.family().meta(source);
+        let destination = if self.extra == Extra::Peers { self.host(5) } else { meta.destination };
+        RxMeta { destination, ..meta }
     }
 
     pub(crate) fn router(self) -> VirtualRouter {
-        VirtualRouter::new(self.config())
+        let mut router = VirtualRouter::new(self.config());
+        self.equip(&mut router);
+        router
     }
 
     pub(crate) fn rig(self) -> Rig {
@@ -223,6 +228,7 @@ pub(crate) fn drain(router: &mut VirtualRouter) -> Vec<Effect> {
 }
 
 /// One router, its clock, and everything that it wanted done since the last look.
+#[derive(Clone)]
 pub(crate) struct Rig {
     pub(crate) router: VirtualRouter,
     pub(crate) now: Instant,

@@ -3,11 +3,17 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use carp_proto::election::{Deadline, Fault, Input, LinkState, State};
-use carp_proto::{Demotion, Instant, RxMeta, VirtualRouter};
+use bytes::BytesMut;
+use carp_proto::election::{Dialect, Fault, Input, LinkState, State};
+use carp_proto::{Action, Demotion, Instant, RxMeta, Transmit, VirtualRouter};
 use proptest::prelude::*;
 
-use super::{Effect, Setup, drain, ip, ms};
+use super::peers::{Datagram, Extra, Peers, Said};
+use super::vrrp::Version;
+use super::{Effect, Setup, ip, ms, owned, secs};
+
+/// When the runs begin.
+pub(crate) const ORIGIN: Instant = Instant::from_nanos(1_000_000_000_000);
 
 /// One thing that happens.
 #[derive(Clone, Debug)]
@@ -26,10 +32,12 @@ pub(crate) enum Step {
     },
 }
 
-/// What came of a step: the effects, the deadline relative to the present, and the state.
+/// What came of a step: the effects, what was sent byte for byte, the deadline relative to the present,
+/// and the state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Outcome {
     pub(crate) effects: Vec<Effect>,
+    pub(crate) sent: Vec<Datagram>,
     pub(crate) wait: Option<Duration>,
     pub(crate) state: State,
 }
@@ -94,25 +102,76 @@ pub(crate) fn any_steps() -> impl Strategy<Value = Vec<Step>> {
     })
 }
 
+fn any_dialect() -> impl Strategy<Value = Dialect> {
+    prop::sample::select(&Dialect::ALL[..])
+}
+
+/// CARP in one of its dialects, or VRRP.
+pub(crate) fn any_protocol() -> impl Strategy<Value = (Option<Version>, Dialect)> {
+    prop_oneof![
+        any_dialect().prop_map(|dialect| (None, dialect)),
+        any_version().prop_map(|version| (Some(version), Dialect::Native)),
+    ]
+}
+
+pub(crate) fn any_version() -> impl Strategy<Value = Version> {
+    prop::sample::select(&Version::ALL[..])
+}
+
+prop_compose! {
+    pub(crate) fn any_setup()(
+        (vrrp, dialect) in any_protocol(),
+        extra: prop::sample::Index,
+        advbase in prop_oneof![4 => 1..3_u8, 1 => 0..255_u8],
+        advskew in prop_oneof![7 => 0..255_u8, 1 => Just(0)],
+        preempt: bool,
+        prepares: bool,
+    ) -> Setup {
+        let extra = *extra.get(Extra::of(vrrp));
+        // The dialects without a meaning for advbase 0 refuse it. VRRP's longest interval is 40.95 s.
+        let zero = vrrp.is_none() && dialect.policy().zero_base;
+        let longest = if vrrp.is_none() { 254 } else { 40 };
+        let advbase = advbase.clamp(u8::from(!zero), longest);
+        let prepare = prepares.then_some(secs(2));
+        Setup { vrrp, extra, dialect, advbase, advskew, preempt, prepare, ..Setup::new() }
+    }
+}
+
 /// A router and its clock, and what the tests do between the steps.
 pub(crate) struct Run {
     pub(crate) router: VirtualRouter,
     pub(crate) now: Instant,
     setup: Setup,
-    counter: u64,
+    peers: Peers,
+    /// The last valid advert that was heard.
+    pub(crate) last_heard: Option<Datagram>,
 }
 
 impl Run {
     pub(crate) fn new(setup: Setup, origin: Instant) -> Self {
-        Self { router: setup.router(), now: origin, setup, counter: 100 }
+        let peers = Peers::new(setup);
+        Self { router: setup.router(), now: origin, setup, peers, last_heard: None }
+    }
+
+    /// When a step will have been taken.
+    pub(crate) fn ends(&self, step: &Step) -> Instant {
+        match step {
+            Step::Sleep(time) => self.now + *time,
+            Step::Deadline(over) => {
+                let deadline = self.router.poll_timeout();
+                deadline.map_or(self.now, |deadline| self.now.max(deadline.at) + *over)
+            }
+            Step::Input(_) | Step::Hear { .. } => self.now,
+        }
     }
 
     pub(crate) fn take(&mut self, step: &Step) -> Outcome {
+        let due = self.router.poll_timeout().is_some();
+        self.now = self.ends(step);
         match step {
-            Step::Sleep(time) => self.now += *time,
-            Step::Deadline(over) => {
-                if let Some(Deadline { at, .. }) = self.router.poll_timeout() {
-                    self.now = self.now.max(at) + *over;
+            Step::Sleep(_) => {}
+            Step::Deadline(_) => {
+                if due {
                     self.router.handle(self.now, Input::Timeout);
                 }
             }
@@ -127,23 +186,44 @@ impl Run {
             }
             Step::Input(input) => self.router.handle(self.now, *input),
             Step::Hear { source, advbase, advskew, demotion } => {
-                self.counter += 1;
-                let (setup, rest) = (self.setup, (*demotion, self.counter));
-                let message = setup.message(*source, *advbase, *advskew, rest);
-                self.hear(&setup.meta(setup.host(*source)), &message);
+                let (&advbase, &advskew, &demotion) = (advbase, advskew, demotion);
+                let said = Said { advbase, advskew, demotion };
+                let (meta, message) = self.peers.advert(self.now, *source, said);
+                if self.hear(self.now, &meta, &message) {
+                    self.last_heard = Some((meta, message));
+                }
             }
         }
         self.outcome()
     }
 
-    pub(crate) fn hear(&mut self, meta: &RxMeta, message: &[u8]) -> bool {
-        self.router.handle_datagram(self.now, meta, message).is_ok()
+    pub(crate) fn hear(&mut self, at: Instant, meta: &RxMeta, message: &[u8]) -> bool {
+        self.router.handle_datagram(at, meta, message).is_ok()
     }
 
     pub(crate) fn outcome(&mut self) -> Outcome {
-        let effects = drain(&mut self.router);
+        let (effects, sent) = drain(&mut self.router);
         let deadline = self.router.poll_timeout();
         let wait = deadline.map(|deadline| deadline.at.saturating_since(self.now));
-        Outcome { effects, wait, state: self.router.state() }
+        Outcome { effects, sent, wait, state: self.router.state() }
     }
+}
+
+/// What comes of each of these steps.
+pub(crate) fn outcomes(setup: Setup, origin: Instant, steps: &[Step]) -> Vec<Outcome> {
+    let mut run = Run::new(setup, origin);
+    steps.iter().map(|step| run.take(step)).collect()
+}
+
+/// Takes out everything that a router wants: the effects, and the adverts among them as they are sent.
+pub(crate) fn drain(router: &mut VirtualRouter) -> (Vec<Effect>, Vec<Datagram>) {
+    let mut scratch = BytesMut::new();
+    let (mut effects, mut sent) = (Vec::new(), Vec::new());
+    while let Some(action) = router.poll_action(&mut scratch) {
+        effects.push(owned(&action));
+        if let Action::Send(Transmit { source, destination, payload, .. }) = action {
+            sent.push((RxMeta { source, destination, ttl: 255 }, payload.to_vec()));
+        }
+    }
+    (effects, sent)
 }

@@ -29,7 +29,8 @@
 //! - An IPv6 list that does not begin with a link-local address (RFC 9568 section 5.2.9, and erratum
 //!   8300) is accepted with a [note](Valid::lacks_link_local): FRR sends such lists, and keepalived the
 //!   order of its configuration.
-//! - Which addresses are listed is not compared with ours. Both RFCs only say MAY.
+//! - Which addresses are listed is not compared with ours. Both RFCs only say MAY, and RFC 3768 then wants
+//!   the packet dropped.
 //! - In version 3 another interval than ours is accepted, as RFC 9568 section 7.1 says.
 //! - The trailer of version 3 is handed over, because its verification needs time and memory; see
 //!   [`crate::auth`].
