@@ -19,7 +19,7 @@ const ALL: u32 = u32::MAX;
 
 /// For a raw IPv4 socket: whole datagrams whose second byte after the IP header is one of these ids.
 /// CARP and VRRP both have their id there.
-pub(super) fn advert_ids(ids: &[VirtualId]) -> Vec<SockFilter> {
+pub(super) fn advert_ids_ipv4(ids: &[VirtualId]) -> Vec<SockFilter> {
     const FLAGS_OFFSET: u32 = 6;
     const FRAGMENT: u32 = 0x3fff;
     let mut program = vec![
@@ -29,12 +29,23 @@ pub(super) fn advert_ids(ids: &[VirtualId]) -> Vec<SockFilter> {
         SockFilter::new(LOAD_HEADER_LENGTH, 0, 0, 0),
         SockFilter::new(LOAD_BYTE_INDEXED, 0, 0, 1),
     ];
-    for id in ids {
-        program.push(SockFilter::new(JUMP_EQUAL, 0, 1, id.get().into()));
-        program.push(SockFilter::new(RETURN, 0, 0, ALL));
-    }
-    program.push(SockFilter::new(RETURN, 0, 0, 0));
+    program.extend(one_of(ids));
     program
+}
+
+/// The same for a raw IPv6 socket, which sees what follows the headers.
+pub(super) fn advert_ids_ipv6(ids: &[VirtualId]) -> Vec<SockFilter> {
+    let mut program = vec![SockFilter::new(LOAD_BYTE_ABSOLUTE, 0, 0, 1)];
+    program.extend(one_of(ids));
+    program
+}
+
+/// Keeps a packet if the byte that was loaded is one of these ids.
+fn one_of(ids: &[VirtualId]) -> impl Iterator<Item = SockFilter> + '_ {
+    let each = |id: &VirtualId| {
+        [SockFilter::new(JUMP_EQUAL, 0, 1, id.get().into()), SockFilter::new(RETURN, 0, 0, ALL)]
+    };
+    ids.iter().flat_map(each).chain([SockFilter::new(RETURN, 0, 0, 0)])
 }
 
 /// For a packet socket that receives ARP: what announces its own sender.
@@ -48,6 +59,18 @@ pub(super) fn arp_announcements() -> Vec<SockFilter> {
         SockFilter::new(JUMP_EQUAL_INDEX, 0, 1, 0),
         SockFilter::new(RETURN, 0, 0, arp::FRAME_LEN as u32),
         SockFilter::new(RETURN, 0, 0, 0),
+    ]
+}
+
+/// For a raw ICMPv6 socket that receives neighbour advertisements: those that answer no question.
+pub(super) fn unsolicited_advertisements() -> Vec<SockFilter> {
+    const FLAGS: u32 = 4;
+    const SOLICITED: u32 = 0x40;
+    vec![
+        SockFilter::new(LOAD_BYTE_ABSOLUTE, 0, 0, FLAGS),
+        SockFilter::new(JUMP_ANY_BIT, 0, 1, SOLICITED),
+        SockFilter::new(RETURN, 0, 0, 0),
+        SockFilter::new(RETURN, 0, 0, ALL),
     ]
 }
 

@@ -9,6 +9,8 @@ use crate::clock::BootClock;
 
 mod announce;
 mod filter;
+mod ipv4;
+mod ipv6;
 mod names;
 mod netlink;
 mod packets;

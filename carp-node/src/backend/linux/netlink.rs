@@ -14,7 +14,7 @@ use netlink_packet_core::{
     NetlinkPayload,
 };
 use netlink_packet_route::address::{
-    AddressAttribute, AddressHeaderFlags, AddressMessage, AddressProtocol, CacheInfo,
+    AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressProtocol, CacheInfo,
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
@@ -228,7 +228,10 @@ fn new_address(index: u32, new: &NewAddress) -> AddressMessage {
         let protocol = AddressProtocol::from(protocol);
         message.attributes.push(AddressAttribute::Protocol(protocol));
     }
-    if let Some(label) = &new.label {
+    if new.address.ip().is_ipv6() {
+        message.header.flags |= AddressHeaderFlags::Nodad;
+    }
+    if let (Some(label), IpAddr::V4(_)) = (&new.label, new.address.ip()) {
         message.attributes.push(AddressAttribute::Label(label.clone()));
     }
     if new.address.is_host() {
@@ -247,19 +250,18 @@ pub(super) fn installed(message: &AddressMessage) -> Option<InstalledAddress> {
         prefix_len: message.header.prefix_len,
         protocol: None,
         label: None,
-        secondary: message.header.family == AddressFamily::Inet
-            && message.header.flags.contains(AddressHeaderFlags::Secondary),
-        tentative: message
-            .header
-            .flags
-            .intersects(AddressHeaderFlags::Tentative | AddressHeaderFlags::Dadfailed),
+        secondary: false,
+        tentative: false,
     };
+    // All the flags are in an attribute; the header has room for the first eight.
+    let mut flags = AddressFlags::from_bits_retain(message.header.flags.bits().into());
     let mut local = None;
     let mut peer = None;
     for attribute in &message.attributes {
         match attribute {
             AddressAttribute::Local(ip) => local = Some(*ip),
             AddressAttribute::Address(ip) => peer = Some(*ip),
+            AddressAttribute::Flags(all) => flags |= *all,
             AddressAttribute::Label(label) => installed.label = Some(label.clone()),
             AddressAttribute::Protocol(protocol) => {
                 installed.protocol = Some(u8::from(*protocol)).filter(|protocol| *protocol != 0);
@@ -268,5 +270,7 @@ pub(super) fn installed(message: &AddressMessage) -> Option<InstalledAddress> {
         }
     }
     installed.ip = local.or(peer)?;
+    installed.secondary = installed.ip.is_ipv4() && flags.contains(AddressFlags::Secondary);
+    installed.tentative = flags.intersects(AddressFlags::Tentative | AddressFlags::Dadfailed);
     Some(installed)
 }

@@ -1,37 +1,36 @@
-//! Adverts on an interface: a raw IP socket, and packet sockets beside it.
+//! Adverts on an interface: a raw IP socket a family, and packet sockets beside them.
 
+use std::fmt::Display;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
-use std::os::fd::{AsFd, OwnedFd};
+use std::net::IpAddr;
+use std::os::fd::OwnedFd;
 use std::task::{Context, Poll};
 
 use bytes::BytesMut;
-use carp_proto::wire::ip::{GROUP_IPV4, TOS_LOW_DELAY, TTL};
-use carp_proto::wire::{arp, ethernet, ip};
-use carp_proto::{MacAddr, Protocol, Transmit};
-use rustix::net::sockopt::{Ipv4PathMtuDiscovery, set_ip_mtu_discover};
-use socket2::{Domain, InterfaceIndexOrAddress, SockAddr, SockRef, Socket, Type};
+use carp_proto::wire::ethernet;
+use carp_proto::wire::ip::{self, GROUP_IPV4, GROUP_IPV6};
+use carp_proto::{Family, MacAddr, Transmit};
+use socket2::{Domain, Socket, Type};
 use tokio::io::unix::AsyncFd;
 
-use super::{filter, sys};
+use super::ipv4::Ipv4Sockets;
+use super::ipv6::Ipv6Sockets;
+use super::sys;
 use crate::backend::{PacketIo, Port, Received};
 
 /// Room for the adverts that arrive while we are busy; the kernel doubles it.
-const RECEIVE_BUFFER: usize = 256 * 1024;
+pub(super) const RECEIVE_BUFFER: usize = 256 * 1024;
 
-/// The sockets of one interface.
+/// The sockets of one interface, for the families that are spoken on it.
 #[derive(Debug)]
 pub struct LinuxPackets {
-    index: u32,
-    /// IP protocol 112, bound to the interface, member of the group.
-    raw: AsyncFd<OwnedFd>,
-    /// Receives gratuitous ARP.
-    arp: AsyncFd<OwnedFd>,
+    ipv4: Option<Ipv4Sockets>,
+    ipv6: Option<Ipv6Sockets>,
     /// Sends whole frames, where the source address is not the interface's.
     frames: Socket,
-    group: SockAddr,
-    source: Option<Ipv4Addr>,
     frame: BytesMut,
+    /// Whose turn it is to be asked first, so that a flood in one family does not silence the other.
+    turn: Family,
 }
 
 impl LinuxPackets {
@@ -42,44 +41,51 @@ impl LinuxPackets {
     /// device" if the interface is gone.
     pub fn open(port: &Port) -> io::Result<Self> {
         Ok(Self {
-            index: port.index,
-            raw: sys::register_for_reading(raw_socket(port)?.into())?,
-            arp: sys::register_for_reading(arp_socket(port.index)?.into())?,
+            ipv4: port.families.ipv4.then(|| Ipv4Sockets::open(port)).transpose()?,
+            ipv6: port.families.ipv6.then(|| Ipv6Sockets::open(port)).transpose()?,
             frames: sending_socket(port.index)?,
-            group: SockAddr::from(std::net::SocketAddrV4::new(GROUP_IPV4, 0)),
-            source: None,
             frame: BytesMut::with_capacity(128),
+            turn: Family::Ipv4,
         })
-    }
-
-    fn set_source(&mut self, source: Ipv4Addr) -> io::Result<()> {
-        if self.source != Some(source) {
-            sys::set_multicast_source(self.raw.get_ref().as_fd(), self.index, source)?;
-            self.source = Some(source);
-        }
-        Ok(())
     }
 
     fn poll_advert(
         &mut self,
+        family: Family,
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<Received>> {
-        poll_socket(&self.raw, cx, |socket| {
-            let (len, ttl) = sys::receive_with_ttl(socket.as_fd(), buffer)?;
-            Ok(Some(Received::Ipv4 { len, ttl }))
-        })
+        match (family, &self.ipv4, &self.ipv6) {
+            (Family::Ipv4, Some(ipv4), _) => ipv4.poll_advert(cx, buffer),
+            (Family::Ipv6, _, Some(ipv6)) => ipv6.poll_advert(cx, buffer),
+            (Family::Ipv4, None, _) | (Family::Ipv6, _, None) => Poll::Pending,
+        }
     }
 
-    fn poll_announcement(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Received>> {
-        poll_socket(&self.arp, cx, |socket| {
-            let mut frame = [0; arp::FRAME_LEN];
-            let len = rustix::net::recv(socket, &mut frame, rustix::net::RecvFlags::empty())?.0;
-            let packet = frame[..len].get(ethernet::HEADER_LEN..).unwrap_or(&[]);
-            Ok(arp::parse(packet)
-                .ok()
-                .map(|(announcement, _)| Received::Announcement(announcement.address.into())))
-        })
+    fn poll_announcement(
+        &mut self,
+        family: Family,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Received>> {
+        match (family, &self.ipv4, &self.ipv6) {
+            (Family::Ipv4, Some(ipv4), _) => ipv4.poll_announcement(cx),
+            (Family::Ipv6, _, Some(ipv6)) => ipv6.poll_announcement(cx),
+            (Family::Ipv4, None, _) | (Family::Ipv6, _, None) => Poll::Pending,
+        }
+    }
+
+    /// Begins a frame to a group.
+    fn begin_frame(&mut self, group: MacAddr, source: MacAddr, ethertype: u16) -> &mut BytesMut {
+        self.frame.clear();
+        ethernet::emit(&mut self.frame, group, source, ethertype);
+        &mut self.frame
+    }
+
+    /// Sends the frame with this payload; returns how many bytes of it were sent.
+    fn send_frame(&mut self, payload: &[u8]) -> io::Result<usize> {
+        let headers = self.frame.len();
+        self.frame.extend_from_slice(payload);
+        Ok(self.frames.send(&self.frame)?.saturating_sub(headers))
     }
 }
 
@@ -89,33 +95,52 @@ impl PacketIo for LinuxPackets {
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<Received>> {
+        let order = match self.turn {
+            Family::Ipv4 => [Family::Ipv4, Family::Ipv6],
+            Family::Ipv6 => [Family::Ipv6, Family::Ipv4],
+        };
+        self.turn = order[1];
         // Adverts first: what a neighbour announces is to be seen in the light of what it advertised.
-        match self.poll_advert(cx, buffer) {
-            Poll::Ready(received) => Poll::Ready(received),
-            Poll::Pending => self.poll_announcement(cx),
+        for family in order {
+            if let Poll::Ready(received) = self.poll_advert(family, cx, buffer) {
+                return Poll::Ready(received);
+            }
         }
+        for family in order {
+            if let Poll::Ready(received) = self.poll_announcement(family, cx) {
+                return Poll::Ready(received);
+            }
+        }
+        Poll::Pending
     }
 
     fn send(&mut self, advert: &Transmit<'_>, source_mac: Option<MacAddr>) -> io::Result<()> {
-        let IpAddr::V4(source) = advert.source else {
-            return Err(io::Error::other("an IPv6 source address on an IPv4 socket"));
-        };
-        let sent = match source_mac {
-            None => {
-                self.set_source(source)?;
-                SockRef::from(self.raw.get_ref()).send_to(advert.payload, &self.group)?
+        let payload = advert.payload;
+        let sent = match (advert.source, advert.destination, source_mac) {
+            (IpAddr::V4(source), IpAddr::V4(GROUP_IPV4), Some(mac)) => {
+                let frame = self.begin_frame(MacAddr::ADVERTISEMENT_IPV4, mac, ethernet::TYPE_IPV4);
+                ip::emit_ipv4(source, GROUP_IPV4, payload.len(), frame);
+                self.send_frame(payload)?
             }
-            Some(mac) => {
-                self.frame.clear();
-                let group = MacAddr::ADVERTISEMENT_IPV4;
-                ethernet::emit(&mut self.frame, group, mac, ethernet::TYPE_IPV4);
-                ip::emit_ipv4(source, GROUP_IPV4, advert.payload.len(), &mut self.frame);
-                self.frame.extend_from_slice(advert.payload);
-                let expected = self.frame.len() - advert.payload.len();
-                self.frames.send(&self.frame)?.saturating_sub(expected)
+            (IpAddr::V6(source), IpAddr::V6(GROUP_IPV6), Some(mac)) => {
+                let frame = self.begin_frame(MacAddr::ADVERTISEMENT_IPV6, mac, ethernet::TYPE_IPV6);
+                ip::emit_ipv6_advert(source, GROUP_IPV6, payload.len(), frame);
+                self.send_frame(payload)?
+            }
+            (IpAddr::V4(source), IpAddr::V4(to), _) => {
+                opened(self.ipv4.as_ref(), to)?.send(source, to, payload)?
+            }
+            (IpAddr::V6(source), IpAddr::V6(to), _) => {
+                opened(self.ipv6.as_ref(), to)?.send(source, to, payload)?
+            }
+            (source @ IpAddr::V4(_), to @ IpAddr::V6(_), _)
+            | (source @ IpAddr::V6(_), to @ IpAddr::V4(_), _) => {
+                let text =
+                    format!("{to} cannot be reached from {source}: give it one of its family");
+                return Err(io::Error::other(text));
             }
         };
-        if sent == advert.payload.len() {
+        if sent == payload.len() {
             Ok(())
         } else {
             Err(io::Error::new(io::ErrorKind::WriteZero, "the advert was cut short"))
@@ -123,12 +148,18 @@ impl PacketIo for LinuxPackets {
     }
 
     fn kernel_dropped(&self) -> u64 {
-        sys::dropped(self.raw.get_ref().as_fd()).unwrap_or(0)
+        let ipv4 = self.ipv4.as_ref().map_or(0, Ipv4Sockets::kernel_dropped);
+        ipv4 + self.ipv6.as_ref().map_or(0, Ipv6Sockets::kernel_dropped)
     }
 }
 
+/// The sockets for a destination, if its family was asked for.
+fn opened<S>(sockets: Option<&S>, to: impl Display) -> io::Result<&S> {
+    sockets.ok_or_else(|| io::Error::other(format!("nothing is open for the family of {to}")))
+}
+
 /// Receives until there is something to tell or nothing left.
-fn poll_socket(
+pub(super) fn poll_socket(
     socket: &AsyncFd<OwnedFd>,
     cx: &mut Context<'_>,
     mut receive: impl FnMut(&OwnedFd) -> io::Result<Option<Received>>,
@@ -143,41 +174,10 @@ fn poll_socket(
     }
 }
 
-fn raw_socket(port: &Port) -> io::Result<Socket> {
-    let protocol = i32::from(Protocol::IP_PROTOCOL).into();
-    let socket = Socket::new_raw(Domain::IPV4, Type::RAW, Some(protocol))?;
-    // From here until it is bound, the socket would receive from every interface.
-    socket.attach_filter(&filter::nothing())?;
-    socket.set_nonblocking(true)?;
-    socket.bind_device(Some(port.interface.as_bytes()))?;
-    socket.set_multicast_all_v4(false)?;
-    socket.set_multicast_loop_v4(false)?;
-    socket.set_multicast_ttl_v4(TTL.into())?;
-    socket.set_ttl_v4(TTL.into())?;
-    socket.set_tos_v4(TOS_LOW_DELAY.into())?;
-    set_ip_mtu_discover(&socket, Ipv4PathMtuDiscovery::DO)?;
-    sys::set_option(socket.as_fd(), libc::IPPROTO_IP, libc::IP_RECVTTL, 1)?;
-    socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
-    socket.join_multicast_v4_n(&GROUP_IPV4, &InterfaceIndexOrAddress::Index(port.index))?;
-    drain(&socket);
-    socket.attach_filter(&filter::advert_ids(&port.ids))?;
-    Ok(socket)
-}
-
-/// Takes out what came before the socket was bound.
-fn drain(socket: &Socket) {
+/// Takes out what came before a socket was bound.
+pub(super) fn drain(socket: &Socket) {
     let mut byte = [0];
     while rustix::net::recv(socket, &mut byte, rustix::net::RecvFlags::DONTWAIT).is_ok() {}
-}
-
-fn arp_socket(index: u32) -> io::Result<Socket> {
-    let socket = Socket::new_raw(Domain::PACKET, Type::RAW, None)?;
-    socket.attach_filter(&filter::arp_announcements())?;
-    socket.set_nonblocking(true)?;
-    // Our own announcements are no news. Kernels before 4.20 cannot leave them out; they do no harm.
-    let _ = sys::set_option(socket.as_fd(), libc::SOL_PACKET, libc::PACKET_IGNORE_OUTGOING, 1);
-    socket.bind(&sys::link_address(index, ethernet::TYPE_ARP)?)?;
-    Ok(socket)
 }
 
 /// A packet socket that sends whole frames on an interface and receives nothing.

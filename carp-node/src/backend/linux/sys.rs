@@ -1,12 +1,13 @@
 //! The system calls for which there is no safe wrapper, and nothing else.
 
 use std::io;
-use std::mem::{MaybeUninit, size_of, zeroed};
+use std::mem::{size_of, zeroed};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr::from_mut;
 use std::slice::from_raw_parts;
 
-use carp_proto::MacAddr;
+use carp_proto::{MacAddr, RxMeta};
 use socket2::{SockAddr, SockAddrStorage};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -82,37 +83,97 @@ pub(crate) fn set_option(
     name: i32,
     value: i32,
 ) -> io::Result<()> {
-    let len = size_of::<i32>() as libc::socklen_t;
-    // SAFETY: the pointer is to a live i32, and len is its size.
-    let result = unsafe {
-        libc::setsockopt(socket.as_raw_fd(), level, name, (&raw const value).cast(), len)
-    };
+    set_words(socket, level, name, &[value.cast_unsigned()])
+}
+
+/// Has a raw ICMPv6 socket receive messages of one type only.
+pub(super) fn receive_icmpv6_type(socket: BorrowedFd<'_>, kind: u8) -> io::Result<()> {
+    const ICMPV6_FILTER: i32 = 1;
+    // A bit that is set blocks its type.
+    let mut blocked = [u32::MAX; 8];
+    blocked[usize::from(kind >> 5)] &= !(1 << (kind & 31));
+    set_words(socket, libc::IPPROTO_ICMPV6, ICMPV6_FILTER, &blocked)
+}
+
+/// Sets a socket option that consists of 32-bit words.
+fn set_words(socket: BorrowedFd<'_>, level: i32, name: i32, value: &[u32]) -> io::Result<()> {
+    let len = size_of_val(value) as libc::socklen_t;
+    // SAFETY: the pointer is to live words, and len is their size in bytes.
+    let result =
+        unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, value.as_ptr().cast(), len) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Sets the interface and the source address of multicast that a socket sends.
-pub(super) fn set_multicast_source(
+/// Sends one datagram from an address through an interface, without waiting.
+pub(super) fn send_from_ipv4(
     socket: BorrowedFd<'_>,
     index: u32,
-    source: std::net::Ipv4Addr,
-) -> io::Result<()> {
-    let value = libc::ip_mreqn {
-        imr_multiaddr: libc::in_addr { s_addr: 0 },
-        imr_address: libc::in_addr { s_addr: u32::from_ne_bytes(source.octets()) },
-        imr_ifindex: i32::try_from(index).map_err(io::Error::other)?,
+    source: Ipv4Addr,
+    to: Ipv4Addr,
+    payload: &[u8],
+) -> io::Result<usize> {
+    let info = libc::in_pktinfo {
+        ipi_ifindex: i32::try_from(index).map_err(io::Error::other)?,
+        ipi_spec_dst: libc::in_addr { s_addr: u32::from_ne_bytes(source.octets()) },
+        ipi_addr: libc::in_addr { s_addr: 0 },
     };
-    let len = size_of::<libc::ip_mreqn>() as libc::socklen_t;
-    // SAFETY: the pointer is to a live ip_mreqn, and len is its size.
-    let result = unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            libc::IPPROTO_IP,
-            libc::IP_MULTICAST_IF,
-            (&raw const value).cast(),
-            len,
-        )
+    let to = SockAddr::from(SocketAddrV4::new(to, 0));
+    send_with(socket, &to, (libc::IPPROTO_IP, libc::IP_PKTINFO), info, payload)
+}
+
+/// Sends one datagram from an address through an interface, without waiting.
+pub(super) fn send_from_ipv6(
+    socket: BorrowedFd<'_>,
+    index: u32,
+    source: Ipv6Addr,
+    to: Ipv6Addr,
+    payload: &[u8],
+) -> io::Result<usize> {
+    let info = libc::in6_pktinfo {
+        ipi6_addr: libc::in6_addr { s6_addr: source.octets() },
+        ipi6_ifindex: index,
     };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    let to = SockAddr::from(SocketAddrV6::new(to, 0, 0, index));
+    send_with(socket, &to, (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO), info, payload)
+}
+
+/// Sends one datagram with one control message of a level and a type.
+fn send_with<C: Copy>(
+    socket: BorrowedFd<'_>,
+    to: &SockAddr,
+    (level, kind): (i32, i32),
+    value: C,
+    payload: &[u8],
+) -> io::Result<usize> {
+    // Room for a header and a small structure; an array of u64 is aligned as they have to be.
+    let mut control = [0_u64; 8];
+    let len = size_of::<C>() as u32;
+    // SAFETY: CMSG_SPACE only computes.
+    let space = unsafe { libc::CMSG_SPACE(len) } as usize;
+    assert!(space <= size_of_val(&control), "the control message is larger than its buffer");
+    let mut slice =
+        libc::iovec { iov_base: payload.as_ptr().cast_mut().cast(), iov_len: payload.len() };
+    // SAFETY: msghdr is a plain C structure for which all-zero is a value.
+    let mut message: libc::msghdr = unsafe { zeroed() };
+    message.msg_name = to.as_ptr().cast_mut().cast();
+    message.msg_namelen = to.len();
+    message.msg_iov = &raw mut slice;
+    message.msg_iovlen = 1;
+    message.msg_control = control.as_mut_ptr().cast();
+    message.msg_controllen = space as _;
+    // SAFETY: the buffer holds the header and the value: its size was checked above. The header is
+    // aligned, and the value is written without asking for alignment.
+    unsafe {
+        let header = libc::CMSG_FIRSTHDR(&raw const message);
+        (*header).cmsg_level = level;
+        (*header).cmsg_type = kind;
+        (*header).cmsg_len = libc::CMSG_LEN(len) as _;
+        libc::CMSG_DATA(header).cast::<C>().write_unaligned(value);
+    }
+    // SAFETY: everything that the message points to lives until the call is over, with these lengths,
+    // and sendmsg writes to none of it.
+    let sent = unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const message, libc::MSG_DONTWAIT) };
+    usize::try_from(sent).map_err(|_| io::Error::last_os_error())
 }
 
 /// How many packets the kernel dropped because the socket's queue was full (`SO_MEMINFO`).
@@ -150,19 +211,64 @@ pub(super) fn receive_with_ttl(
     Ok((len, ttl))
 }
 
+/// Receives what an IPv6 packet carried, and what its headers said as far as `IPV6_RECVPKTINFO` and
+/// `IPV6_RECVHOPLIMIT` add it.
+pub(super) fn receive_ipv6(
+    socket: BorrowedFd<'_>,
+    buffer: &mut [u8],
+) -> io::Result<(usize, RxMeta)> {
+    // SAFETY: sockaddr_in6 is a plain C structure for which all-zero is a value.
+    let mut sender: libc::sockaddr_in6 = unsafe { zeroed() };
+    let (mut destination, mut ttl) = (None, None);
+    let len = receive_message(socket, buffer, 0, Some(&mut sender), |level, kind, data| {
+        match (level, kind) {
+            (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
+                // SAFETY: every pattern of bits is an in6_pktinfo.
+                let info = unsafe { read::<libc::in6_pktinfo>(data) };
+                destination = info.map(|info| Ipv6Addr::from(info.ipi6_addr.s6_addr));
+            }
+            (libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT) => {
+                let value = data.first_chunk().map(|bytes| i32::from_ne_bytes(*bytes));
+                ttl = value.and_then(|value| u8::try_from(value).ok());
+            }
+            _ => {}
+        }
+    })?;
+    let source = Ipv6Addr::from(sender.sin6_addr.s6_addr).into();
+    let (Some(destination), Some(ttl)) = (destination, ttl) else {
+        return Err(io::Error::other("the kernel did not say what an IPv6 header said"));
+    };
+    Ok((len, RxMeta { source, destination: destination.into(), ttl }))
+}
+
 /// Receives one datagram without waiting. Shows level, type and data of every control message to a
 /// function.
 pub(crate) fn receive(
     socket: BorrowedFd<'_>,
     buffer: &mut [u8],
     flags: i32,
+    each: impl FnMut(i32, i32, &[u8]),
+) -> io::Result<usize> {
+    receive_message(socket, buffer, flags, None, each)
+}
+
+/// Receives one datagram, and the address of an IPv6 sender if there is a place for it.
+fn receive_message(
+    socket: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    flags: i32,
+    sender: Option<&mut libc::sockaddr_in6>,
     mut each: impl FnMut(i32, i32, &[u8]),
 ) -> io::Result<usize> {
     // Room for a few control messages; an array of u64 is aligned as they have to be.
     let mut control = [0_u64; 16];
     let mut slice = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
     // SAFETY: msghdr is a plain C structure for which all-zero is a value.
-    let mut message: libc::msghdr = unsafe { MaybeUninit::zeroed().assume_init() };
+    let mut message: libc::msghdr = unsafe { zeroed() };
+    if let Some(sender) = sender {
+        message.msg_name = from_mut(sender).cast();
+        message.msg_namelen = size_of::<libc::sockaddr_in6>() as libc::socklen_t;
+    }
     message.msg_iov = &raw mut slice;
     message.msg_iovlen = 1;
     message.msg_control = control.as_mut_ptr().cast();

@@ -43,6 +43,7 @@ impl NetlinkWatch {
             rtnetlink::new_multicast_connection(&[
                 MulticastGroup::Link,
                 MulticastGroup::Ipv4Ifaddr,
+                MulticastGroup::Ipv6Ifaddr,
             ])?
         };
         std::thread::Builder::new().name("carp-watch".into()).spawn(move || {

@@ -32,7 +32,8 @@ use bytes::BufMut;
 use nom::number::complete::{be_u8, be_u16, be_u32, be_u128};
 use nom::{IResult, Parser};
 
-use super::{Opened, RxMeta, TTL};
+use super::{Opened, RxMeta, TOS_LOW_DELAY, TTL};
+use crate::id::Protocol;
 use crate::wire::WireError;
 
 /// The length of a header without extension headers.
@@ -130,6 +131,24 @@ pub(super) fn fields(input: &[u8]) -> IResult<&[u8], Fields> {
     Ok((rest, fields))
 }
 
+/// Appends the header of an advert: hop limit 255, next header 112, the traffic class that IPv4 adverts
+/// have.
+///
+/// A `payload_len` over 65 535 does not fit an IPv6 packet and is cut to that.
+///
+/// # Panics
+/// If the buffer is one that cannot grow and has no room for [`IPV6_HEADER_LEN`] bytes.
+pub fn emit_ipv6_advert(
+    source: Ipv6Addr,
+    destination: Ipv6Addr,
+    payload_len: usize,
+    buffer: &mut impl BufMut,
+) {
+    let payload_len = u16::try_from(payload_len).unwrap_or(u16::MAX);
+    let ends = (source, destination);
+    emit(TOS_LOW_DELAY, ends, Protocol::IP_PROTOCOL, payload_len, buffer);
+}
+
 /// Appends the header of a packet whose payload has `payload_len` bytes, with a hop limit of 255.
 ///
 /// # Panics
@@ -141,10 +160,39 @@ pub fn emit_ipv6(
     payload_len: u16,
     buffer: &mut impl BufMut,
 ) {
-    buffer.put_u32(6 << 28);
+    emit(0, (source, destination), next_header, payload_len, buffer);
+}
+
+fn emit(
+    traffic_class: u8,
+    (source, destination): (Ipv6Addr, Ipv6Addr),
+    next_header: u8,
+    payload_len: u16,
+    buffer: &mut impl BufMut,
+) {
+    buffer.put_u32(6 << 28 | u32::from(traffic_class) << 20);
     buffer.put_u16(payload_len);
     buffer.put_u8(next_header);
     buffer.put_u8(TTL);
     buffer.put_slice(&source.octets());
     buffer.put_slice(&destination.octets());
+}
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use super::*;
+    use crate::wire::ip::{GROUP_IPV6, find_message};
+
+    #[test]
+    fn the_header_of_an_advert_reads_back() {
+        let ends = ("fe80::1".parse().unwrap(), GROUP_IPV6);
+        let mut packet = Vec::new();
+        emit_ipv6_advert(ends.0, ends.1, 3, &mut packet);
+        packet.extend([1, 2, 3]);
+        let meta = RxMeta { source: ends.0.into(), destination: ends.1.into(), ttl: TTL };
+        assert_eq!(strip_ipv6(&packet), Ok((meta, &[1, 2, 3][..])));
+        assert_eq!(find_message(&packet, false).unwrap().traffic_class, TOS_LOW_DELAY);
+    }
 }

@@ -18,7 +18,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 pub use carried::{Carried, find_message};
 pub use ipv4::{HEADER_LEN, TOS_LOW_DELAY, emit_ipv4, strip_ipv4};
 pub(super) use ipv6::open as open_ipv6;
-pub use ipv6::{IPV6_HEADER_LEN, emit_ipv6, strip_ipv6};
+pub use ipv6::{IPV6_HEADER_LEN, emit_ipv6, emit_ipv6_advert, strip_ipv6};
 
 use super::{WireError, ah};
 use crate::id::Protocol;

@@ -1,0 +1,134 @@
+//! IPv6 on an interface: adverts, and what neighbours announce by neighbour advertisements.
+
+use std::io;
+use std::net::{IpAddr, Ipv6Addr};
+use std::os::fd::{AsFd, OwnedFd};
+use std::task::{Context, Poll};
+
+use carp_proto::wire::ip::{GROUP_IPV6, IPV6_HEADER_LEN, TOS_LOW_DELAY, TTL, emit_ipv6};
+use carp_proto::wire::ndp;
+use carp_proto::{Protocol, RxMeta};
+use socket2::{Domain, Socket, Type};
+use tokio::io::unix::AsyncFd;
+
+use super::packets::{RECEIVE_BUFFER, drain, poll_socket};
+use super::{filter, sys};
+use crate::backend::{Port, Received};
+
+/// Room for a neighbour advertisement with more options than anybody sends.
+const MESSAGE_MAX: usize = 256;
+
+const ICMPV6: u8 = libc::IPPROTO_ICMPV6 as u8;
+
+/// The type of such a message in ICMPv6 (RFC 4861 section 4.4).
+const NEIGHBOUR_ADVERTISEMENT: u8 = 136;
+
+/// What IPv6 needs on one interface.
+#[derive(Debug)]
+pub(super) struct Ipv6Sockets {
+    index: u32,
+    /// Next header 112, bound to the interface, member of the group.
+    adverts: AsyncFd<OwnedFd>,
+    /// Receives unsolicited neighbour advertisements.
+    announcements: AsyncFd<OwnedFd>,
+}
+
+impl Ipv6Sockets {
+    pub(super) fn open(port: &Port) -> io::Result<Self> {
+        Ok(Self {
+            index: port.index,
+            adverts: sys::register_for_reading(advert_socket(port)?.into())?,
+            announcements: sys::register_for_reading(announcement_socket(port)?.into())?,
+        })
+    }
+
+    pub(super) fn poll_advert(
+        &self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<Received>> {
+        poll_socket(&self.adverts, cx, |socket| {
+            let (len, meta) = sys::receive_ipv6(socket.as_fd(), buffer)?;
+            Ok(Some(Received::Ipv6 { len, meta }))
+        })
+    }
+
+    pub(super) fn poll_announcement(&self, cx: &mut Context<'_>) -> Poll<io::Result<Received>> {
+        poll_socket(&self.announcements, cx, |socket| {
+            let mut message = [0; MESSAGE_MAX];
+            let (len, meta) = sys::receive_ipv6(socket.as_fd(), &mut message)?;
+            Ok(announced(&meta, &message[..len]))
+        })
+    }
+
+    /// Sends an advert; returns how many bytes of it were sent.
+    pub(super) fn send(&self, source: Ipv6Addr, to: Ipv6Addr, advert: &[u8]) -> io::Result<usize> {
+        sys::send_from_ipv6(self.adverts.get_ref().as_fd(), self.index, source, to, advert)
+    }
+
+    pub(super) fn kernel_dropped(&self) -> u64 {
+        sys::dropped(self.adverts.get_ref().as_fd()).unwrap_or(0)
+    }
+}
+
+/// The address that an ICMPv6 message announces. The kernel has kept the header, which is a part of what
+/// has to be checked: it is written anew.
+fn announced(meta: &RxMeta, message: &[u8]) -> Option<Received> {
+    let (IpAddr::V6(source), IpAddr::V6(destination)) = (meta.source, meta.destination) else {
+        return None;
+    };
+    // The header that is written has this hop limit; another one has crossed a router.
+    if meta.ttl != TTL {
+        return None;
+    }
+    let mut packet = [0; IPV6_HEADER_LEN + MESSAGE_MAX];
+    let (mut header, body) = packet.split_at_mut(IPV6_HEADER_LEN);
+    let len = u16::try_from(message.len()).ok()?;
+    emit_ipv6(source, destination, ICMPV6, len, &mut header);
+    body.get_mut(..message.len())?.copy_from_slice(message);
+    match ndp::parse(&packet[..IPV6_HEADER_LEN + message.len()]) {
+        Ok(ndp::Message::Announcement(announcement)) => {
+            Some(Received::Announcement(announcement.address.into()))
+        }
+        Ok(ndp::Message::Probe { .. }) | Err(_) => None,
+    }
+}
+
+/// The kernel is not asked to fill in checksums (`IPV6_CHECKSUM`): what CARP's covers, it does not know.
+fn advert_socket(port: &Port) -> io::Result<Socket> {
+    let socket = raw_socket(port, Protocol::IP_PROTOCOL)?;
+    // Kernels before 4.20 cannot leave out what others have joined: that is dropped by its id.
+    let _ = socket.set_multicast_all_v6(false);
+    socket.set_multicast_loop_v6(false)?;
+    socket.set_multicast_hops_v6(TTL.into())?;
+    socket.set_unicast_hops_v6(TTL.into())?;
+    socket.set_tclass_v6(TOS_LOW_DELAY.into())?;
+    let whole = libc::IPV6_PMTUDISC_DO;
+    sys::set_option(socket.as_fd(), libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, whole)?;
+    socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
+    socket.join_multicast_v6(&GROUP_IPV6, port.index)?;
+    drain(&socket);
+    socket.attach_filter(&filter::advert_ids_ipv6(&port.ids))?;
+    Ok(socket)
+}
+
+/// Hears what the host hears: to the group of all nodes every host belongs.
+fn announcement_socket(port: &Port) -> io::Result<Socket> {
+    let socket = raw_socket(port, ICMPV6)?;
+    sys::receive_icmpv6_type(socket.as_fd(), NEIGHBOUR_ADVERTISEMENT)?;
+    drain(&socket);
+    socket.attach_filter(&filter::unsolicited_advertisements())?;
+    Ok(socket)
+}
+
+/// A raw socket on an interface that tells what the headers said, and receives nothing yet.
+fn raw_socket(port: &Port, next_header: u8) -> io::Result<Socket> {
+    let socket = Socket::new_raw(Domain::IPV6, Type::RAW, Some(i32::from(next_header).into()))?;
+    // From here until it is bound, the socket would receive from every interface.
+    socket.attach_filter(&filter::nothing())?;
+    socket.set_nonblocking(true)?;
+    socket.bind_device(Some(port.interface.as_bytes()))?;
+    socket.set_recv_hoplimit_v6(true)?;
+    sys::set_option(socket.as_fd(), libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1)?;
+    Ok(socket)
+}

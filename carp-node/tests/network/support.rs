@@ -1,0 +1,118 @@
+//! Hosts, and the backend opened on them.
+
+use std::error::Error;
+use std::future::poll_fn;
+use std::io;
+use std::net::IpAddr;
+use std::process::Command;
+use std::time::Duration;
+
+use carp_node::backend::linux::LinuxPackets;
+use carp_node::backend::{Families, PacketIo, Port, Received};
+use carp_node::lab::{Host, Lab, Switch, mac};
+use carp_proto::election::Advertisement;
+use carp_proto::{MacAddr, Transmit, VirtualId};
+use rustix::net::netdevice::name_to_index;
+use rustix::net::{AddressFamily, SocketType, socket};
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::timeout;
+
+/// How long anything may take: long, because the machine may be busy.
+pub(crate) const LIMIT: Duration = Duration::from_secs(20);
+
+pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
+
+pub(crate) type Test = fn(&Lab) -> Result;
+
+pub(crate) const ONE: &str = "192.168.130.50";
+pub(crate) const ONE_IPV6: &str = "2001:db8::50";
+pub(crate) const ONE_LOCAL: &str = "fe80::50";
+pub(crate) const TWO: &str = "192.168.130.10";
+pub(crate) const TWO_IPV6: &str = "2001:db8::10";
+pub(crate) const TWO_LOCAL: &str = "fe80::10";
+
+pub(crate) const IPV4: Families = Families { ipv4: true, ipv6: false };
+pub(crate) const IPV6: Families = Families { ipv4: false, ipv6: true };
+pub(crate) const BOTH: Families = Families { ipv4: true, ipv6: true };
+
+pub(crate) fn pair(lab: &Lab) -> Result<(Switch, Host, Host)> {
+    let switch = Switch::new(lab)?;
+    let one = ["192.168.130.50/24", "2001:db8::50/64", "fe80::50/64"];
+    let two = ["192.168.130.10/24", "2001:db8::10/64", "fe80::10/64"];
+    let (one, two) = (switch.host("one", mac(0x50), &one)?, switch.host("two", mac(0x10), &two)?);
+    Ok((switch, one, two))
+}
+
+pub(crate) fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+pub(crate) fn id(number: u8) -> VirtualId {
+    VirtualId::new(number).unwrap()
+}
+
+/// Runs a program on a host to its end, and returns what it said; an error if it failed.
+pub(crate) fn run(host: &Host, line: &str) -> Result<String> {
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("exec 2>&1; {line}")]);
+    let output = host.run_inside(|| command.output())??;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    if output.status.success() { Ok(said) } else { Err(format!("{line}: {said}").into()) }
+}
+
+/// The sockets of a host's interface, and the runtime that drives them.
+pub(crate) struct Station {
+    runtime: Runtime,
+    packets: LinuxPackets,
+}
+
+impl Station {
+    pub(crate) fn open(host: &Host, interface: &str, families: Families) -> Result<Self> {
+        let open = || -> io::Result<Self> {
+            let runtime = Builder::new_current_thread().enable_all().build()?;
+            let index = index_of(interface)?;
+            let interface = interface.to_owned();
+            let port = Port { interface, index, ids: vec![id(1), id(2)], families };
+            let packets = {
+                let _inside = runtime.enter();
+                LinuxPackets::open(&port)?
+            };
+            Ok(Self { runtime, packets })
+        };
+        Ok(host.run_inside(open)??)
+    }
+
+    pub(crate) fn send(&mut self, source: &str, to: IpAddr, payload: &[u8]) -> Result {
+        self.send_as(None, source, to, payload)
+    }
+
+    pub(crate) fn send_as(
+        &mut self,
+        mac: Option<MacAddr>,
+        source: &str,
+        destination: IpAddr,
+        payload: &[u8],
+    ) -> Result {
+        let source = source.parse()?;
+        let advert = Transmit { source, destination, payload, advertisement: Advertisement::Claim };
+        Ok(self.packets.send(&advert, mac)?)
+    }
+
+    /// What arrives next: what it is, and its bytes.
+    pub(crate) fn receive(&mut self) -> Result<(Received, Vec<u8>)> {
+        let mut buffer = [0; 4608];
+        let packets = &mut self.packets;
+        let next =
+            async { timeout(LIMIT, poll_fn(|cx| packets.poll_receive(cx, &mut buffer))).await };
+        let received = self.runtime.block_on(next).map_err(|_| "nothing arrived")??;
+        let len = match received {
+            Received::Ipv4 { len, .. } | Received::Ipv6 { len, .. } => len,
+            Received::Announcement(_) => 0,
+        };
+        Ok((received, buffer[..len].to_vec()))
+    }
+}
+
+fn index_of(interface: &str) -> io::Result<u32> {
+    Ok(name_to_index(socket(AddressFamily::UNIX, SocketType::DGRAM, None)?, interface)?)
+}
