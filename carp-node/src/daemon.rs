@@ -148,6 +148,9 @@ fn setup(spec: &RouterSpec) -> io::Result<RouterSetup> {
             AdvertMac::Virtual => Some(MacAddr::virtual_router(spec.id)),
             AdvertMac::Ucarp => Some(MacAddr::ucarp(spec.id)),
         },
+        address_interface: None,
+        virtual_mac: None,
+        group: None,
     })
 }
 

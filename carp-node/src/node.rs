@@ -51,6 +51,13 @@ pub struct RouterSetup {
     pub config: RouterConfig,
     /// The source of its adverts, if it is not the interface's own link-layer address.
     pub advert_mac: Option<MacAddr>,
+    /// Where the addresses live, if not on `interface`.
+    pub address_interface: Option<String>,
+    /// The virtual link-layer address of the device that has the addresses, if they have one of their
+    /// own.
+    pub virtual_mac: Option<MacAddr>,
+    /// The sync group that the router is in: an index into the node's groups.
+    pub group: Option<usize>,
 }
 
 /// Starts what must come before a takeover: called with the number of the router in the list that the

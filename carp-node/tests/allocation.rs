@@ -148,5 +148,13 @@ fn setup(advskew: i64) -> Result<RouterSetup> {
     let config = RouterConfig::carp(VirtualId::new(1)?, &Key::new(b"secret")?, vec![address], 7)?
         .with_interval(Dialect::Native, AdvBase::new(0)?, AdvSkew::new(advskew)?)?
         .with_announce(quiet);
-    Ok(RouterSetup { name: "web".into(), interface: "eth0".into(), config, advert_mac: None })
+    Ok(RouterSetup {
+        name: "web".into(),
+        interface: "eth0".into(),
+        config,
+        advert_mac: None,
+        address_interface: None,
+        virtual_mac: None,
+        group: None,
+    })
 }

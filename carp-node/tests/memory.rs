@@ -25,7 +25,15 @@ fn setup(advskew: i64, preempt: bool) -> RouterSetup {
         .and_then(|config| config.with_interval(Dialect::Native, base, skew))
         .unwrap()
         .with_preempt(preempt);
-    RouterSetup { name: "web".into(), interface: "eth0".into(), config, advert_mac: None }
+    RouterSetup {
+        name: "web".into(),
+        interface: "eth0".into(),
+        config,
+        advert_mac: None,
+        address_interface: None,
+        virtual_mac: None,
+        group: None,
+    }
 }
 
 fn start<B: Backend + 'static>(backend: B, setup: RouterSetup) -> Handle {
