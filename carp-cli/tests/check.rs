@@ -102,9 +102,9 @@ carp: error: the check of carp.toml found 1 error
 
 #[test]
 fn what_is_not_built_yet_is_an_error() {
-    let told = Dir::new().check(&format!("{LEAST}priority = 200\n"), &[]);
+    let told = Dir::new().check(&format!("{LEAST}lease = \"off\"\n"), &[]);
     assert_eq!(told.code, Some(3));
-    assert!(told.err.contains("carp.toml:7:1: error: \"priority\" is not supported yet"));
+    assert!(told.err.contains("carp.toml:7:1: error: \"lease\" is not supported yet"));
 }
 
 #[test]

@@ -18,7 +18,7 @@ pub(crate) fn run(file: &Path, output: &Output) -> Result<(), Failure> {
     privilege::check()?;
     for router in &config.routers {
         let _lock =
-            RouterLock::take(&router.interface, router.protocol, router.id).map_err(|error| {
+            RouterLock::take(&router.interface, router.protocol(), router.id).map_err(|error| {
                 match error {
                     LockError::Taken { .. } => Failure::new(
                         Exit::Refused,
@@ -29,10 +29,10 @@ pub(crate) fn run(file: &Path, output: &Output) -> Result<(), Failure> {
                 }
             })?;
         let record = Record::open(&config.node.state_dir);
-        let removed = clean_up(&mut Linux, record, &router.interface, &router.addresses)
+        let removed = clean_up(&mut Linux, record, router.home(), &router.all_addresses())
             .map_err(|error| Failure::failed(format!("{}: {error}", router.name)))?;
         for address in removed {
-            println!("{}: removed {address} from {}", router.name, router.interface);
+            println!("{}: removed {address} from {}", router.name, router.home());
         }
     }
     Ok(())
