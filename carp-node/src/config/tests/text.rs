@@ -71,8 +71,32 @@ key_file = \"wéb.key\"
 advskew = 100
 announce = { burst = 5, repeat = [\"1s\", \"5s\"], refresh = \"60s\" }
 handover = 'auto'
+previous = { key_file = \"other.key\", accept_for = \"1d\" }
 [router.web.on]
 active = [\"/bin/true\", \"\"\"\na\"\"\"]
+[router.dns]
+protocol = \"vrrp3\"
+interface = \"eth0\"
+id = 2
+addresses = [\"192.168.130.101\", \"2001:db8::1\"]
+auth = \"hmac\"
+key_file = \"hmac.key\"
+key_id = 1
+receive_keys = [{ id = 2, key_file = \"new.key\" }]
+peers = [\"192.168.130.10\", \"fe80::10\"]
+min_ttl = 64
+mac = \"virtual\"
+[router.mail]
+protocol = \"vrrp2\"
+interface = \"eth1\"
+id = 3
+addresses = [\"192.168.130.102\"]
+interval = \"2s\"
+auth = \"password\"
+key_file = \"mail.key\"
+address_interface = \"lo\"
+[group.site]
+routers = [\"dns\", \"mail\"]
 ";
 
 #[test]
@@ -104,7 +128,10 @@ proptest! {
             // What is valid can be explained and compared; what is not has a place in the text.
             Ok(loaded) => {
                 let _any = loaded.config.compare(&parse(RICH).unwrap().config);
-                prop_assert!(loaded.config.routers.iter().all(|it| !it.settings().is_empty()));
+                for router in &loaded.config.routers {
+                    prop_assert!(!router.settings().is_empty());
+                    prop_assert!(router.elections().iter().all(|it| it.config(0).is_ok()));
+                }
             }
             Err(error) => {
                 let lines = bytes.iter().filter(|&&byte| byte == b'\n').count() + 1;
