@@ -102,9 +102,9 @@ carp: error: the check of carp.toml found 1 error
 
 #[test]
 fn what_is_not_built_yet_is_an_error() {
-    let told = Dir::new().check(&format!("{LEAST}priority = 200\n"), &[]);
+    let told = Dir::new().check(&format!("{LEAST}lease = \"off\"\n"), &[]);
     assert_eq!(told.code, Some(3));
-    assert!(told.err.contains("carp.toml:7:1: error: \"priority\" is not supported yet"));
+    assert!(told.err.contains("carp.toml:7:1: error: \"lease\" is not supported yet"));
 }
 
 #[test]
@@ -217,6 +217,95 @@ fn the_configurations_of_two_nodes_are_compared() {
     let broken = peer("[router.web]\n");
     assert_eq!(broken.code, Some(3));
     assert!(broken.err.contains("peer.toml:1:1: error: [router.web] has no \"id\""), "{broken:?}");
+}
+
+/// Two routers of VRRP in a group; one has addresses of both families.
+const VRRP: &str = "\
+[router.web]
+protocol = \"vrrp3\"
+interface = \"eth0\"
+id = 42
+addresses = [\"192.168.130.100\", \"2001:db8::100\"]
+priority = 200
+interval = \"250ms\"
+auth = \"hmac\"
+key_file = \"hmac.key\"
+key_id = 1
+receive_keys = [{ id = 2, key_file = \"new.key\" }]
+[router.dns]
+protocol = \"vrrp2\"
+interface = \"eth0\"
+id = 43
+addresses = [\"192.168.130.101\"]
+priority = 200
+auth = \"password\"
+key_file = \"web.key\"
+[group.site]
+routers = [\"web\", \"dns\"]
+";
+
+impl Dir {
+    fn with_hmac_keys() -> Self {
+        let dir = Self::new();
+        dir.write("hmac.key", "thirty-two bytes, taken as given\n", 0o600);
+        dir.write("new.key", &format!("hex:{}\n", "0f".repeat(32)), 0o600);
+        dir
+    }
+}
+
+#[test]
+fn explain_shows_what_vrrp_makes_of_both_families() {
+    let told = Dir::with_hmac_keys().check(VRRP, &["--explain", "--strict"]);
+    assert_eq!(told.code, Some(0), "{told:?}");
+    let squeezed = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    let lines: Vec<_> = told.out.lines().map(squeezed).collect();
+    for line in [
+        "interval = \"250ms\"",
+        "auth_mode = \"enforce\" # default",
+        "receive_keys = [{ id = 2, key_file = \"new.key\" }]",
+        "preempt = true # default",
+        "# the IPv6 list begins with fe80::200:5eff:fe00:22a, derived from the id",
+        "# elected as web/ipv4 and web/ipv6, which move together",
+        "# detection time: a dead router is replaced after 804.6875ms",
+        "# worst overlap at a planned stop 1.25s",
+        "[group.site]",
+        "routers = [\"web\", \"dns\"]",
+    ] {
+        assert!(lines.iter().any(|it| it == line), "{line} is missing:\n{}", told.out);
+    }
+    assert!(!lines.iter().any(|line| line.starts_with("advskew")), "{}", told.out);
+    assert!(!told.out.contains("thirty-two") && !told.out.contains("0f0f"), "{}", told.out);
+}
+
+#[test]
+fn json_has_elections_groups_and_keys() {
+    let json = Dir::with_hmac_keys().check(VRRP, &["--json", "--explain"]).json();
+    let web = &json["routers"][0];
+    assert_eq!(web["settings"]["receive_keys"][0]["id"], 2);
+    assert_eq!(web["settings"]["interval_ms"], 250);
+    assert_eq!(web["elections"][0]["name"], "web/ipv4");
+    let ipv6 = serde_json::json!(["fe80::200:5eff:fe00:22a", "2001:db8::100"]);
+    assert_eq!(web["elections"][1]["addresses"], ipv6);
+    assert_eq!(json["routers"][1]["elections"][0]["name"], "dns");
+    let group = &json["groups"][0];
+    assert_eq!((&group["name"], &group["settings"]["routers"][1]), (&"site".into(), &"dns".into()));
+}
+
+#[test]
+fn two_nodes_of_vrrp_are_compared() {
+    let dir = Dir::with_hmac_keys();
+    let peer = |text: &str| {
+        dir.write("peer.toml", text, 0o644);
+        dir.check(VRRP, &["--peer-config", "peer.toml", "--strict"])
+    };
+    let backup = VRRP.replace("priority = 200", "priority = 100");
+    assert_eq!(peer(&backup).code, Some(0));
+    let unsigned = backup.replace("key_id = 1", "key_id = 1\nauth_mode = \"receive\"");
+    let told = peer(&unsigned);
+    assert_eq!(told.code, Some(3), "{told:?}");
+    let problem = "carp.toml:8:8: error: this node acts on signed adverts only, and the other node \
+                   does not sign\n";
+    assert!(told.err.starts_with(problem), "{told:?}");
 }
 
 #[test]

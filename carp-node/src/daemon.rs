@@ -1,17 +1,17 @@
 //! A whole daemon from a configuration: what `carp run` is.
 
+mod misfits;
+
+use std::collections::BTreeSet;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
-use carp_proto::{AdvBase, AdvSkew, MacAddr, RouterConfig};
 use rustix::rand::{GetRandomFlags, getrandom};
 use thiserror::Error;
 
 use crate::addresses::Record;
-use crate::backend::AddressTable;
-use crate::backend::linux::{Linux, NetlinkAddresses, interfaces};
-use crate::config::{AdvertMac, Config, Diagnostic, RouterSpec};
+use crate::backend::linux::Linux;
+use crate::config::{Config, Diagnostic, Election, RouterSpec};
 use crate::control::{BindError, ControlSocket};
 use crate::event::{self, EventRecord};
 use crate::hooks::HookRouter;
@@ -59,14 +59,12 @@ impl Daemon {
     /// # Errors
     /// [`StartError`].
     pub fn prepare(config: Config, socket: PathBuf) -> Result<Self, StartError> {
-        let problems = misfits(&config)
+        let problems = misfits::of(&config)
             .map_err(|source| StartError::System { what: "cannot ask the kernel", source })?;
         if !problems.is_empty() {
             return Err(StartError::Host(problems));
         }
-        let lock =
-            |router: &RouterSpec| RouterLock::take(&router.interface, router.protocol, router.id);
-        let locks = config.routers.iter().map(lock).collect::<Result<_, _>>()?;
+        let locks = locks(&config)?;
         let control = ControlSocket::bind(socket)?;
         let runner = Runner::spawn().map_err(|error| error.to_string());
         Ok(Self { config, control, runner, _locks: locks })
@@ -92,8 +90,7 @@ impl Daemon {
             .map_err(system("cannot start the protocol task"))?;
         let (events, inbox) = event::channel();
         let (prepare, takeovers) = service::takeovers();
-        let setups = self.config.routers.iter().map(setup).collect::<io::Result<_>>();
-        let setups = setups.map_err(system("cannot get random numbers"))?;
+        let setups = setups(&self.config).map_err(system("cannot set the routers up"))?;
         let extras = Extras {
             events: events.clone(),
             record: Record::open(&self.config.node.state_dir),
@@ -105,7 +102,7 @@ impl Daemon {
         };
         let service = Setup {
             node: self.config.node.name.clone(),
-            routers: self.config.routers.iter().map(hook_router).collect(),
+            routers: hook_routers(&self.config),
             runner: self.runner,
             control: Some(self.control),
             events,
@@ -120,101 +117,70 @@ impl Daemon {
     }
 }
 
-fn setup(spec: &RouterSpec) -> io::Result<RouterSetup> {
+/// One lock a router. Two routers of VRRP version 3 may share an id, one for each family, and then they
+/// share the lock.
+fn locks(config: &Config) -> Result<Vec<RouterLock>, LockError> {
+    let key = |router: &RouterSpec| (router.interface.clone(), router.protocol(), router.id);
+    let keys: BTreeSet<_> = config.routers.iter().map(key).collect();
+    keys.iter()
+        .map(|(interface, protocol, id)| RouterLock::take(interface, *protocol, *id))
+        .collect()
+}
+
+/// What the node runs: every election of every router, in their order.
+fn setups(config: &Config) -> io::Result<Vec<RouterSetup>> {
+    let groups = config.sync_groups();
+    let routers = config.routers.iter().zip(groups);
+    let of = |(router, group)| router_setups(router, group);
+    routers
+        .map(of)
+        .collect::<io::Result<Vec<_>>>()
+        .map(|setups| setups.into_iter().flatten().collect())
+}
+
+fn router_setups(router: &RouterSpec, group: Option<usize>) -> io::Result<Vec<RouterSetup>> {
+    router.elections().iter().map(|election| setup(router, election, group)).collect()
+}
+
+fn setup(
+    router: &RouterSpec,
+    election: &Election<'_>,
+    group: Option<usize>,
+) -> io::Result<RouterSetup> {
     let mut seed = [0; 8];
     getrandom(&mut seed, GetRandomFlags::empty())?;
-    let valid = || -> Result<RouterConfig, Box<dyn std::error::Error + Send + Sync>> {
-        let addresses = spec.addresses.clone();
-        let seed = u64::from_ne_bytes(seed);
-        let advbase = AdvBase::new(spec.interval.advbase.into())?;
-        let advskew = AdvSkew::new(spec.interval.advskew.into())?;
-        Ok(RouterConfig::carp(spec.id, &spec.key, addresses, seed)?
-            .with_interval(spec.dialect, advbase, advskew)?
-            .with_preempt(spec.preempt)
-            .with_announce(spec.announce)
-            .with_handover(spec.handover))
-    };
-    let config = valid().map_err(io::Error::other)?;
-    let config = match spec.hooks.before_active {
-        Some(_) => config.with_prepare(spec.hooks.timeout),
+    let config = election.config(u64::from_ne_bytes(seed)).map_err(io::Error::other)?;
+    let config = match router.hooks.before_active {
+        Some(_) => config.with_prepare(router.hooks.timeout),
         None => config,
     };
     Ok(RouterSetup {
-        advert_mac: match spec.advert_mac {
-            AdvertMac::Interface => None,
-            AdvertMac::Virtual => Some(MacAddr::virtual_router(spec.id)),
-            AdvertMac::Ucarp => Some(MacAddr::ucarp(spec.id)),
-        },
-        ..RouterSetup::new(&spec.name, &spec.interface, config)
+        name: election.name(),
+        interface: router.interface.clone(),
+        config,
+        advert_mac: election.advert_mac(),
+        address_interface: router.address_interface.clone(),
+        virtual_mac: election.virtual_mac(),
+        group,
     })
 }
 
-fn hook_router(spec: &RouterSpec) -> HookRouter {
+/// The programs of what the node runs, in the same order.
+fn hook_routers(config: &Config) -> Vec<HookRouter> {
+    let of = |router: &RouterSpec| -> Vec<_> {
+        router.elections().iter().map(|election| hook_router(router, election)).collect()
+    };
+    config.routers.iter().flat_map(of).collect()
+}
+
+fn hook_router(router: &RouterSpec, election: &Election<'_>) -> HookRouter {
     HookRouter {
-        name: spec.name.clone(),
-        interface: spec.interface.clone(),
-        addresses: spec.addresses.iter().map(ToString::to_string).collect(),
-        spec: spec.hooks.clone(),
-    }
-}
-
-/// Where the configuration names what this host has not, or cannot have.
-fn misfits(config: &Config) -> io::Result<Vec<Diagnostic>> {
-    let present = interfaces()?;
-    let mut table = NetlinkAddresses::open()?;
-    let mut problems = Vec::new();
-    for router in &config.routers {
-        let interface = &router.interface;
-        if !present.contains(interface) {
-            let problem =
-                router.places.interface.error(format!("there is no interface {interface}"));
-            problems.push(problem.with_help(format!("this host has {}", present.join(", "))));
-            continue;
-        }
-        let installed = table.list(interface)?;
-        for (address, place) in router.addresses.iter().zip(&router.places.addresses) {
-            let edge =
-                installed.iter().find_map(|own| edge_of(own.ip, own.prefix_len, address.ip()));
-            if let Some(edge) = edge {
-                let text =
-                    format!("{} is the {edge} address of a subnet of {interface}", address.ip());
-                let help = "no host can have it: choose an address between the two ends";
-                problems.push(place.error(text).with_help(help));
-            }
-        }
-    }
-    Ok(problems)
-}
-
-/// Whether an address is the first or last of the subnet of an interface's own address, which no host
-/// can have. Subnets of one or two addresses have no such ends (RFC 3021).
-fn edge_of(own: IpAddr, prefix_len: u8, address: IpAddr) -> Option<&'static str> {
-    let (IpAddr::V4(own), IpAddr::V4(address)) = (own, address) else { return None };
-    if prefix_len == 0 || prefix_len > 30 {
-        return None;
-    }
-    let hosts = u32::MAX >> prefix_len;
-    let network = own.to_bits() & !hosts;
-    if address == Ipv4Addr::from_bits(network) {
-        Some("network")
-    } else if address == Ipv4Addr::from_bits(network | hosts) {
-        Some("broadcast")
-    } else {
-        None
+        name: election.name(),
+        interface: router.interface.clone(),
+        addresses: election.addresses().iter().map(ToString::to_string).collect(),
+        spec: router.hooks.clone(),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_ends_of_a_subnet_belong_to_nobody() {
-        let own = IpAddr::from([192, 168, 130, 50]);
-        assert_eq!(edge_of(own, 24, IpAddr::from([192, 168, 130, 0])), Some("network"));
-        assert_eq!(edge_of(own, 24, IpAddr::from([192, 168, 130, 255])), Some("broadcast"));
-        assert_eq!(edge_of(own, 24, IpAddr::from([192, 168, 130, 100])), None);
-        assert_eq!(edge_of(own, 25, IpAddr::from([192, 168, 130, 127])), Some("broadcast"));
-        assert_eq!(edge_of(own, 31, IpAddr::from([192, 168, 130, 51])), None);
-    }
-}
+mod tests;

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use carp_node::config::{
-    Config, Diagnostic, Location, RouterSpec, Setting, Severity, Value, format_duration,
+    Config, Diagnostic, Election, GroupSpec, Location, RouterSpec, Setting, Severity, Value,
+    format_duration,
 };
 use carp_node::control::units::Millis;
 use serde::Serialize;
@@ -111,6 +112,7 @@ impl Report {
             diagnostics: self.diagnostics.iter().map(JsonDiagnostic::from).collect(),
             node: config.map(|config| JsonSettings::from(config.node.settings())),
             routers: config.map(|config| config.routers.iter().map(JsonRouter::from).collect()),
+            groups: config.map(|config| config.groups.iter().map(JsonGroup::from).collect()),
         };
         let text = serde_json::to_string(&object);
         let text = text.map_err(|error| Failure::failed(format!("cannot write JSON: {error}")))?;
@@ -132,16 +134,34 @@ fn explain(config: &Config) -> String {
     let mut text = section("[node]", &config.node.settings());
     for router in &config.routers {
         text += &section(&format!("[router.{}]", router.name), &router.settings());
-        for (what, duration) in [
-            ("an advert every", router.interval.advert()),
-            ("detection time: a dead router is replaced after", router.active_down()),
-            ("worst overlap at a planned stop", router.handover),
-        ] {
-            text += &format!("  # {what} {}\n", format_duration(duration));
-        }
+        text.extend(notes(router).iter().map(|note| format!("  # {note}\n")));
         text.push('\n');
     }
+    for group in &config.groups {
+        text += &section(&format!("[group.{}]", group.name), &group.settings());
+    }
     text
+}
+
+/// What follows from a router's settings.
+fn notes(router: &RouterSpec) -> Vec<String> {
+    let mut notes = Vec::new();
+    if let Some(derived) = router.derived_address {
+        notes.push(format!("the IPv6 list begins with {derived}, derived from the id"));
+    }
+    if let elections @ [_, _, ..] = &router.elections()[..] {
+        let names: Vec<_> = elections.iter().map(Election::name).collect();
+        notes.push(format!("elected as {}, which move together", names.join(" and ")));
+    }
+    let timers = router.timers;
+    for (what, duration) in [
+        ("an advert every", timers.interval),
+        ("detection time: a dead router is replaced after", timers.active_down),
+        ("worst overlap at a planned stop", timers.handover),
+    ] {
+        notes.push(format!("{what} {}", format_duration(duration)));
+    }
+    notes
 }
 
 fn section(header: &str, settings: &[Setting]) -> String {
@@ -164,6 +184,10 @@ fn shown(value: &Value) -> String {
         Value::Number(number) => number.to_string(),
         Value::Text(text) => format!("{text:?}"),
         Value::Texts(texts) => list(texts.iter().map(|text| format!("{text:?}")).collect()),
+        Value::Keys(keys) => {
+            let key = |(id, file): &(u8, String)| format!("{{ id = {id}, key_file = {file:?} }}");
+            list(keys.iter().map(key).collect())
+        }
         Value::Duration(duration) => format!("{:?}", format_duration(*duration)),
         Value::Durations(durations) => {
             list(durations.iter().map(|it| format!("{:?}", format_duration(*it))).collect())
@@ -181,6 +205,8 @@ struct Json<'a> {
     node: Option<JsonSettings>,
     #[serde(skip_serializing_if = "Option::is_none")]
     routers: Option<Vec<JsonRouter<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    groups: Option<Vec<JsonGroup<'a>>>,
 }
 
 #[derive(Serialize)]
@@ -227,7 +253,9 @@ fn json_key(setting: &Setting) -> String {
     let is_time = match setting.value {
         Value::Duration(_) | Value::Durations(_) => true,
         Value::Nothing => setting.key == "announce.refresh",
-        Value::Flag(_) | Value::Number(_) | Value::Text(_) | Value::Texts(_) => false,
+        Value::Flag(_) | Value::Number(_) | Value::Text(_) | Value::Texts(_) | Value::Keys(_) => {
+            false
+        }
     };
     if is_time {
         key.push_str("_ms");
@@ -242,6 +270,9 @@ fn json_value(value: &Value) -> serde_json::Value {
         Value::Number(number) => json!(number),
         Value::Text(text) => json!(text),
         Value::Texts(texts) => json!(texts),
+        Value::Keys(keys) => {
+            keys.iter().map(|(id, file)| json!({ "id": id, "key_file": file })).collect()
+        }
         Value::Duration(duration) => json!(Millis(*duration)),
         Value::Durations(durations) => {
             json!(durations.iter().copied().map(Millis).collect::<Vec<_>>())
@@ -254,7 +285,35 @@ struct JsonRouter<'a> {
     name: &'a str,
     #[serde(flatten)]
     settings: JsonSettings,
+    elections: Vec<JsonElection>,
     timers: JsonTimers,
+}
+
+/// A router as the daemon runs it: the name in status and events, and the addresses with a derived one.
+#[derive(Serialize)]
+struct JsonElection {
+    name: String,
+    addresses: Vec<String>,
+}
+
+impl From<&Election<'_>> for JsonElection {
+    fn from(election: &Election<'_>) -> Self {
+        let addresses = election.addresses().iter().map(ToString::to_string).collect();
+        Self { name: election.name(), addresses }
+    }
+}
+
+#[derive(Serialize)]
+struct JsonGroup<'a> {
+    name: &'a str,
+    #[serde(flatten)]
+    settings: JsonSettings,
+}
+
+impl<'a> From<&'a GroupSpec> for JsonGroup<'a> {
+    fn from(group: &'a GroupSpec) -> Self {
+        Self { name: &group.name, settings: group.settings().into() }
+    }
 }
 
 /// As in `carp status --json`; the longest overlap at a planned stop is the setting `handover_ms`.
@@ -269,9 +328,10 @@ impl<'a> From<&'a RouterSpec> for JsonRouter<'a> {
         Self {
             name: &router.name,
             settings: router.settings().into(),
+            elections: router.elections().iter().map(JsonElection::from).collect(),
             timers: JsonTimers {
-                interval_ms: router.interval.advert().into(),
-                active_down_ms: router.active_down().into(),
+                interval_ms: router.timers.interval.into(),
+                active_down_ms: router.timers.active_down.into(),
             },
         }
     }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use carp_node::addresses::{Place, Record};
+use carp_node::addresses::Record;
 use carp_node::backend::linux::Linux;
 use carp_node::lock::{LockError, RouterLock};
 use carp_node::node::clean_up;
@@ -18,7 +18,7 @@ pub(crate) fn run(file: &Path, output: &Output) -> Result<(), Failure> {
     privilege::check()?;
     for router in &config.routers {
         let _lock =
-            RouterLock::take(&router.interface, router.protocol, router.id).map_err(|error| {
+            RouterLock::take(&router.interface, router.protocol(), router.id).map_err(|error| {
                 match error {
                     LockError::Taken { .. } => Failure::new(
                         Exit::Refused,
@@ -28,12 +28,13 @@ pub(crate) fn run(file: &Path, output: &Output) -> Result<(), Failure> {
                     LockError::System(_) => Failure::failed(error.to_string()),
                 }
             })?;
-        let record = Record::open(&config.node.state_dir);
-        let removed =
-            clean_up(&mut Linux, record, &Place::on(&router.interface), &router.addresses)
+        for election in router.elections() {
+            let (place, record) = (election.place(), Record::open(&config.node.state_dir));
+            let removed = clean_up(&mut Linux, record, &place, &election.addresses())
                 .map_err(|error| Failure::failed(format!("{}: {error}", router.name)))?;
-        for address in removed {
-            println!("{}: removed {address} from {}", router.name, router.interface);
+            for address in removed {
+                println!("{}: removed {address} from {}", router.name, place.interface);
+            }
         }
     }
     Ok(())

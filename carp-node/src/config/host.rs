@@ -7,7 +7,7 @@ use std::path::Path;
 
 use thiserror::Error;
 
-use super::key::{KeyFile, KeyFileError, read_key_file};
+use super::key::{KeyFileError, Secret, read_secret};
 
 /// The machine that a configuration is checked for. [`ThisHost`] is the real one; another one makes
 /// checking independent of any file.
@@ -15,11 +15,11 @@ pub trait Host {
     /// The hostname.
     fn name(&self) -> String;
 
-    /// The content of a key file.
+    /// The secret in a key file.
     ///
     /// # Errors
-    /// [`KeyFileError`] if there is no key in it, or not for us alone.
-    fn key(&self, path: &Path) -> Result<KeyFile, KeyFileError>;
+    /// [`KeyFileError`] if it cannot be read, or not by us alone.
+    fn secret(&self, path: &Path) -> Result<Secret, KeyFileError>;
 
     /// Whether there is a program at a path.
     ///
@@ -37,8 +37,8 @@ impl Host for ThisHost {
         rustix::system::uname().nodename().to_string_lossy().into_owned()
     }
 
-    fn key(&self, path: &Path) -> Result<KeyFile, KeyFileError> {
-        read_key_file(path)
+    fn secret(&self, path: &Path) -> Result<Secret, KeyFileError> {
+        read_secret(path)
     }
 
     fn program(&self, path: &Path) -> Result<(), ProgramError> {

@@ -1,5 +1,6 @@
 //! Key files: a secret in a file that nobody else can read.
 
+use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -10,8 +11,8 @@ use rustix::fs::OFlags;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-/// More than any key: what is longer is only measured.
-const BUFFER: usize = 256;
+/// More than any key, however it is written.
+const BUFFER: usize = 4096;
 
 /// What a key file holds.
 #[derive(Clone, Debug)]
@@ -23,33 +24,69 @@ pub struct KeyFile {
     pub ends_with_space: bool,
 }
 
+/// The bytes of a secret. They are wiped when it is dropped, and `Debug` does not show them.
+#[derive(Clone)]
+pub struct Secret(Zeroizing<Vec<u8>>);
+
+impl Secret {
+    /// The secret in the content of a file: one trailing newline is not part of it.
+    #[must_use]
+    pub fn new(content: &[u8]) -> Self {
+        Self(Zeroizing::new(content.strip_suffix(b"\n").unwrap_or(content).to_vec()))
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// As [`KeyFile::ends_with_space`].
+    #[must_use]
+    pub fn ends_with_space(&self) -> bool {
+        self.0.last().is_some_and(u8::is_ascii_whitespace)
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
 /// Reads a CARP key: 1 to 19 bytes, after one trailing newline is taken off.
+///
+/// # Errors
+/// As [`read_secret`], and for other lengths.
+pub fn read_key_file(path: &Path) -> Result<KeyFile, KeyFileError> {
+    let secret = read_secret(path)?;
+    Ok(KeyFile { key: Key::new(secret.as_bytes())?, ends_with_space: secret.ends_with_space() })
+}
+
+/// Reads a secret of any kind: at most 4096 bytes.
 ///
 /// # Errors
 /// [`KeyFileError`]; also for a file that others can read or write, or that belongs to somebody who
 /// is neither root nor us.
-pub fn read_key_file(path: &Path) -> Result<KeyFile, KeyFileError> {
+pub fn read_secret(path: &Path) -> Result<Secret, KeyFileError> {
     // Opening must not wait for the writer of a FIFO.
     let flags = i32::try_from((OFlags::NONBLOCK | OFlags::NOCTTY).bits()).unwrap_or_default();
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path);
     let mut file = file.map_err(|error| KeyFileError::from(&error))?;
-    let size = private(&file)?;
+    check_private(&file)?;
 
-    let mut buffer = Zeroizing::new([0; BUFFER]);
+    // One byte more than allowed is enough to know that there are too many.
+    let mut buffer = Zeroizing::new([0; BUFFER + 1]);
     let len = fill(&mut file, &mut *buffer).map_err(|error| KeyFileError::from(&error))?;
-    if len == BUFFER {
-        let found = usize::try_from(size).unwrap_or(usize::MAX).max(len);
-        return Err(KeyError::TooLong { found }.into());
+    if len > BUFFER {
+        return Err(KeyFileError::Unreadable(io::ErrorKind::FileTooLarge));
     }
-    let content = &buffer[..len];
-    let content = content.strip_suffix(b"\n").unwrap_or(content);
-    let ends_with_space = content.last().is_some_and(u8::is_ascii_whitespace);
-    Ok(KeyFile { key: Key::new(content)?, ends_with_space })
+    Ok(Secret::new(&buffer[..len]))
 }
 
-/// The size of a regular file that is ours alone. Asked of the open file, so that it cannot be
+/// Whether this is a regular file that is ours alone. Asked of the open file, so that it cannot be
 /// exchanged in between.
-fn private(file: &File) -> Result<u64, KeyFileError> {
+fn check_private(file: &File) -> Result<(), KeyFileError> {
     let metadata = file.metadata().map_err(|error| KeyFileError::from(&error))?;
     if !metadata.is_file() {
         return Err(KeyFileError::NotAFile);
@@ -62,7 +99,7 @@ fn private(file: &File) -> Result<u64, KeyFileError> {
     if mode & 0o077 != 0 {
         return Err(KeyFileError::Exposed { mode });
     }
-    Ok(metadata.len())
+    Ok(())
 }
 
 /// Reads until the buffer is full or the file ends. How many bytes that were.
@@ -114,22 +151,54 @@ pub enum KeyFileError {
 }
 
 impl KeyFileError {
-    /// What to do about it.
+    /// What to do about it, where a CARP key is wanted.
     #[must_use]
     pub fn remedy(self, path: &Path) -> String {
-        let path = path.display();
+        self.remedy_for(KeyKind::Carp, path)
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn remedy_for(self, kind: KeyKind, path: &Path) -> String {
+        let (make, shown) = (kind.make(path), path.display());
         match self {
-            Self::Missing => format!("create it with `carp keygen {path}`"),
+            Self::Missing => format!("create it with `{make}`"),
             Self::Denied => "run this as root, or as the user that carp runs as".to_owned(),
             Self::Unreadable(_) | Self::NotAFile => {
-                format!("move it away and create a key with `carp keygen {path}`")
+                format!("move it away and create a key with `{make}`")
             }
-            Self::Exposed { .. } => format!("chmod 600 {path}"),
-            Self::Foreign { us, .. } => format!("chown {us} {path}"),
-            Self::Key(KeyError::Empty | KeyError::TooLong { .. }) => {
-                format!("remove it and create another one with `carp keygen {path}`")
-            }
+            Self::Exposed { .. } => format!("chmod 600 {shown}"),
+            Self::Foreign { us, .. } => format!("chown {us} {shown}"),
+            Self::Key(KeyError::Empty | KeyError::TooLong { .. }) => kind.replace(path),
         }
+    }
+}
+
+/// What a key file is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyKind {
+    /// A CARP key: 1 to 19 bytes.
+    Carp,
+    /// The password of VRRP version 2: 1 to 8 bytes.
+    Password,
+    /// A key that signs in VRRP version 3: 32 to 64 bytes, or these in hexadecimal after `hex:`.
+    Hmac,
+}
+
+impl KeyKind {
+    /// A command that makes one.
+    fn make(self, path: &Path) -> String {
+        let path = path.display();
+        match self {
+            Self::Carp => format!("carp keygen {path}"),
+            Self::Password => format!("(umask 077; openssl rand -base64 6 > {path})"),
+            Self::Hmac => format!("(umask 077; echo hex:$(openssl rand -hex 32) > {path})"),
+        }
+    }
+
+    /// What to do about a file whose content cannot be one.
+    pub(super) fn replace(self, path: &Path) -> String {
+        format!("remove it and create another one with `{}`", self.make(path))
     }
 }
 
@@ -200,11 +269,13 @@ mod tests {
             (Vec::new(), KeyError::Empty),
             (b"\n".to_vec(), KeyError::Empty),
             (b"12345678901234567890\n".to_vec(), KeyError::TooLong { found: 20 }),
-            (vec![b'x'; 5000], KeyError::TooLong { found: 5000 }),
+            (vec![b'x'; 4096], KeyError::TooLong { found: 4096 }),
         ] {
             let read = read_key_file(&dir.file(&content, 0o600));
             assert_eq!(read.unwrap_err(), KeyFileError::Key(error));
         }
+        let error = read_key_file(&dir.file(&[b'x'; 4097], 0o600)).unwrap_err();
+        assert_eq!(error, KeyFileError::Unreadable(io::ErrorKind::FileTooLarge));
     }
 
     #[test]
@@ -253,8 +324,23 @@ mod tests {
     }
 
     #[test]
+    fn every_remedy_makes_a_key_of_its_kind() {
+        let remedy = |kind| KeyFileError::Missing.remedy_for(kind, Path::new("a.key"));
+        assert_eq!(remedy(KeyKind::Carp), "create it with `carp keygen a.key`");
+        assert_eq!(
+            remedy(KeyKind::Password),
+            "create it with `(umask 077; openssl rand -base64 6 > a.key)`"
+        );
+        assert_eq!(
+            remedy(KeyKind::Hmac),
+            "create it with `(umask 077; echo hex:$(openssl rand -hex 32) > a.key)`"
+        );
+    }
+
+    #[test]
     fn debug_does_not_show_the_key() {
         let read = read_key_file(&Dir::new().file(b"hunter2", 0o600)).unwrap();
         assert!(!format!("{read:?}").contains("hunter2"));
+        assert_eq!(format!("{:?}", Secret::new(b"hunter2")), "Secret(..)");
     }
 }

@@ -19,7 +19,9 @@
 mod compare;
 mod conflicts;
 mod duration;
+mod election;
 mod error;
+mod group;
 mod host;
 mod key;
 mod known;
@@ -28,27 +30,25 @@ mod read;
 mod router;
 mod settings;
 mod source;
+mod spec;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
-use std::time::Duration;
-
-use carp_proto::election::{AnnouncePlan, Dialect};
-use carp_proto::{CarpInterval, Key, Protocol, VirtualAddress, VirtualId};
+use std::path::Path;
 
 pub use duration::{DurationError, format_duration, parse_duration};
+pub use election::{Election, Unfit};
 pub use error::{ConfigError, Diagnostic, Rendered, Severity};
 pub use host::{Host, ProgramError, ThisHost};
-pub use key::{KeyFile, KeyFileError, read_key_file};
+pub use key::{KeyFile, KeyFileError, KeyKind, Secret, read_key_file, read_secret};
 pub use settings::{Setting, Value};
 pub use source::Location;
-
-use crate::hooks::HookSpec;
-use settings::Written;
+pub use spec::{
+    AdvertMac, CarpSpec, FromFile, GroupSpec, HmacSpec, Mac, NodeSpec, Places, PreviousSpec,
+    ProtocolSpec, RouterSpec, Timers, Vrrp2Spec, Vrrp3Spec,
+};
 
 /// The largest configuration file: 1 MiB.
 pub const MAX_FILE_SIZE: usize = 1 << 20;
@@ -61,115 +61,8 @@ pub struct Config {
     pub node: NodeSpec,
     /// The tables `[router.NAME]` in the order of the file. At least one.
     pub routers: Vec<RouterSpec>,
-}
-
-/// `[node]`: what holds for the whole daemon.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct NodeSpec {
-    /// `name`: what the node calls itself in status, events and pages. By default the hostname.
-    pub name: String,
-    /// `state_dir`: where things are kept over restarts. Absolute; by default `/var/lib/carp`.
-    pub state_dir: PathBuf,
-    pub(crate) written: Written,
-}
-
-/// `[router.NAME]`: one virtual router.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct RouterSpec {
-    /// The NAME of the table: 1 to 32 of `A-Z a-z 0-9 . _ -`, unique in the configuration.
-    pub name: String,
-    /// `protocol`: at present always [`Protocol::Carp`].
-    pub protocol: Protocol,
-    /// `interface`: where adverts are sent and heard, and where the addresses live. A name that
-    /// Linux takes for an interface; whether there is one is not known here.
-    pub interface: String,
-    /// `id`: the VHID. Unique in the configuration together with interface and protocol.
-    pub id: VirtualId,
-    /// `addresses`, in the order in which they are written. Never empty, no duplicates.
-    pub addresses: Vec<VirtualAddress>,
-    /// `key_file`, with a relative path completed by the directory of the configuration file.
-    pub key_file: PathBuf,
-    /// What the key file held.
-    pub key: Key,
-    /// `advbase` and `advskew`.
-    pub interval: CarpInterval,
-    /// `dialect`.
-    pub dialect: Dialect,
-    /// `preempt`: whether the router takes over from a worse one that is active.
-    pub preempt: bool,
-    /// `announce`.
-    pub announce: AnnouncePlan,
-    /// `handover`: the longest time for which two routers have the addresses on a planned stop.
-    /// 0 to 60 s; by default (`auto`) the advert interval and one second.
-    pub handover: Duration,
-    /// `advert_mac`: the source link-layer address of the adverts.
-    pub advert_mac: AdvertMac,
-    /// `[router.NAME.on]`: programs that run when the state changes. Each is a list of arguments, run
-    /// without a shell, that begins with the absolute path of the program.
-    pub hooks: HookSpec,
-    /// Where the parts of the router are written.
-    pub places: Places,
-    pub(crate) written: Written,
-}
-
-impl RouterSpec {
-    /// How long a backup with this rank waits for an advert before it takes over: the detection
-    /// time.
-    #[must_use]
-    pub fn active_down(&self) -> Duration {
-        self.interval.active_down(self.dialect.policy().dead_factor)
-    }
-}
-
-/// The source link-layer address of adverts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum AdvertMac {
-    /// The one of the interface.
-    #[default]
-    Interface,
-    /// `00:00:5e:00:01:ID`, as the BSDs' CARP and VRRP have it.
-    Virtual,
-    /// `00:00:5e:00:00:ID`, as ucarp has it.
-    Ucarp,
-}
-
-impl AdvertMac {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Interface, Self::Virtual, Self::Ucarp];
-
-    /// The name in the configuration.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Interface => "interface",
-            Self::Virtual => "virtual",
-            Self::Ucarp => "ucarp",
-        }
-    }
-}
-
-impl fmt::Display for AdvertMac {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// Where the parts of a router are written, for messages about what turns out later.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Places {
-    /// The header `[router.NAME]`.
-    pub table: Location,
-    /// The value of `interface`.
-    pub interface: Location,
-    /// The value of `id`.
-    pub id: Location,
-    /// The value of `key_file`.
-    pub key_file: Location,
-    /// Each element of `addresses`, in the same order as [`RouterSpec::addresses`].
-    pub addresses: Vec<Location>,
+    /// The tables `[group.NAME]` in the order of the file.
+    pub groups: Vec<GroupSpec>,
 }
 
 /// A configuration that can be used, and what is doubtful about it.
@@ -200,6 +93,19 @@ impl Config {
     /// [`ConfigError`] with every error that was found, and with the warnings.
     pub fn parse(file: &str, text: &[u8], host: &dyn Host) -> Result<Loaded, ConfigError> {
         read::parse(file, text, host)
+    }
+
+    /// The sync group of each router, in their order: an index. First come the [groups](Self::groups)
+    /// of the file, then those that routers with two [elections](RouterSpec::elections) imply where
+    /// they are in no other.
+    #[must_use]
+    pub fn sync_groups(&self) -> Vec<Option<usize>> {
+        let mut implied = self.groups.len()..;
+        let mut group = |router: &RouterSpec| {
+            let written = self.groups.iter().position(|it| it.routers.contains(&router.name));
+            written.or_else(|| (router.elections().len() > 1).then(|| implied.next()).flatten())
+        };
+        self.routers.iter().map(&mut group).collect()
     }
 
     /// What does not fit together in the configurations of two nodes that share routers: `self` is

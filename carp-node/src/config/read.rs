@@ -11,6 +11,7 @@ use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use carp_proto::Protocol;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -20,7 +21,7 @@ use super::host::Host;
 use super::known::{self, Schema, nearest};
 use super::settings::Written;
 use super::source::{Location, Source};
-use super::{Config, Loaded, MAX_FILE_SIZE, conflicts, node, router};
+use super::{Config, Loaded, MAX_FILE_SIZE, conflicts, group, node, router};
 
 /// Of a text that is not TOML at all, this many errors are enough.
 const MAX_SYNTAX_ERRORS: usize = 10;
@@ -75,9 +76,14 @@ fn read(reader: &Reader<'_>, table: &DeTable<'_>) -> Option<Config> {
     let node =
         node::read(root.section("node", "[node]", "[node]", &known::NODE).as_ref(), reader.host);
     let drafts = router::read_all(&root);
-    conflicts::report(reader, &drafts);
-    let routers = drafts.into_iter().map(router::Draft::finish).collect::<Option<Vec<_>>>()?;
-    Some(Config { node, routers })
+    let names: Vec<_> = drafts.iter().map(|draft| draft.name).collect();
+    let groups = group::read_all(&root, &names);
+    let routers: Vec<_> = drafts.into_iter().map(router::Draft::finish).collect();
+    // Those that are complete are compared, also if others are not.
+    let complete: Vec<_> = routers.iter().flatten().collect();
+    conflicts::report(reader, &complete, &groups);
+    let routers = routers.into_iter().collect::<Option<_>>()?;
+    Some(Config { node, routers, groups })
 }
 
 /// Where everything that is found is noted.
@@ -132,6 +138,11 @@ impl<'a> Reader<'a> {
         self.note(self.locate(span).warning(message).with_help(help));
     }
 
+    /// Whether anything is wrong so far.
+    pub(super) fn has_errors(&self) -> bool {
+        self.found.borrow().iter().any(|diagnostic| diagnostic.severity() == Severity::Error)
+    }
+
     /// An error about the file as a whole.
     pub(super) fn whole_file(&self, message: &str, help: &str) {
         self.note(Diagnostic::of_file(self.source.file(), message).with_help(help));
@@ -163,10 +174,27 @@ impl<'a> Section<'a> {
         title: String,
         schema: &Schema,
     ) -> Self {
-        for key in table.keys() {
-            check_key(reader, key, &title, schema);
-        }
+        let section = Self::unchecked(reader, table, header, title);
+        section.check_keys(schema, None);
+        section
+    }
+
+    /// Looks at a table whose keys depend on what is in it: [`check_keys`](Self::check_keys) is next.
+    pub(super) const fn unchecked(
+        reader: &'a Reader<'a>,
+        table: &'a DeTable<'a>,
+        header: Range<usize>,
+        title: String,
+    ) -> Self {
         Self { reader, table, header, title }
+    }
+
+    /// Keys that do not belong into the table are errors: unknown ones, and those that a router of
+    /// this protocol has not.
+    pub(super) fn check_keys(&self, schema: &Schema, protocol: Option<Protocol>) {
+        for key in self.table.keys() {
+            check_key(self.reader, key, &self.title, schema, protocol);
+        }
     }
 
     pub(super) const fn reader(&self) -> &'a Reader<'a> {
@@ -178,9 +206,15 @@ impl<'a> Section<'a> {
         self.header.clone()
     }
 
-    /// Which keys are there.
+    /// Which keys are there, and where their values are.
     pub(super) fn written(&self) -> Written {
-        self.table.keys().map(|key| key.get_ref().to_string()).collect()
+        let place = |value| self.reader.locate(Spanned::span(value));
+        self.table.iter().map(|(key, value)| (key.get_ref().to_string(), place(value))).collect()
+    }
+
+    /// How messages call the table.
+    pub(super) fn title(&self) -> &str {
+        &self.title
     }
 
     /// The value of a key that has to be there; `example` shows how.
@@ -241,6 +275,34 @@ impl<'a> Section<'a> {
         Some(Spanned::new(value.span(), texts.collect()))
     }
 
+    /// A list of tables, such as `[{ id = 2 }]`. Elements of another type are errors and left out.
+    pub(super) fn tables(
+        &self,
+        key: &'static str,
+        example: &str,
+        schema: &Schema,
+    ) -> Option<Vec<Section<'a>>> {
+        let value = self.table.get(key)?;
+        let DeValue::Array(array) = value.get_ref() else {
+            self.reader.wrong_type(value, "a list of tables", example);
+            return None;
+        };
+        let table = |element: &'a Spanned<DeValue<'a>>| {
+            let DeValue::Table(table) = element.get_ref() else {
+                self.reader.wrong_type(element, "a table", example);
+                return None;
+            };
+            Some(Self::open(
+                self.reader,
+                table,
+                element.span(),
+                format!("an element of {key}"),
+                schema,
+            ))
+        };
+        Some(array.iter().filter_map(table).collect())
+    }
+
     /// A duration within limits.
     pub(super) fn duration(&self, key: &str, limits: RangeInclusive<Duration>) -> Option<Duration> {
         let text = self.text(key, &format!("{key} = \"{}\"", format_duration(*limits.end())))?;
@@ -254,7 +316,7 @@ impl<'a> Section<'a> {
         let found = words.iter().find(|(word, _)| word == text.get_ref());
         if found.is_none() {
             let names: Vec<_> = words.iter().map(|&(word, _)| word).collect();
-            let suggestion = nearest(text.get_ref(), names.iter());
+            let suggestion = nearest(text.get_ref(), names.iter().copied());
             let message = format!("unknown {key} {:?}{}", text.get_ref(), did_you_mean(suggestion));
             self.reader.mistake(text.span(), message, format!("it is one of {}", names.join(", ")));
         }
@@ -325,8 +387,18 @@ pub(super) fn header_of(key: &Spanned<Cow<'_, str>>, value: &Spanned<DeValue<'_>
     if value.span().is_empty() { key.span() } else { value.span() }
 }
 
-fn check_key(reader: &Reader<'_>, key: &Spanned<Cow<'_, str>>, title: &str, schema: &Schema) {
+fn check_key(
+    reader: &Reader<'_>,
+    key: &Spanned<Cow<'_, str>>,
+    title: &str,
+    schema: &Schema,
+    protocol: Option<Protocol>,
+) {
     let name: &str = key.get_ref();
+    if let Some((limited, protocol)) = schema.limit(name, protocol).zip(protocol) {
+        let (message, help) = limited.explain(protocol);
+        return reader.mistake(key.span(), message, help);
+    }
     if schema.now.contains(&name) {
         return;
     }
@@ -334,7 +406,7 @@ fn check_key(reader: &Reader<'_>, key: &Spanned<Cow<'_, str>>, title: &str, sche
         let help = "remove it: this version of carp does not have it";
         return reader.mistake(key.span(), format!("{name:?} is not supported yet"), help);
     }
-    let suggestion = schema.suggestion(name);
+    let suggestion = schema.suggestion(name, protocol);
     let message = format!("unknown key {name:?}{}", did_you_mean(suggestion));
     let help = match suggestion {
         Some("key_file") => {
@@ -342,13 +414,15 @@ fn check_key(reader: &Reader<'_>, key: &Spanned<Cow<'_, str>>, title: &str, sche
                 .to_owned()
         }
         Some(_) => return reader.error(key.span(), message),
-        None if title.is_empty() => "the tables are [node] and [router.NAME]".to_owned(),
-        None => format!("{title} has {}", schema.now.join(", ")),
+        None if title.is_empty() => {
+            "the tables are [node], [router.NAME] and [group.NAME]".to_owned()
+        }
+        None => format!("{title} has {}", schema.keys(protocol).collect::<Vec<_>>().join(", ")),
     };
     reader.mistake(key.span(), message, help);
 }
 
-fn did_you_mean(suggestion: Option<&str>) -> String {
+pub(super) fn did_you_mean(suggestion: Option<&str>) -> String {
     suggestion.map_or_else(String::new, |known| format!("; did you mean {known:?}?"))
 }
 

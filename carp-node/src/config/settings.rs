@@ -1,12 +1,21 @@
 //! The effective values of a configuration, for people and programs that ask what holds.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
-use super::{NodeSpec, RouterSpec};
+use carp_proto::auth::HmacKey;
 
-/// The keys that are in the file; those of inner tables as `announce.burst`.
-pub(crate) type Written = BTreeSet<String>;
+use super::Location;
+use super::router::vrrp::{auth_mode_name, checksum_name};
+use super::spec::{
+    CarpSpec, FromFile, GroupSpec, HmacSpec, NodeSpec, PreviousSpec, ProtocolSpec, RouterSpec,
+    Vrrp2Spec, Vrrp3Spec,
+};
+
+/// The keys that are in the file, and where their values are; those of inner tables as
+/// `announce.burst`.
+pub(crate) type Written = BTreeMap<String, Location>;
 
 /// One key with the value that holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,63 +41,151 @@ pub enum Value {
     Text(String),
     /// A list of texts.
     Texts(Vec<String>),
+    /// A list of numbered key files.
+    Keys(Vec<(u8, String)>),
     /// A time.
     Duration(Duration),
     /// A list of times.
     Durations(Vec<Duration>),
 }
 
+type Pair = (&'static str, Value);
+
 impl NodeSpec {
     /// Every value of `[node]`.
     #[must_use]
     pub fn settings(&self) -> Vec<Setting> {
-        let path = self.state_dir.display().to_string();
-        let values = [("name", Value::Text(self.name.clone())), ("state_dir", Value::Text(path))];
+        let values = [("name", text(&self.name)), ("state_dir", path(&self.state_dir))];
         marked(&self.written, values)
+    }
+}
+
+impl GroupSpec {
+    /// Every value of `[group.NAME]`.
+    #[must_use]
+    pub fn settings(&self) -> Vec<Setting> {
+        marked(&self.written, [("routers", Value::Texts(self.routers.clone()))])
     }
 }
 
 impl RouterSpec {
-    /// Every value of `[router.NAME]`.
+    /// Every value of `[router.NAME]` that its protocol has.
     #[must_use]
     pub fn settings(&self) -> Vec<Setting> {
-        let text = |text: &str| Value::Text(text.to_owned());
-        let program =
-            |argv: &Option<Vec<String>>| argv.clone().map_or(Value::Nothing, Value::Texts);
-        let addresses = self.addresses.iter().map(ToString::to_string).collect();
-        let announce = &self.announce;
-        let refresh = announce.refresh.map_or(Value::Nothing, Value::Duration);
         let values = [
-            ("protocol", text(self.protocol.name())),
+            ("protocol", text(self.protocol().name())),
             ("interface", text(&self.interface)),
             ("id", Value::Number(self.id.get())),
-            ("addresses", Value::Texts(addresses)),
-            ("key_file", Value::Text(self.key_file.display().to_string())),
-            ("advbase", Value::Number(self.interval.advbase)),
-            ("advskew", Value::Number(self.interval.advskew)),
-            ("dialect", text(self.dialect.name())),
+            ("addresses", texts(&self.addresses)),
+        ];
+        let values = values.into_iter().chain(self.speech_settings()).chain(self.common_settings());
+        marked(&self.written, values)
+    }
+
+    fn speech_settings(&self) -> Vec<Pair> {
+        match &self.speech {
+            ProtocolSpec::Carp(carp) => of_carp(carp),
+            ProtocolSpec::Vrrp2(vrrp) => of_vrrp2(vrrp),
+            ProtocolSpec::Vrrp3(vrrp) => of_vrrp3(vrrp),
+        }
+    }
+
+    fn common_settings(&self) -> Vec<Pair> {
+        let (announce, hooks) = (&self.announce, &self.hooks);
+        let program =
+            |argv: &Option<Vec<String>>| argv.clone().map_or(Value::Nothing, Value::Texts);
+        vec![
             ("preempt", Value::Flag(self.preempt)),
-            // The only one so far.
-            ("mac", text("interface")),
+            ("preempt_delay", Value::Duration(self.preempt_delay)),
+            ("peers", texts(&self.peers)),
+            ("accept_from", texts(&self.accept_from)),
+            ("min_ttl", Value::Number(self.min_ttl)),
+            ("mac", text(self.mac.name())),
             ("advert_mac", text(self.advert_mac.name())),
+            ("address_interface", text(self.home())),
+            // The only one so far.
+            ("accept", Value::Flag(true)),
             ("announce.burst", Value::Number(announce.burst)),
             ("announce.repeat", Value::Durations(announce.repeat.into_iter().flatten().collect())),
-            ("announce.refresh", refresh),
-            ("handover", Value::Duration(self.handover)),
-            ("on.active", program(&self.hooks.active)),
-            ("on.backup", program(&self.hooks.backup)),
-            ("on.init", program(&self.hooks.init)),
-            ("on.before_active", program(&self.hooks.before_active)),
-            ("on.timeout", Value::Duration(self.hooks.timeout)),
-        ];
-        marked(&self.written, values)
+            ("announce.refresh", announce.refresh.map_or(Value::Nothing, Value::Duration)),
+            ("handover", Value::Duration(self.timers.handover)),
+            ("on.active", program(&hooks.active)),
+            ("on.backup", program(&hooks.backup)),
+            ("on.init", program(&hooks.init)),
+            ("on.before_active", program(&hooks.before_active)),
+            ("on.timeout", Value::Duration(hooks.timeout)),
+        ]
     }
 }
 
-fn marked(
-    written: &Written,
-    values: impl IntoIterator<Item = (&'static str, Value)>,
-) -> Vec<Setting> {
-    let setting = |(key, value)| Setting { key, value, is_default: !written.contains(key) };
+fn of_carp(carp: &CarpSpec) -> Vec<Pair> {
+    let mut values = vec![
+        ("key_file", path(&carp.key.path)),
+        ("advbase", Value::Number(carp.interval.advbase)),
+        ("advskew", Value::Number(carp.interval.advskew)),
+        ("dialect", text(carp.dialect.name())),
+    ];
+    match &carp.previous {
+        None => values.push(("previous", Value::Nothing)),
+        Some(previous) => values.extend(of_previous(carp, previous)),
+    }
+    values
+}
+
+fn of_previous(carp: &CarpSpec, previous: &PreviousSpec) -> Vec<Pair> {
+    let key = previous.key.as_ref().unwrap_or(&carp.key);
+    let mut values = vec![("previous.key_file", path(&key.path))];
+    if let Some(addresses) = &previous.addresses {
+        values.push(("previous.addresses", texts(addresses)));
+    }
+    values.push(("previous.accept_for", Value::Duration(previous.accept_for)));
+    values
+}
+
+fn of_vrrp2(vrrp: &Vrrp2Spec) -> Vec<Pair> {
+    let mut values = vec![
+        ("priority", Value::Number(vrrp.priority.get())),
+        ("interval", Value::Duration(vrrp.interval.advert())),
+        ("auth", text(if vrrp.password.is_some() { "password" } else { "none" })),
+    ];
+    values.extend(vrrp.password.iter().map(|password| ("key_file", path(&password.path))));
+    values
+}
+
+fn of_vrrp3(vrrp: &Vrrp3Spec) -> Vec<Pair> {
+    let mut values = vec![
+        ("priority", Value::Number(vrrp.priority.get())),
+        ("interval", Value::Duration(vrrp.interval.advert())),
+        ("checksum", text(checksum_name(vrrp.checksum))),
+        ("auth", text(if vrrp.hmac.is_some() { "hmac" } else { "none" })),
+    ];
+    values.extend(vrrp.hmac.iter().flat_map(of_hmac));
+    values
+}
+
+fn of_hmac(hmac: &HmacSpec) -> [Pair; 4] {
+    let numbered = |key: &FromFile<HmacKey>| (key.key.id(), key.path.display().to_string());
+    [
+        ("key_file", path(&hmac.signing.path)),
+        ("key_id", Value::Number(hmac.signing.key.id())),
+        ("auth_mode", text(auth_mode_name(hmac.mode))),
+        ("receive_keys", Value::Keys(hmac.receiving.iter().map(numbered).collect())),
+    ]
+}
+
+fn text(text: &str) -> Value {
+    Value::Text(text.to_owned())
+}
+
+fn path(path: &Path) -> Value {
+    Value::Text(path.display().to_string())
+}
+
+fn texts(list: &[impl ToString]) -> Value {
+    Value::Texts(list.iter().map(ToString::to_string).collect())
+}
+
+fn marked(written: &Written, values: impl IntoIterator<Item = Pair>) -> Vec<Setting> {
+    let setting = |(key, value)| Setting { key, value, is_default: !written.contains_key(key) };
     values.into_iter().map(setting).collect()
 }

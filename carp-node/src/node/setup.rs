@@ -42,11 +42,8 @@ impl RouterSetup {
     /// Where its addresses live.
     #[must_use]
     pub fn place(&self) -> Place {
-        let place = match (self.virtual_mac, &self.address_interface) {
-            (Some(mac), _) => Place::virtual_on(&self.interface, mac),
-            (None, Some(interface)) => Place::on(interface),
-            (None, None) => Place::on(&self.interface),
-        };
-        Place { owned: self.config.standing().is_owner(), ..place }
+        let owned = self.config.standing().is_owner();
+        let elsewhere = self.address_interface.as_deref();
+        Place::of_router(&self.interface, elsewhere, self.virtual_mac, owned)
     }
 }

@@ -1,7 +1,7 @@
 //! The keys of keepalived's `auth_hmac`, and the tag that they make.
 
 use core::fmt;
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr};
 use core::num::NonZeroU8;
 
 use hmac::{Hmac, KeyInit, Mac};
@@ -74,6 +74,15 @@ impl HmacKey {
     #[must_use]
     pub const fn id(&self) -> u8 {
         self.id.get()
+    }
+
+    /// Whether two keys have the same number and sign alike. Compared by what they sign, so that no key
+    /// leaves its type.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        let source = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        let nothing = Parts { header: &[0; 8], addresses: &[], prefix: &[] };
+        self.id == other.id && self.verify(source, &nothing, &other.tag(source, &nothing))
     }
 
     /// The tag of a message, given in the parts `header`, `addresses` and the trailer's `prefix`.
@@ -188,6 +197,14 @@ mod tests {
         assert_eq!(error(&format!("hex:{}", "00".repeat(31))), HmacKeyError::Length { found: 31 });
         assert_eq!(error(&format!("hex:{}", "00".repeat(65))), HmacKeyError::Length { found: 65 });
         assert_eq!(error("too short"), HmacKeyError::Length { found: 9 });
+    }
+
+    #[test]
+    fn the_same_key_has_the_same_number_and_bytes() {
+        let key = HmacKey::new(1, &[7; 32]).unwrap();
+        assert!(key.is_same(&HmacKey::from_text(1, &[7; 32]).unwrap()));
+        assert!(!key.is_same(&HmacKey::new(2, &[7; 32]).unwrap()));
+        assert!(!key.is_same(&HmacKey::new(1, &[8; 32]).unwrap()));
     }
 
     #[test]

@@ -43,6 +43,12 @@ impl Password {
         core::hint::black_box(difference) == 0
     }
 
+    /// Whether two passwords are the same.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.matches(other.as_wire())
+    }
+
     pub(crate) fn as_wire(&self) -> &[u8; Self::MAX_LEN] {
         &self.0
     }
@@ -84,6 +90,8 @@ mod tests {
             other[bit / 8] ^= 0x80 >> (bit % 8);
             assert!(!password.matches(&other), "bit {bit}");
         }
+        assert!(password.is_same(&Password::new(b"s3cr3t").unwrap()));
+        assert!(!password.is_same(&Password::new(b"s3cr3").unwrap()));
     }
 
     #[test]

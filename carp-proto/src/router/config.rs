@@ -10,7 +10,7 @@ use super::speech::{Carp, Speech};
 use crate::address::VirtualAddress;
 use crate::auth::{Authenticator, HmacAuthenticator, Key, Password};
 use crate::election::{AnnouncePlan, Dialect, ElectionConfig, Policy, Standing};
-use crate::id::{Family, Priority, PriorityError, Protocol, VirtualId};
+use crate::id::{Demotion, Family, Priority, PriorityError, Protocol, VirtualId};
 use crate::interval::{AdvBase, AdvSkew, CarpInterval, Centiseconds, IntervalError, Seconds};
 use crate::wire::ip::{GROUP_IPV4, GROUP_IPV6, TTL};
 use crate::wire::vrrp::{AddressList, Authentication, ChecksumForm, ListError, Senders};
@@ -400,6 +400,13 @@ impl RouterConfig {
     #[must_use]
     pub fn handover(&self) -> Duration {
         self.handover.unwrap_or_else(|| self.standing().interval() + HANDOVER_MARGIN)
+    }
+
+    /// How long a backup that has not yet heard of another interval waits for an advert before it takes
+    /// over, without demotion: the detection time.
+    #[must_use]
+    pub fn active_down(&self) -> Duration {
+        self.election().active_down(Demotion::NONE, self.standing().interval())
     }
 
     /// Who may send.
