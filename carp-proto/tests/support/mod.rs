@@ -4,6 +4,7 @@
 
 pub(crate) mod lan;
 pub(crate) mod pcap;
+pub(crate) mod site;
 pub(crate) mod steps;
 pub(crate) mod vrrp;
 pub(crate) mod wire;
@@ -61,6 +62,7 @@ pub(crate) struct Setup {
     pub(crate) advbase: u8,
     pub(crate) advskew: u8,
     pub(crate) preempt: bool,
+    pub(crate) preempt_delay: Duration,
     pub(crate) prepare: Option<Duration>,
     pub(crate) announce: AnnouncePlan,
     pub(crate) handover: Option<Duration>,
@@ -76,6 +78,7 @@ impl Setup {
             advbase: 1,
             advskew: 100,
             preempt: false,
+            preempt_delay: ms(0),
             prepare: None,
             announce: AnnouncePlan::default(),
             handover: None,
@@ -93,7 +96,10 @@ impl Setup {
                 vrrp::VrrpSetup { priority, interval, ..vrrp::VrrpSetup::new(version) }.config()
             }
         };
-        config = config.with_preempt(self.preempt).with_announce(self.announce);
+        config = config
+            .with_preempt(self.preempt)
+            .with_preempt_delay(self.preempt_delay)
+            .with_announce(self.announce);
         if let Some(window) = self.handover {
             config = config.with_handover(window);
         }
