@@ -37,7 +37,7 @@ const fn ms_const(millis: u64) -> Duration {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Arrival {
     Advert { from: usize, to: usize, message: Vec<u8> },
-    Announcement { to: usize },
+    Announcement { from: usize, to: usize },
     Acquired { node: usize, attempt: u64 },
     Wake { node: usize },
 }
@@ -53,6 +53,12 @@ pub(crate) struct Node {
     wakes_at: Option<Instant>,
 }
 
+impl Node {
+    fn new(setup: Setup) -> Self {
+        Self { router: setup.router(), alive: true, holds: false, attempt: 0, wakes_at: None }
+    }
+}
+
 /// A change of who holds the addresses: when, and how many do since.
 pub(crate) type Holders = (Instant, usize);
 
@@ -62,11 +68,15 @@ pub(crate) struct Lan {
     pub(crate) weather: Weather,
     /// Nodes on different sides do not hear each other.
     pub(crate) sides: Vec<u8>,
+    /// From whom nothing arrives at whom, although the other way is open.
+    pub(crate) cuts: Vec<(usize, usize)>,
     pub(crate) holders: Vec<Holders>,
     /// State changes, all nodes together.
     pub(crate) transitions: Vec<(Instant, usize, State)>,
-    /// One of the routers: all speak the same protocol.
-    setup: Setup,
+    /// Everything that was told.
+    pub(crate) events: Vec<(Instant, usize, Event)>,
+    /// One for each node, of the same protocol.
+    setups: Vec<Setup>,
     queue: BinaryHeap<Reverse<(Instant, u64, Arrival)>>,
     sequence: u64,
     random: u64,
@@ -75,32 +85,34 @@ pub(crate) struct Lan {
 impl Lan {
     /// Routers with the addresses 10.99.0.1 and up, or `fe80::1` and up, all started and linked.
     pub(crate) fn new(setups: &[Setup], weather: Weather, seed: u64) -> Self {
-        // Equal seeds would be equal cookies, and their adverts each other's echoes.
-        let node = |(setup, number): (&Setup, u64)| Node {
-            router: Setup { seed: number << 32, ..*setup }.router(),
-            alive: true,
-            holds: false,
-            attempt: 0,
-            wakes_at: None,
-        };
-        let now = Instant::from_nanos(1_000_000_000);
-        let mut lan = Self {
-            now,
-            nodes: setups.iter().zip(1..).map(node).collect(),
-            weather,
-            sides: vec![0; setups.len()],
-            holders: vec![(now, 0)],
-            transitions: Vec::new(),
-            setup: setups[0],
-            queue: BinaryHeap::new(),
-            sequence: 0,
-            random: seed,
-        };
+        let mut lan = Self::unstarted(setups, weather, seed);
         for node in 0..setups.len() {
             lan.input(node, Input::Start);
             lan.plug_in(node);
         }
         lan
+    }
+
+    /// The same, before anything has happened.
+    pub(crate) fn unstarted(setups: &[Setup], weather: Weather, seed: u64) -> Self {
+        // Equal seeds would be equal cookies, and their adverts each other's echoes.
+        let numbered = |(setup, number): (&Setup, u64)| Setup { seed: number << 32, ..*setup };
+        let setups: Vec<Setup> = setups.iter().zip(1..).map(numbered).collect();
+        let now = Instant::from_nanos(1_000_000_000);
+        Self {
+            now,
+            nodes: setups.iter().map(|setup| Node::new(*setup)).collect(),
+            weather,
+            sides: vec![0; setups.len()],
+            cuts: Vec::new(),
+            holders: vec![(now, 0)],
+            transitions: Vec::new(),
+            events: Vec::new(),
+            setups,
+            queue: BinaryHeap::new(),
+            sequence: 0,
+            random: seed,
+        }
     }
 
     pub(crate) fn plug_in(&mut self, node: usize) {
@@ -110,7 +122,7 @@ impl Lan {
 
     /// The address of a node.
     pub(crate) fn source(&self, node: usize) -> IpAddr {
-        self.setup.host(u8::try_from(node + 1).expect("a small LAN"))
+        self.setups[node].host(u8::try_from(node + 1).expect("a small LAN"))
     }
 
     pub(crate) fn input(&mut self, node: usize, input: Input) {
@@ -126,16 +138,32 @@ impl Lan {
         self.set_holds(node, false);
     }
 
+    /// The machine is back, with a new router that is not started yet.
+    pub(crate) fn revive(&mut self, node: usize) {
+        // What was under way when it went is a stale one.
+        let attempt = self.nodes[node].attempt + 1;
+        self.nodes[node] = Node { attempt, ..Node::new(self.setups[node]) };
+    }
+
     pub(crate) fn run(&mut self, time: Duration) {
         let end = self.now + time;
-        while let Some(Reverse((at, ..))) = self.queue.peek()
-            && *at <= end
-            && let Some(Reverse((at, _, arrival))) = self.queue.pop()
-        {
+        while self.next_at().is_some_and(|at| at <= end) {
+            self.step();
+        }
+        self.now = end;
+    }
+
+    /// When something happens next.
+    pub(crate) fn next_at(&self) -> Option<Instant> {
+        self.queue.peek().map(|Reverse((at, ..))| *at)
+    }
+
+    /// Lets the next thing happen.
+    pub(crate) fn step(&mut self) {
+        if let Some(Reverse((at, _, arrival))) = self.queue.pop() {
             self.now = at;
             self.arrive(arrival);
         }
-        self.now = end;
     }
 
     pub(crate) fn active(&self) -> Vec<usize> {
@@ -170,15 +198,19 @@ impl Lan {
     fn arrive(&mut self, arrival: Arrival) {
         match arrival {
             Arrival::Advert { from, to, message } => {
-                if self.nodes[to].alive && self.sides[from] == self.sides[to] {
-                    let meta = self.setup.meta(self.source(from));
+                if self.nodes[to].alive && self.reaches(from, to) {
+                    let meta = self.setups[to].meta(self.source(from));
                     let router = &mut self.nodes[to].router;
                     let outcome = router.handle_datagram(self.now, &meta, &message);
                     assert_eq!(outcome, Ok(()), "an advert of a router is valid");
                     self.settle(to);
                 }
             }
-            Arrival::Announcement { to } => self.input(to, Input::AnnouncementHeard),
+            Arrival::Announcement { from, to } => {
+                if self.reaches(from, to) {
+                    self.input(to, Input::AnnouncementHeard);
+                }
+            }
             Arrival::Acquired { node, attempt } => {
                 if self.nodes[node].alive && self.nodes[node].attempt == attempt {
                     self.set_holds(node, true);
@@ -222,7 +254,8 @@ impl Lan {
                     self.set_holds(node, false);
                     None
                 }
-                Some(Action::Event(Event::State { from, to, .. })) => {
+                Some(Action::Event(event @ Event::State { from, to, .. })) => {
+                    self.events.push((self.now, node, event));
                     assert!(before.is_none_or(|before| before == from), "events follow each other");
                     before = Some(to);
                     if from != to {
@@ -231,14 +264,21 @@ impl Lan {
                     None
                 }
                 Some(Action::Event(
-                    Event::Rival { .. } | Event::AddressLost | Event::YieldUnanswered,
-                )) => None,
+                    event @ (Event::Rival { .. } | Event::AddressLost | Event::YieldUnanswered),
+                )) => {
+                    self.events.push((self.now, node, event));
+                    None
+                }
             };
             if let Some((message, advertisement)) = sent {
                 self.send(node, &message, advertisement);
             }
         }
         self.set_alarm(node);
+    }
+
+    fn reaches(&self, from: usize, to: usize) -> bool {
+        self.sides[from] == self.sides[to] && !self.cuts.contains(&(from, to))
     }
 
     fn send(&mut self, from: usize, message: &[u8], advertisement: Advertisement) {
@@ -254,9 +294,9 @@ impl Lan {
 
     fn announce(&mut self, from: usize) {
         for to in 0..self.nodes.len() {
-            if to != from && self.sides[from] == self.sides[to] {
+            if to != from {
                 let delay = self.up_to(self.weather.delay);
-                self.push(delay, Arrival::Announcement { to });
+                self.push(delay, Arrival::Announcement { from, to });
             }
         }
     }

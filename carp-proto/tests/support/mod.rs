@@ -5,6 +5,7 @@
 pub(crate) mod lan;
 pub(crate) mod pcap;
 pub(crate) mod peers;
+pub(crate) mod site;
 pub(crate) mod steps;
 pub(crate) mod vrrp;
 pub(crate) mod wire;
@@ -65,6 +66,7 @@ pub(crate) struct Setup {
     pub(crate) advbase: u8,
     pub(crate) advskew: u8,
     pub(crate) preempt: bool,
+    pub(crate) preempt_delay: Duration,
     pub(crate) prepare: Option<Duration>,
     pub(crate) announce: AnnouncePlan,
     pub(crate) handover: Option<Duration>,
@@ -81,6 +83,7 @@ impl Setup {
             advbase: 1,
             advskew: 100,
             preempt: false,
+            preempt_delay: ms(0),
             prepare: None,
             announce: AnnouncePlan::default(),
             handover: None,
@@ -107,6 +110,10 @@ impl Setup {
                 if unicast { RouterConfig::with_peers } else { RouterConfig::with_accept_from };
             config = with_hosts(config, hosts).unwrap();
         }
+        config = config
+            .with_preempt(self.preempt)
+            .with_preempt_delay(self.preempt_delay)
+            .with_announce(self.announce);
         if let Some(window) = self.handover {
             config = config.with_handover(window);
         }
