@@ -2,9 +2,10 @@
 
 use std::ffi::OsString;
 use std::io::{self, Write};
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
 
@@ -50,6 +51,34 @@ fn serve(address: &str, name: &[u8]) -> io::Result<std::convert::Infallible> {
         // The address may have left this host since the question came. The client will see.
         let _ = socket.send_to(&datagram[..end], client);
     }
+}
+
+/// Asks an echo server: the name with which it signed, unless none answered in time.
+pub(super) fn ask(address: IpAddr, patience: Duration) -> io::Result<Option<String>> {
+    const QUESTION: &[u8] = b"who has it?";
+    let anywhere: IpAddr = match address {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let socket = UdpSocket::bind((anywhere, 0))?;
+    socket.set_read_timeout(Some(patience))?;
+    // Connected, it hears nobody but the address.
+    socket.connect((address, PORT))?;
+    socket.send(QUESTION)?;
+    let mut answer = [0; DATAGRAM_MAX];
+    match socket.recv(&mut answer) {
+        Ok(length) => Ok(answer[..length]
+            .strip_prefix(QUESTION)
+            .map(|name| String::from_utf8_lossy(name).into_owned())),
+        Err(error) if is_silence(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether nobody answered, or nobody was there who could.
+fn is_silence(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionRefused, HostUnreachable, TimedOut, WouldBlock};
+    matches!(error.kind(), WouldBlock | TimedOut | HostUnreachable | ConnectionRefused)
 }
 
 /// A socket on an address that the host may not have yet: answers come from the address that was asked.

@@ -145,6 +145,45 @@ impl Host {
         Ok(self.addresses()?.iter().any(|address| address.ip == ip))
     }
 
+    /// Whether it has an address now on any of its interfaces that is up and has a carrier. A daemon may
+    /// keep an address on an interface of its own, and take it out of service by that interface's state.
+    ///
+    /// # Errors
+    /// As [`addresses`](Self::addresses).
+    pub fn holds(&self, ip: IpAddr) -> Result<bool, LabError> {
+        let netlink = &self.power()?.netlink;
+        let held = || -> io::Result<bool> {
+            for index in netlink.running_links()? {
+                if netlink.addresses(index)?.iter().any(|address| address.ip == ip) {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        };
+        held().doing(|| self.on("list the addresses of all interfaces"))
+    }
+
+    /// Adds an interface with a link-layer address of its own on top of `eth0`: a macvlan in bridge mode,
+    /// which is up. IPv6 addresses work at once. It does not survive [`boot`](Self::boot).
+    ///
+    /// # Errors
+    /// [`LabError::Off`]; [`LabError::System`] if the kernel refuses.
+    pub fn add_macvlan(
+        &self,
+        name: &str,
+        mac: MacAddr,
+        addresses: &[(IpAddr, u8)],
+    ) -> Result<(), LabError> {
+        let power = self.power()?;
+        let add = || -> io::Result<()> {
+            let index = power.netlink.add_macvlan(name, power.interface, mac)?;
+            addresses
+                .iter()
+                .try_for_each(|&(ip, prefix)| power.netlink.add_address(index, ip, prefix))
+        };
+        add().doing(|| self.on(&format!("add the macvlan {name}")))
+    }
+
     /// Adds an address, as an administrator would. It does not survive [`boot`](Self::boot).
     ///
     /// # Errors
@@ -334,6 +373,27 @@ impl Host {
     /// [`LabError::Off`]; [`LabError::System`] if the kernel refuses.
     pub fn tap(&self) -> Result<Tap, LabError> {
         Tap::open(&self.switch.namespace, self.power()?.port)
+    }
+
+    /// Listens to what it sends, and only that: also while it is cut.
+    ///
+    /// # Errors
+    /// As [`tap`](Self::tap).
+    pub fn tap_sent(&self) -> Result<Tap, LabError> {
+        Tap::open_received(&self.switch.namespace, self.power()?.port)
+    }
+
+    /// Asks the [echo server](Self::serve_echo) of an address once, as somebody who has never talked to
+    /// that address: the neighbour is looked up again. The name of the host that answered, if one did
+    /// within `patience`.
+    ///
+    /// # Errors
+    /// [`LabError::Off`]; [`LabError::System`] if the kernel refuses.
+    pub fn ask(&self, address: IpAddr, patience: Duration) -> Result<Option<String>, LabError> {
+        let power = self.power()?;
+        let forgotten = power.netlink.forget_neighbour(power.interface, address);
+        forgotten.doing(|| self.on("forget a neighbour"))?;
+        self.run_inside(|| echo::ask(address, patience))?.doing(|| self.on(&format!("ask {address}")))
     }
 
     fn power(&self) -> Result<&Power, LabError> {

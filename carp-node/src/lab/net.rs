@@ -10,12 +10,17 @@ use std::thread;
 
 use carp_proto::MacAddr;
 use futures_util::{StreamExt, TryStreamExt};
+use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::{AddressAttribute, AddressHeaderFlags};
 use netlink_packet_route::link::{
     AfSpecInet6, AfSpecUnspec, BridgePortState, BridgeStpState, In6AddrGenMode, InfoBridgePort,
-    InfoData, InfoPortData, InfoVeth, LinkAttribute, LinkInfo, LinkMessage, State,
+    InfoData, InfoPortData, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, MacVlanMode,
+    State,
 };
-use rtnetlink::{LinkBridge, LinkBridgePort, LinkMessageBuilder, LinkUnspec, LinkVeth};
+use netlink_packet_route::neighbour::{NeighbourAttribute, NeighbourMessage};
+use rtnetlink::{
+    LinkBridge, LinkBridgePort, LinkMacVlan, LinkMessageBuilder, LinkUnspec, LinkVeth,
+};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
 use tokio::runtime::{Builder, Runtime};
 
@@ -159,6 +164,21 @@ impl Netlink {
         Ok(index)
     }
 
+    /// `ip link add NAME link PARENT type macvlan mode bridge`, with a link-layer address, and up.
+    /// Returns its index.
+    pub(super) fn add_macvlan(
+        &self,
+        name: &str,
+        parent: u32,
+        address: MacAddr,
+    ) -> io::Result<u32> {
+        let link = LinkMacVlan::new(name, parent, MacVlanMode::Bridge).address(address.0.to_vec());
+        self.wait(self.handle.link().add(link.build()).execute())?;
+        let index = self.index_of(name)?;
+        self.start_link(index)?;
+        Ok(index)
+    }
+
     /// `ip link set dev PORT type bridge_slave state 0`: silent at once, until the next link event.
     pub(super) fn silence(&self, port: u32) -> io::Result<()> {
         let disabled = LinkBridgePort::new(port).state(BridgePortState::Disabled).build();
@@ -193,6 +213,14 @@ impl Netlink {
         Ok(link.attributes.contains(&LinkAttribute::OperState(State::Up)))
     }
 
+    /// `ip link show up`: the indices of those that have a carrier too.
+    pub(super) fn running_links(&self) -> io::Result<Vec<u32>> {
+        let links: Vec<_> = self.wait(self.handle.link().get().execute().try_collect())?;
+        let running = LinkFlags::Up | LinkFlags::Running;
+        let running = links.iter().filter(|link| link.header.flags.contains(running));
+        Ok(running.map(|link| link.header.index).collect())
+    }
+
     fn link(&self, request: rtnetlink::LinkGetRequest) -> io::Result<LinkMessage> {
         let mut links = Box::pin(request.execute());
         let first = self.runtime.block_on(links.next());
@@ -210,6 +238,22 @@ impl Netlink {
     pub(super) fn remove_address(&self, index: u32, address: IpAddr, prefix: u8) -> io::Result<()> {
         let message = self.handle.address().add(index, address, prefix).message_mut().clone();
         self.wait(self.handle.address().del(message).execute())
+    }
+
+    /// `ip neighbour del ADDRESS dev INDEX`; that it is not there is as good.
+    pub(super) fn forget_neighbour(&self, index: u32, address: IpAddr) -> io::Result<()> {
+        let mut message = NeighbourMessage::default();
+        message.header.family = if address.is_ipv4() {
+            AddressFamily::Inet
+        } else {
+            AddressFamily::Inet6
+        };
+        message.header.ifindex = index;
+        message.attributes.push(NeighbourAttribute::Destination(address.into()));
+        match self.wait(self.handle.neighbours().del(message).execute()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            result => result,
+        }
     }
 
     /// `ip address show dev INDEX`.

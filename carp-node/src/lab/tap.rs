@@ -7,10 +7,11 @@ use std::thread::{self, JoinHandle};
 use std::time::Instant;
 use std::{fmt, io};
 
-use carp_proto::Protocol;
 use carp_proto::wire::arp::{self, Announcement, Form};
 use carp_proto::wire::carp::{self, Advert};
+use carp_proto::wire::ip::RxMeta;
 use carp_proto::wire::{ethernet, ip};
+use carp_proto::{MacAddr, Protocol};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use rustix::fd::OwnedFd;
 use socket2::{Domain, SockFilter, Socket, Type};
@@ -28,7 +29,8 @@ const FRAME_MAX: usize = 2048;
 /// Room in the socket for bursts, in bytes.
 const RECEIVE_BUFFER: usize = 4 << 20;
 
-/// A listener on a switch or on a port: it keeps every advert (IP protocol 112) and every ARP packet.
+/// A listener on a switch or on a port: it keeps every advert (IP protocol 112), every ARP packet and
+/// every neighbour advertisement.
 #[derive(Debug)]
 pub struct Tap {
     frames: Arc<Mutex<Vec<Frame>>>,
@@ -46,9 +48,24 @@ pub struct Frame {
 }
 
 impl Tap {
+    /// Listens to both directions of a link.
     pub(super) fn open(namespace: &NetNs, index: u32) -> Result<Self, LabError> {
+        Self::open_filtered(namespace, index, &FILTER)
+    }
+
+    /// Listens to what a link receives, and not to what is sent out on it.
+    pub(super) fn open_received(namespace: &NetNs, index: u32) -> Result<Self, LabError> {
+        let filter: Vec<_> = RECEIVED.into_iter().chain(FILTER).collect();
+        Self::open_filtered(namespace, index, &filter)
+    }
+
+    fn open_filtered(
+        namespace: &NetNs,
+        index: u32,
+        filter: &[SockFilter],
+    ) -> Result<Self, LabError> {
         let open = || -> io::Result<Self> {
-            let socket = namespace.run(|| socket(index))??;
+            let socket = namespace.run(|| socket(index, filter))??;
             let end = Arc::new(eventfd(0, EventfdFlags::CLOEXEC)?);
             let frames = Arc::<Mutex<Vec<Frame>>>::default();
             let (sink, ending) = (Arc::clone(&frames), Arc::clone(&end));
@@ -89,11 +106,53 @@ impl Frame {
         Some((meta.source, carp::parse(message).ok()?.advert))
     }
 
-    /// Who sent the advert in it, whatever it is: CARP or VRRP over IPv4.
+    /// Who sent the advert in it, whatever it is: CARP or VRRP, over IPv4 or IPv6.
     #[must_use]
     pub fn advert_source(&self) -> Option<IpAddr> {
-        let (meta, _) = ip::strip_ipv4(self.payload(ethernet::TYPE_IPV4)?).ok()?;
-        Some(meta.source)
+        Some(self.advert()?.0.source)
+    }
+
+    /// The advert in it, whatever it is: what its IP header says, and its bytes.
+    #[must_use]
+    pub fn advert(&self) -> Option<(RxMeta, &[u8])> {
+        let ipv4 = || ip::strip_ipv4(self.payload(ethernet::TYPE_IPV4)?).ok();
+        let ipv6 = || ip::strip_ipv6(self.payload(ethernet::TYPE_IPV6)?).ok();
+        ipv4().or_else(ipv6)
+    }
+
+    /// The link-layer address that it comes from.
+    #[must_use]
+    pub fn source(&self) -> Option<MacAddr> {
+        self.mac_at(6)
+    }
+
+    /// The link-layer address that it goes to.
+    #[must_use]
+    pub fn destination(&self) -> Option<MacAddr> {
+        self.mac_at(0)
+    }
+
+    fn mac_at(&self, offset: usize) -> Option<MacAddr> {
+        Some(MacAddr(*self.bytes.get(offset..)?.first_chunk()?))
+    }
+
+    /// The address that its sender says to have: the answer of ARP (RFC 826) or of neighbour discovery
+    /// (RFC 4861 section 4.4), asked for or not.
+    #[must_use]
+    pub fn answer(&self) -> Option<IpAddr> {
+        const ARP_REPLY: &[u8] = &[0, 2];
+        let arp = || {
+            let packet = self.payload(ethernet::TYPE_ARP)?;
+            let sender: [u8; 4] = *packet.get(14..)?.first_chunk()?;
+            (packet.get(6..8)? == ARP_REPLY).then(|| sender.into())
+        };
+        let ndp = || {
+            let packet = self.payload(ethernet::TYPE_IPV6)?;
+            let (kind, target) = (packet.get(ip::IPV6_HEADER_LEN)?, packet.get(48..)?);
+            let target: [u8; 16] = *target.first_chunk()?;
+            (*kind == NEIGHBOUR_ADVERTISEMENT).then(|| target.into())
+        };
+        arp().or_else(ndp)
     }
 
     /// The gratuitous ARP in it.
@@ -117,10 +176,10 @@ impl fmt::Debug for Frame {
     }
 }
 
-fn socket(index: u32) -> io::Result<Socket> {
+fn socket(index: u32, filter: &[SockFilter]) -> io::Result<Socket> {
     // Protocol 0 hears nothing: the filter is in place before the first frame comes.
     let socket = Socket::new(Domain::PACKET, Type::RAW, None)?;
-    socket.attach_filter(&FILTER)?;
+    socket.attach_filter(filter)?;
     socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
     sys::enable_timestamps(&socket)?;
     socket.bind(&link_address(index, libc::ETH_P_ALL as u16)?)?;
@@ -146,32 +205,42 @@ fn listen_once(socket: &Socket, end: &OwnedFd, frames: &Mutex<Vec<Frame>>) -> io
     Ok(())
 }
 
-/// Lets through ARP, and IP protocol 112 in both families.
-const FILTER: [SockFilter; 10] = {
-    const LOAD_HALF: u32 = libc::BPF_LD | libc::BPF_H | libc::BPF_ABS;
-    const LOAD_BYTE: u32 = libc::BPF_LD | libc::BPF_B | libc::BPF_ABS;
-    const JUMP: u32 = libc::BPF_JMP | libc::BPF_JA;
-    const JUMP_IF: u32 = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
-    const RETURN: u32 = libc::BPF_RET | libc::BPF_K;
-    const fn op(code: u32, k: u32, jt: u8, jf: u8) -> SockFilter {
-        SockFilter::new(code as u16, jt, jf, k)
-    }
-    [
-        op(LOAD_HALF, 12, 0, 0),                              // 0: the type
-        op(JUMP_IF, ethernet::TYPE_ARP as u32, 6, 0),         // 1: to 8
-        op(JUMP_IF, ethernet::TYPE_IPV4 as u32, 0, 2),        // 2: or to 5
-        op(LOAD_BYTE, ethernet::HEADER_LEN as u32 + 9, 0, 0), // 3: the protocol
-        op(JUMP, 2, 0, 0),                                    // 4: to 7
-        op(JUMP_IF, TYPE_IPV6, 0, 3),                         // 5: or to 9
-        op(LOAD_BYTE, ethernet::HEADER_LEN as u32 + 6, 0, 0), // 6: the next header
-        op(JUMP_IF, Protocol::IP_PROTOCOL as u32, 0, 1),      // 7: or to 9
-        op(RETURN, u32::MAX, 0, 0),                           // 8: keep it
-        op(RETURN, 0, 0, 0),                                  // 9: drop it
-    ]
-};
+/// The type of ICMPv6 with which a host says which address it has (RFC 4861 section 4.4).
+const NEIGHBOUR_ADVERTISEMENT: u8 = 136;
 
-/// The type of a frame that carries IPv6.
-const TYPE_IPV6: u32 = 0x86dd;
+const LOAD_HALF: u32 = libc::BPF_LD | libc::BPF_H | libc::BPF_ABS;
+const LOAD_BYTE: u32 = libc::BPF_LD | libc::BPF_B | libc::BPF_ABS;
+const JUMP: u32 = libc::BPF_JMP | libc::BPF_JA;
+const JUMP_IF: u32 = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
+const RETURN: u32 = libc::BPF_RET | libc::BPF_K;
+
+const fn op(code: u32, k: u32, jt: u8, jf: u8) -> SockFilter {
+    SockFilter::new(code as u16, jt, jf, k)
+}
+
+/// Goes in front of [`FILTER`]: drops what is sent out on the link.
+const RECEIVED: [SockFilter; 3] = [
+    op(LOAD_BYTE, (libc::SKF_AD_OFF + libc::SKF_AD_PKTTYPE) as u32, 0, 0),
+    op(JUMP_IF, libc::PACKET_OUTGOING as u32, 0, 1),
+    op(RETURN, 0, 0, 0),
+];
+
+/// Lets through ARP, IP protocol 112 in both families, and neighbour advertisements.
+const FILTER: [SockFilter; 13] = [
+    op(LOAD_HALF, 12, 0, 0),                              // 0: the type
+    op(JUMP_IF, ethernet::TYPE_ARP as u32, 9, 0),         // 1: to 11
+    op(JUMP_IF, ethernet::TYPE_IPV4 as u32, 0, 2),        // 2: or to 5
+    op(LOAD_BYTE, ethernet::HEADER_LEN as u32 + 9, 0, 0), // 3: the protocol
+    op(JUMP, 5, 0, 0),                                    // 4: to 10
+    op(JUMP_IF, ethernet::TYPE_IPV6 as u32, 0, 6),        // 5: or to 12
+    op(LOAD_BYTE, ethernet::HEADER_LEN as u32 + 6, 0, 0), // 6: the next header
+    op(JUMP_IF, libc::IPPROTO_ICMPV6 as u32, 0, 2),       // 7: or to 10
+    op(LOAD_BYTE, 54, 0, 0),                              // 8: the type of ICMPv6
+    op(JUMP_IF, NEIGHBOUR_ADVERTISEMENT as u32, 1, 2),    // 9: to 11, or to 12
+    op(JUMP_IF, Protocol::IP_PROTOCOL as u32, 0, 1),      // 10: or to 12
+    op(RETURN, u32::MAX, 0, 0),                           // 11: keep it
+    op(RETURN, 0, 0, 0),                                  // 12: drop it
+];
 
 #[cfg(test)]
 mod tests {
