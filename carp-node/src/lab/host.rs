@@ -393,7 +393,8 @@ impl Host {
         let power = self.power()?;
         let forgotten = power.netlink.forget_neighbour(power.interface, address);
         forgotten.doing(|| self.on("forget a neighbour"))?;
-        self.run_inside(|| echo::ask(address, patience))?.doing(|| self.on(&format!("ask {address}")))
+        self.run_inside(|| echo::ask(address, patience))?
+            .doing(|| self.on(&format!("ask {address}")))
     }
 
     fn power(&self) -> Result<&Power, LabError> {

@@ -166,12 +166,7 @@ impl Netlink {
 
     /// `ip link add NAME link PARENT type macvlan mode bridge`, with a link-layer address, and up.
     /// Returns its index.
-    pub(super) fn add_macvlan(
-        &self,
-        name: &str,
-        parent: u32,
-        address: MacAddr,
-    ) -> io::Result<u32> {
+    pub(super) fn add_macvlan(&self, name: &str, parent: u32, address: MacAddr) -> io::Result<u32> {
         let link = LinkMacVlan::new(name, parent, MacVlanMode::Bridge).address(address.0.to_vec());
         self.wait(self.handle.link().add(link.build()).execute())?;
         let index = self.index_of(name)?;
@@ -243,11 +238,8 @@ impl Netlink {
     /// `ip neighbour del ADDRESS dev INDEX`; that it is not there is as good.
     pub(super) fn forget_neighbour(&self, index: u32, address: IpAddr) -> io::Result<()> {
         let mut message = NeighbourMessage::default();
-        message.header.family = if address.is_ipv4() {
-            AddressFamily::Inet
-        } else {
-            AddressFamily::Inet6
-        };
+        message.header.family =
+            if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
         message.header.ifindex = index;
         message.attributes.push(NeighbourAttribute::Destination(address.into()));
         match self.wait(self.handle.neighbours().del(message).execute()) {
