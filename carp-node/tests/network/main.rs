@@ -3,6 +3,7 @@
 //! Two or three hosts of the lab, and no node: the traits of the backend are called as a node calls them.
 
 mod addresses;
+mod announcements;
 mod packets;
 mod support;
 
@@ -25,7 +26,7 @@ fn main() -> ExitCode {
 }
 
 fn run_tests(lab: &'static Lab) -> ExitCode {
-    let tests = [packets::TESTS, addresses::TESTS];
+    let tests = [packets::TESTS, announcements::TESTS, addresses::TESTS];
     let trial = |&(name, test): &(&str, Test)| {
         Trial::test(name, move || test(lab).map_err(|error| Failed::from(error.to_string())))
     };

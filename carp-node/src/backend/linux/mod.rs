@@ -17,7 +17,7 @@ mod packets;
 mod sys;
 mod watch;
 
-pub use announce::ArpAnnouncer;
+pub use announce::NeighbourAnnouncer;
 pub use netlink::NetlinkAddresses;
 pub use packets::LinuxPackets;
 pub(crate) use sys::{
@@ -33,7 +33,7 @@ pub struct Linux;
 impl Backend for Linux {
     type Packets = LinuxPackets;
     type Addresses = NetlinkAddresses;
-    type Announcer = ArpAnnouncer;
+    type Announcer = NeighbourAnnouncer;
     type Links = NetlinkWatch;
     type Clock = BootClock;
 
@@ -45,8 +45,8 @@ impl Backend for Linux {
         NetlinkAddresses::open()
     }
 
-    fn announcer(&mut self) -> io::Result<ArpAnnouncer> {
-        ArpAnnouncer::open()
+    fn announcer(&mut self) -> io::Result<NeighbourAnnouncer> {
+        NeighbourAnnouncer::open()
     }
 
     fn watch(&mut self, interfaces: &[String]) -> io::Result<NetlinkWatch> {
