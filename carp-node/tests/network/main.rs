@@ -4,6 +4,7 @@
 
 mod addresses;
 mod announcements;
+mod devices;
 mod packets;
 mod support;
 
@@ -26,7 +27,7 @@ fn main() -> ExitCode {
 }
 
 fn run_tests(lab: &'static Lab) -> ExitCode {
-    let tests = [packets::TESTS, announcements::TESTS, addresses::TESTS];
+    let tests = [packets::TESTS, announcements::TESTS, addresses::TESTS, devices::TESTS];
     let trial = |&(name, test): &(&str, Test)| {
         Trial::test(name, move || test(lab).map_err(|error| Failed::from(error.to_string())))
     };

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::future::poll_fn;
 use std::io::{self, Read};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::process::Command;
 use std::time::Duration;
 
@@ -59,6 +59,32 @@ pub(crate) fn run(host: &Host, line: &str) -> Result<String> {
     let output = host.run_inside(|| command.output())??;
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     if output.status.success() { Ok(said) } else { Err(format!("{line}: {said}").into()) }
+}
+
+/// A setting of an interface of a host, such as `ipv4`, `arp_ignore`.
+pub(crate) fn setting(host: &Host, family: &str, interface: &str, name: &str) -> Result<String> {
+    let path = format!("/proc/sys/net/{family}/conf/{interface}/{name}");
+    Ok(host.run_inside(|| std::fs::read_to_string(path))??.trim().to_owned())
+}
+
+/// Asks an echo server, and returns its answer.
+pub(crate) fn ask(server: &str) -> io::Result<Vec<u8>> {
+    let socket = client(server)?;
+    socket.send(b"question ")?;
+    let mut answer = vec![0; 64];
+    let len = socket.recv(&mut answer)?;
+    answer.truncate(len);
+    Ok(answer)
+}
+
+/// A socket that asks an echo server, and hears that one only.
+pub(crate) fn client(server: &str) -> io::Result<UdpSocket> {
+    let server = SocketAddr::new(ip(server), 7);
+    let any = if server.is_ipv4() { "0.0.0.0" } else { "::" };
+    let socket = UdpSocket::bind((ip(any), 0))?;
+    socket.set_read_timeout(Some(LIMIT))?;
+    socket.connect(server)?;
+    Ok(socket)
 }
 
 /// The sockets of a host's interface, and the runtime that drives them.

@@ -8,12 +8,15 @@ use crate::backend::{Backend, Port};
 use crate::clock::BootClock;
 
 mod announce;
+mod device;
 mod filter;
 mod ipv4;
 mod ipv6;
 mod names;
 mod netlink;
 mod packets;
+mod requests;
+mod settings;
 mod sys;
 mod watch;
 
