@@ -12,7 +12,7 @@ use carp_proto::VirtualAddress;
 use tokio::runtime::Builder;
 use tokio::time::timeout;
 
-use crate::support::{LIMIT, ONE, ONE_IPV6, Result, TWO_IPV6, Test, ip, pair, run};
+use crate::support::{LIMIT, ONE, ONE_IPV6, Result, TWO_IPV6, Test, ask, ip, pair, run};
 
 pub(crate) const TESTS: &[(&str, Test)] = &[
     ("an_address_can_be_used_as_soon_as_it_is_added", used_as_soon_as_it_is_added),
@@ -140,17 +140,4 @@ fn new(address: &str) -> NewAddress {
 
 fn find(table: &mut NetlinkAddresses, address: &str) -> Result<Option<InstalledAddress>> {
     Ok(table.list("eth0")?.into_iter().find(|found| found.ip == ip(address)))
-}
-
-/// Asks an echo server.
-fn ask(server: &str) -> std::io::Result<Vec<u8>> {
-    let any = if ip(server).is_ipv4() { "0.0.0.0" } else { "::" };
-    let socket = UdpSocket::bind((ip(any), 0))?;
-    socket.set_read_timeout(Some(LIMIT))?;
-    socket.send_to(b"question ", (ip(server), 7))?;
-    let mut answer = vec![0; 64];
-    let (len, from) = socket.recv_from(&mut answer)?;
-    assert_eq!(from.ip(), ip(server));
-    answer.truncate(len);
-    Ok(answer)
 }

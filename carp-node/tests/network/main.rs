@@ -3,6 +3,8 @@
 //! Two or three hosts of the lab, and no node: the traits of the backend are called as a node calls them.
 
 mod addresses;
+mod announcements;
+mod devices;
 mod packets;
 mod support;
 
@@ -25,7 +27,7 @@ fn main() -> ExitCode {
 }
 
 fn run_tests(lab: &'static Lab) -> ExitCode {
-    let tests = [packets::TESTS, addresses::TESTS];
+    let tests = [packets::TESTS, announcements::TESTS, addresses::TESTS, devices::TESTS];
     let trial = |&(name, test): &(&str, Test)| {
         Trial::test(name, move || test(lab).map_err(|error| Failed::from(error.to_string())))
     };

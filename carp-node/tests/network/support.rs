@@ -2,18 +2,19 @@
 
 use std::error::Error;
 use std::future::poll_fn;
-use std::io;
-use std::net::IpAddr;
+use std::io::{self, Read};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::process::Command;
 use std::time::Duration;
 
 use carp_node::backend::linux::LinuxPackets;
 use carp_node::backend::{Families, PacketIo, Port, Received};
-use carp_node::lab::{Host, Lab, Switch, mac};
+use carp_node::lab::{Host, Lab, Switch, mac, wait_until};
 use carp_proto::election::Advertisement;
 use carp_proto::{MacAddr, Transmit, VirtualId};
 use rustix::net::netdevice::name_to_index;
 use rustix::net::{AddressFamily, SocketType, socket};
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 
@@ -58,6 +59,32 @@ pub(crate) fn run(host: &Host, line: &str) -> Result<String> {
     let output = host.run_inside(|| command.output())??;
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     if output.status.success() { Ok(said) } else { Err(format!("{line}: {said}").into()) }
+}
+
+/// A setting of an interface of a host, such as `ipv4`, `arp_ignore`.
+pub(crate) fn setting(host: &Host, family: &str, interface: &str, name: &str) -> Result<String> {
+    let path = format!("/proc/sys/net/{family}/conf/{interface}/{name}");
+    Ok(host.run_inside(|| std::fs::read_to_string(path))??.trim().to_owned())
+}
+
+/// Asks an echo server, and returns its answer.
+pub(crate) fn ask(server: &str) -> io::Result<Vec<u8>> {
+    let socket = client(server)?;
+    socket.send(b"question ")?;
+    let mut answer = vec![0; 64];
+    let len = socket.recv(&mut answer)?;
+    answer.truncate(len);
+    Ok(answer)
+}
+
+/// A socket that asks an echo server, and hears that one only.
+pub(crate) fn client(server: &str) -> io::Result<UdpSocket> {
+    let server = SocketAddr::new(ip(server), 7);
+    let any = if server.is_ipv4() { "0.0.0.0" } else { "::" };
+    let socket = UdpSocket::bind((ip(any), 0))?;
+    socket.set_read_timeout(Some(LIMIT))?;
+    socket.connect(server)?;
+    Ok(socket)
 }
 
 /// The sockets of a host's interface, and the runtime that drives them.
@@ -113,6 +140,41 @@ impl Station {
     }
 }
 
-fn index_of(interface: &str) -> io::Result<u32> {
+pub(crate) fn index_of(interface: &str) -> io::Result<u32> {
     Ok(name_to_index(socket(AddressFamily::UNIX, SocketType::DGRAM, None)?, interface)?)
+}
+
+/// Sees every frame that a host sends or receives, on all its interfaces.
+pub(crate) struct Observer {
+    socket: Socket,
+}
+
+impl Observer {
+    pub(crate) fn open(host: &Host) -> Result<Self> {
+        // A packet socket that is not bound hears every interface.
+        let everything = Protocol::from(i32::from((libc::ETH_P_ALL as u16).to_be()));
+        let open = || Socket::new(Domain::PACKET, Type::RAW, Some(everything));
+        let socket = host.run_inside(open)??;
+        socket.set_recv_buffer_size(4 << 20)?;
+        socket.set_nonblocking(true)?;
+        Ok(Self { socket })
+    }
+
+    /// Shows every frame that has not been seen yet, in order, until the function has seen enough.
+    pub(crate) fn wait(&self, what: &str, mut enough: impl FnMut(&[u8]) -> bool) -> Result {
+        let mut done = false;
+        wait_until(LIMIT, what, || {
+            self.drain(|frame| done = done || enough(frame));
+            done
+        })?;
+        Ok(())
+    }
+
+    /// Shows every frame that has not been seen yet, in order.
+    pub(crate) fn drain(&self, mut see: impl FnMut(&[u8])) {
+        let mut frame = [0; 2048];
+        while let Ok(len) = (&self.socket).read(&mut frame) {
+            see(&frame[..len]);
+        }
+    }
 }

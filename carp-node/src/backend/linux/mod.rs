@@ -8,16 +8,19 @@ use crate::backend::{Backend, Port};
 use crate::clock::BootClock;
 
 mod announce;
+mod device;
 mod filter;
 mod ipv4;
 mod ipv6;
 mod names;
 mod netlink;
 mod packets;
+mod requests;
+mod settings;
 mod sys;
 mod watch;
 
-pub use announce::ArpAnnouncer;
+pub use announce::NeighbourAnnouncer;
 pub use netlink::NetlinkAddresses;
 pub use packets::LinuxPackets;
 pub(crate) use sys::{
@@ -33,7 +36,7 @@ pub struct Linux;
 impl Backend for Linux {
     type Packets = LinuxPackets;
     type Addresses = NetlinkAddresses;
-    type Announcer = ArpAnnouncer;
+    type Announcer = NeighbourAnnouncer;
     type Links = NetlinkWatch;
     type Clock = BootClock;
 
@@ -45,8 +48,8 @@ impl Backend for Linux {
         NetlinkAddresses::open()
     }
 
-    fn announcer(&mut self) -> io::Result<ArpAnnouncer> {
-        ArpAnnouncer::open()
+    fn announcer(&mut self) -> io::Result<NeighbourAnnouncer> {
+        NeighbourAnnouncer::open()
     }
 
     fn watch(&mut self, interfaces: &[String]) -> io::Result<NetlinkWatch> {

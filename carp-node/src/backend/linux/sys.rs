@@ -57,11 +57,12 @@ pub(crate) fn link_address(index: u32, ethertype: u16) -> io::Result<SockAddr> {
 }
 
 /// The link-layer address of the interface that a packet socket is bound to, as it is now; `None` if
-/// it has none of six bytes (loopback has, tunnels may not).
+/// it has no Ethernet address: tunnels may have none, and loopback's is all zero.
 pub(super) fn bound_mac(socket: BorrowedFd<'_>) -> io::Result<Option<MacAddr>> {
     let address = bound_address(socket)?;
     let [a, b, c, d, e, f, ..] = address.sll_addr;
-    Ok((address.sll_halen == 6).then_some(MacAddr([a, b, c, d, e, f])))
+    let is_ethernet = address.sll_hatype == libc::ARPHRD_ETHER && address.sll_halen == 6;
+    Ok(is_ethernet.then_some(MacAddr([a, b, c, d, e, f])))
 }
 
 /// What a packet socket is bound to, as it is now.

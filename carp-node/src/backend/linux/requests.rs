@@ -1,0 +1,139 @@
+//! Requests to the kernel's network configuration, and its answers.
+//!
+//! A blocking socket with a time limit: several requests leave in one `send`, and the kernel's answers
+//! are taken in order. rtnetlink sends one request at a time and has no setter for `IFA_PROTO`; it
+//! serves [watching](super::watch).
+
+use std::io;
+use std::time::Duration;
+
+use netlink_packet_core::{
+    NLM_F_ACK, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+use socket2::SockRef;
+
+/// The kernel answers at once, unless somebody holds its RTNL lock; then we had better give up.
+const TIME_LIMIT: Duration = Duration::from_secs(2);
+
+/// A conversation with the kernel about the network namespace in which it was opened.
+#[derive(Debug)]
+pub(super) struct Requests {
+    socket: Socket,
+    sequence: u32,
+    buffer: Vec<u8>,
+}
+
+impl Requests {
+    pub(super) fn open() -> io::Result<Self> {
+        let mut socket = Socket::new(NETLINK_ROUTE)?;
+        socket.bind_auto()?;
+        socket.connect(&SocketAddr::new(0, 0))?;
+        // Kernels before 4.20 cannot filter dumps; what does not belong is left out by who asks.
+        let _ = socket.set_netlink_get_strict_chk(true);
+        SockRef::from(&socket).set_read_timeout(Some(TIME_LIMIT))?;
+        Ok(Self { socket, sequence: 0, buffer: Vec::new() })
+    }
+
+    /// Asks for changes: one answer a request, in order.
+    pub(super) fn change(
+        &mut self,
+        requests: Vec<RouteNetlinkMessage>,
+        flags: u16,
+    ) -> io::Result<Vec<io::Result<()>>> {
+        let first = self.send(requests, NLM_F_REQUEST | NLM_F_ACK | flags)?;
+        let count = usize::try_from(self.sequence.wrapping_sub(first)).map_err(io::Error::other)?;
+        let mut answers: Vec<Option<io::Result<()>>> = Vec::new();
+        answers.resize_with(count, || None);
+        while answers.iter().any(Option::is_none) {
+            self.receive(|header, payload| {
+                let place = header.sequence_number.wrapping_sub(first);
+                let slot = usize::try_from(place).ok().and_then(|place| answers.get_mut(place));
+                if let (Some(slot), NetlinkPayload::Error(error)) = (slot, payload) {
+                    *slot = Some(if error.code.is_none() { Ok(()) } else { Err(error.to_io()) });
+                }
+                false
+            })?;
+        }
+        Ok(answers.into_iter().flatten().collect())
+    }
+
+    /// Asks for what is there, one thing or (`NLM_F_DUMP`) all, and shows every answer.
+    pub(super) fn ask(
+        &mut self,
+        request: RouteNetlinkMessage,
+        flags: u16,
+        mut each: impl FnMut(RouteNetlinkMessage),
+    ) -> io::Result<()> {
+        let first = self.send(vec![request], NLM_F_REQUEST | NLM_F_ACK | flags)?;
+        let mut outcome = None;
+        while outcome.is_none() {
+            self.receive(|header, payload| {
+                if header.sequence_number != first {
+                    return false;
+                }
+                match payload {
+                    NetlinkPayload::InnerMessage(answer) => each(answer),
+                    NetlinkPayload::Done(_) => outcome = Some(Ok(())),
+                    NetlinkPayload::Error(error) if error.code.is_none() => outcome = Some(Ok(())),
+                    NetlinkPayload::Error(error) => outcome = Some(Err(error.to_io())),
+                    _ => {}
+                }
+                outcome.is_some()
+            })?;
+        }
+        outcome.unwrap_or(Ok(()))
+    }
+
+    /// Sends requests in one datagram; returns the sequence number of the first.
+    fn send(&mut self, requests: Vec<RouteNetlinkMessage>, flags: u16) -> io::Result<u32> {
+        let first = self.sequence;
+        self.buffer.clear();
+        for request in requests {
+            let mut header = NetlinkHeader::default();
+            header.flags = flags;
+            header.sequence_number = self.sequence;
+            self.sequence = self.sequence.wrapping_add(1);
+            let mut message = NetlinkMessage::new(header, NetlinkPayload::from(request));
+            message.finalize();
+            let start = self.buffer.len();
+            self.buffer.resize(start + message.buffer_len(), 0);
+            message.serialize(&mut self.buffer[start..]);
+        }
+        self.socket.send(&self.buffer, 0)?;
+        Ok(first)
+    }
+
+    /// Receives one datagram and hands out its messages, until the taker has enough.
+    fn receive(
+        &self,
+        mut take: impl FnMut(NetlinkHeader, NetlinkPayload<RouteNetlinkMessage>) -> bool,
+    ) -> io::Result<()> {
+        let (datagram, sender) = self.socket.recv_from_full().map_err(|error| {
+            let late = error.kind() == io::ErrorKind::WouldBlock;
+            if late {
+                io::Error::new(io::ErrorKind::TimedOut, "netlink did not answer")
+            } else {
+                error
+            }
+        })?;
+        // Only the kernel has port 0; any process may send to ours.
+        if sender.port_number() != 0 {
+            return Ok(());
+        }
+        let mut rest = &datagram[..];
+        while !rest.is_empty() {
+            let message = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest)
+                .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
+            let len = usize::try_from(message.header.length).map_err(io::Error::other)?;
+            let (header, payload) = message.into_parts();
+            if take(header, payload) || len == 0 {
+                return Ok(());
+            }
+            // Messages are aligned to four bytes.
+            rest = rest.get(len.next_multiple_of(4)..).unwrap_or(&[]);
+        }
+        Ok(())
+    }
+}
