@@ -1,6 +1,6 @@
 //! Which keys there are: those that work, those that later versions bring, and what people try.
 
-use carp_proto::Protocol;
+use carp_proto::Protocol::{self, Carp, Vrrp2, Vrrp3};
 use strsim::damerau_levenshtein;
 
 /// The keys of one kind of table.
@@ -26,8 +26,6 @@ pub(super) struct Limited {
     /// What the others have instead.
     instead: &'static [(Protocol, &'static str)],
 }
-
-use Protocol::{Carp, Vrrp2, Vrrp3};
 
 const VRRP: &[Protocol] = &[Vrrp2, Vrrp3];
 

@@ -134,14 +134,20 @@ pub(super) fn harmless(c: char) -> char {
 }
 
 /// Somebody who writes the secret itself into the file, where a path belongs, shall not find it in
-/// a log: of such a line only the beginning is shown.
+/// a log: a line is shown only up to the value of a key that sounds like one.
 fn without_secret(line: &str) -> &str {
     const SECRETS: [&str; 3] = ["pass", "secret", "key"];
-    const PATHS: [&str; 2] = ["key_file", "key_credential"];
-    let Some((key, _)) = line.split_once('=') else { return line };
-    let name = key.trim().trim_matches('"').to_ascii_lowercase();
-    let names_secret = SECRETS.iter().any(|secret| name.contains(secret));
-    if names_secret && !PATHS.contains(&name.as_str()) { &line[..=key.len()] } else { line }
+    const HARMLESS: [&str; 4] = ["key_credential", "key_file", "key_id", "receive_keys"];
+    let holds_secret = |before: &str| {
+        let key = before.trim_end().trim_end_matches(['"', '\'']);
+        let begin = key.rfind(|c: char| !c.is_alphanumeric() && !['_', '-'].contains(&c));
+        let key =
+            begin.map_or(key, |at| &key[at..]).trim_start_matches(|c: char| !c.is_alphanumeric());
+        let name = key.to_ascii_lowercase();
+        SECRETS.iter().any(|it| name.contains(it)) && !HARMLESS.contains(&&*name)
+    };
+    let mut signs = line.match_indices('=').map(|(at, _)| at);
+    signs.find(|&at| holds_secret(&line[..at])).map_or(line, |at| &line[..=at])
 }
 
 #[cfg(test)]
@@ -185,10 +191,23 @@ mod tests {
 
     #[test]
     fn a_secret_is_not_shown() {
-        for line in ["password = \"hunter2\"", "key=\"hunter2\"", "\"MySecret\" = 'hunter2'"] {
+        for line in [
+            "password = \"hunter2\"",
+            "key=\"hunter2\"",
+            "\"MySecret\" = 'hunter2'",
+            "previous = { key = \"hunter2\" }",
+            "receive_keys = [{ id = 2, secret='hunter2' }]",
+            "a.key = \"hunter2\"",
+            "a = 1, \"auth-pass\" = \"hunter2\"",
+        ] {
             assert!(!locate(line, 0..3).snippet().text.contains("hunter2"), "{line}");
         }
-        let path = "key_file = \"web.key\"";
-        assert_eq!(locate(path, 0..3).snippet().text, path);
+        for path in [
+            "key_file = \"web.key\"",
+            "receive_keys = [{ id = 2, key_file = \"new.key\" }]",
+            "name = \"key\"",
+        ] {
+            assert_eq!(locate(path, 0..3).snippet().text, path);
+        }
     }
 }

@@ -118,12 +118,13 @@ impl Pair<'_> {
     }
 }
 
-/// Which of two routers is better: greater, if it is the first.
+/// Which of two routers is better: greater, if it is the first. Ranks of CARP and VRRP do not compare.
 fn rank(ours: &RouterSpec, theirs: &RouterSpec) -> Ordering {
     match (&ours.speech, &theirs.speech) {
         (ProtocolSpec::Carp(here), ProtocolSpec::Carp(there)) => there.interval.cmp(&here.interval),
         (ProtocolSpec::Carp(_) | ProtocolSpec::Vrrp2(_) | ProtocolSpec::Vrrp3(_), _) => {
-            ours.priority().cmp(&theirs.priority())
+            let priorities = ours.priority().zip(theirs.priority());
+            priorities.map_or(Ordering::Equal, |(here, there)| here.cmp(&there))
         }
     }
 }

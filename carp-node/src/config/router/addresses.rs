@@ -87,7 +87,7 @@ fn is_a_hosts(reader: &Reader<'_>, address: &Spanned<VirtualAddress>) -> bool {
         return false;
     }
     if let Some(ip) = mapped(address.ip()) {
-        let message = format!("{address} is an IPv4 address in the clothes of IPv6");
+        let message = format!("{address} is an IPv4 address written as one of IPv6");
         reader.mistake(span, message, format!("write \"{ip}\""));
         return false;
     }

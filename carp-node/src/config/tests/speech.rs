@@ -431,7 +431,7 @@ fn every_mistake_of_addresses_is_named_at_its_place() {
         ),
         (
             instead("addresses", "addresses = [\"::ffff:10.0.0.1\"]"),
-            "5:14: error: ::ffff:10.0.0.1 is an IPv4 address in the clothes of IPv6 // write \
+            "5:14: error: ::ffff:10.0.0.1 is an IPv4 address written as one of IPv6 // write \
              \"10.0.0.1\"",
         ),
         (

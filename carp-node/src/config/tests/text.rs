@@ -5,7 +5,7 @@ use std::fs;
 use proptest::prelude::*;
 
 use super::super::*;
-use super::{LEAST, found, parse, with};
+use super::{LEAST, config, found, parse, with};
 
 #[test]
 fn syntax_errors_are_reported_alone_and_all() {
@@ -40,9 +40,11 @@ fn what_is_no_text_is_refused() {
 fn no_secret_is_ever_shown() {
     let loaded = parse(LEAST).unwrap();
     assert!(!format!("{loaded:?}").contains("hunter2"));
-    let error = parse(with("password = \"hunter2\"")).unwrap_err();
-    assert!(!error.to_string().contains("hunter2"), "{error}");
-    assert!(!format!("{error:?}").contains("hunter2"));
+    for line in ["password = \"hunter2\"", "previous = { password = \"hunter2\" }"] {
+        let error = parse(with(line)).unwrap_err();
+        assert!(!error.to_string().contains("hunter2"), "{error}");
+        assert!(!format!("{error:?}").contains("hunter2"));
+    }
 }
 
 #[test]
@@ -140,5 +142,46 @@ proptest! {
                 prop_assert!(!error.to_string().contains("hunter2"));
             }
         }
+    }
+}
+
+/// `docs/configuration.md`.
+fn reference() -> String {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/configuration.md");
+    fs::read_to_string(path).unwrap()
+}
+
+#[test]
+fn the_reference_names_every_key() {
+    let text = reference();
+    for schema in [
+        &known::ROOT,
+        &known::NODE,
+        &known::GROUP,
+        &known::ROUTER,
+        &known::PREVIOUS,
+        &known::ANNOUNCE,
+        &known::ON,
+    ] {
+        for key in schema.now.iter().chain(schema.later) {
+            let names = [
+                format!("`{key}`"),
+                format!("`announce.{key}`"),
+                format!("`[{key}.NAME]`"),
+                format!("`[router.NAME.{key}]`"),
+                format!("`[{key}]`"),
+            ];
+            assert!(names.iter().any(|name| text.contains(name)), "{key}");
+        }
+    }
+}
+
+#[test]
+fn the_examples_of_the_reference_are_valid() {
+    let text = reference();
+    let examples: Vec<_> = text.split("```toml\n").skip(1).collect();
+    assert!(examples.len() >= 5, "{}", examples.len());
+    for example in examples {
+        config(example.split("```").next().unwrap());
     }
 }
