@@ -28,6 +28,7 @@ pub(crate) const TESTS: &[(&str, Test)] = &[
 ];
 
 const VIRTUAL: &str = "192.168.130.100";
+const SECOND: &str = "192.168.130.101";
 const VIRTUAL_IPV6: &str = "2001:db8::100";
 const VIRTUAL_LOCAL: &str = "fe80::100";
 
@@ -46,8 +47,8 @@ fn macs() -> [MacAddr; 2] {
     [MacAddr::virtual_router(id(1)), MacAddr::virtual_router_ipv6(id(1))]
 }
 
-/// Two routers on one parent, as VRRP for both families has them: where, and what.
-fn routers() -> [(Place, Vec<VirtualAddress>); 2] {
+/// Three routers on one parent, one of them for IPv6: where, and what.
+fn routers() -> [(Place, Vec<VirtualAddress>); 3] {
     let addresses = |all: &[&str]| {
         all.iter().map(|text| VirtualAddress::new(ip(text), None).unwrap()).collect::<Vec<_>>()
     };
@@ -55,6 +56,7 @@ fn routers() -> [(Place, Vec<VirtualAddress>); 2] {
     [
         (Place::virtual_on("eth0", mac), addresses(&[VIRTUAL])),
         (Place::virtual_on("eth0", mac_ipv6), addresses(&[VIRTUAL_LOCAL, VIRTUAL_IPV6])),
+        (Place::virtual_on("eth0", MacAddr::virtual_router(id(2))), addresses(&[SECOND])),
     ]
 }
 
@@ -68,7 +70,10 @@ fn answered_at_one_address_alone(lab: &Lab) -> Result {
         one.run_inside(|| keeper.acquire(&place, &addresses, Presence::Unknown, 1))??;
     }
     let observer = Observer::open(&two)?;
-    for address in [VIRTUAL, VIRTUAL_IPV6] {
+    let [mac, mac_ipv6] = macs();
+    for (address, mac) in
+        [(VIRTUAL, mac), (VIRTUAL_IPV6, mac_ipv6), (SECOND, MacAddr::virtual_router(id(2)))]
+    {
         let _echo = one.serve_echo(ip(address))?;
         let mut answers = BTreeSet::new();
         // What is answered wrongly once is answered wrongly each time; all but the last are complete.
@@ -77,7 +82,6 @@ fn answered_at_one_address_alone(lab: &Lab) -> Result {
             two.run_inside(|| ask(address))??;
             observer.drain(|frame| answers.extend(answer(frame, ip(address))));
         }
-        let mac = macs()[usize::from(ip(address).is_ipv6())];
         assert_eq!(answers, BTreeSet::from([mac]), "{address}");
     }
     // A link-local address is a router's. Whoever asks for it is told.
@@ -92,7 +96,7 @@ fn answered_at_one_address_alone(lab: &Lab) -> Result {
         answers.extend(answer(frame, ip(VIRTUAL_LOCAL)));
         !answers.is_empty()
     })?;
-    assert_eq!(answers, BTreeSet::from([macs()[1]]));
+    assert_eq!(answers, BTreeSet::from([mac_ipv6]));
     Ok(())
 }
 
@@ -137,7 +141,7 @@ fn nobody_answers_in_backup(lab: &Lab) -> Result {
 /// client must not, or the client learns the parent's link-layer address from it.
 fn a_host_does_not_ask_from_a_virtual_address(lab: &Lab) -> Result {
     let (_switch, one, two) = pair(lab)?;
-    let [(place, addresses), _] = routers();
+    let [(place, addresses), ..] = routers();
     let mut keeper = keeper(&one)?;
     one.run_inside(|| keeper.prepare(&place))??;
     one.run_inside(|| keeper.acquire(&place, &addresses, Presence::Absent, 1))??;

@@ -109,6 +109,11 @@ fn two_interfaces_do_not_hear_for_each_other(lab: &Lab) -> Result {
          for end in left right; do ip link set $end addrgenmode none up; done && \
          ip address add fe80::1/64 dev left nodad && ip address add 192.0.2.1/24 dev left",
     )?;
+    wait_until(LIMIT, "both ends", || {
+        ["left", "right"].iter().all(|end| {
+            run(&one, &format!("ip link show {end}")).is_ok_and(|it| it.contains("state UP"))
+        })
+    })?;
     let (mut left, mut right, mut eth0) = (
         Station::open(&one, "left", BOTH)?,
         Station::open(&one, "right", BOTH)?,
