@@ -129,6 +129,7 @@ proptest! {
                 let after = run.outcome();
                 prop_assert_eq!(after.effects, []);
                 prop_assert_eq!((after.wait, after.state), (outcome.wait, outcome.state));
+                prop_assert_eq!(after.posture, outcome.posture);
             }
         }
     }
@@ -178,7 +179,7 @@ proptest! {
                 }
             }
             prop_assert_eq!(claims, outcome.state == State::Active, "{}", batch);
-            let waits_for_time = match run.router.posture() {
+            let waits_for_time = match outcome.posture {
                 Posture::Init | Posture::Willing | Posture::Unanswered => false,
                 Posture::Backup | Posture::Active | Posture::Leaving => true,
             };

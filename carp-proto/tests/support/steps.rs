@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use carp_proto::election::{Deadline, Fault, Input, LinkState, State};
+use carp_proto::election::{Deadline, Fault, Input, LinkState, Posture, State};
 use carp_proto::{Demotion, Instant, RxMeta, VirtualRouter};
 use proptest::prelude::*;
 
@@ -32,6 +32,7 @@ pub(crate) struct Outcome {
     pub(crate) effects: Vec<Effect>,
     pub(crate) wait: Option<Duration>,
     pub(crate) state: State,
+    pub(crate) posture: Posture,
 }
 
 pub(crate) fn any_input() -> impl Strategy<Value = Input> {
@@ -144,6 +145,7 @@ impl Run {
         let effects = drain(&mut self.router);
         let deadline = self.router.poll_timeout();
         let wait = deadline.map(|deadline| deadline.at.saturating_since(self.now));
-        Outcome { effects, wait, state: self.router.state() }
+        let (state, posture) = (self.router.state(), self.router.posture());
+        Outcome { effects, wait, state, posture }
     }
 }
