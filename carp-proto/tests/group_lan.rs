@@ -25,6 +25,14 @@ const SETTLED: Duration = Duration::from_secs(6);
 
 const HOLD: Duration = Duration::from_secs(60);
 
+/// Nothing is left to chance, so that what happened once at the same moment does so again.
+const STILL: Weather = Weather {
+    delay: Duration::ZERO,
+    loss: 0,
+    lateness: Duration::ZERO,
+    acquiring: Duration::from_millis(5),
+};
+
 /// The first node is the better one in both.
 fn setups(protocols: [Option<Version>; 2], setup: Setup) -> Vec<Vec<Setup>> {
     let nodes = |vrrp| [20, 100].map(|advskew| Setup { vrrp, advskew, ..setup });
@@ -398,23 +406,33 @@ fn a_fault_of_one_router_moves_the_group() {
 }
 
 #[test]
-fn hosts_that_are_each_better_in_one_router_settle_and_stay() {
+fn hosts_that_are_each_better_in_one_router_collide_once_at_most() {
+    let (mut runs, mut collisions) = (0, 0);
     for protocols in PAIRS {
-        for setup in [Setup::new(), preempting()] {
-            for seed in 0..20 {
-                let members = contradictory(protocols, setup);
-                let mut site = Site::new(&members, Weather::FAIR, seed);
-                site.run(secs(20));
-                let holder = site.holder();
-                assert!(holder.is_some(), "{protocols:?}, seed {seed}: {:?}", site.active());
-                let most = if seed == 0 { 300 } else { 100 };
-                let changes = site.transitions();
-                site.run(secs(most));
-                assert_eq!(site.transitions(), changes, "{protocols:?}, seed {seed}");
-                assert_eq!(site.holder(), holder);
-            }
+        for (setup, seed) in (0..50).flat_map(|seed| [(Setup::new(), seed), (preempting(), seed)]) {
+            let weather = Weather { lateness: ms(seed % 2), ..Weather::FAIR };
+            let mut site = Site::new(&contradictory(protocols, setup), weather, seed);
+            site.run(secs(20));
+            let (holder, changes) = (site.holder(), site.transitions());
+            assert!(holder.is_some(), "{protocols:?}, seed {seed}: {:?}", site.active());
+            site.run(secs(100));
+            assert_eq!((site.holder(), site.transitions()), (holder, changes), "seed {seed}");
+            let stepped_down = |node| {
+                let told = |(_, teller, event): &&(_, _, Event)| {
+                    let lost = [Cause::Group, Cause::BetterPeer];
+                    let is_loss =
+                        matches!(event, Event::State { cause, .. } if lost.contains(cause));
+                    *teller == node && is_loss
+                };
+                site.lans[0].events.iter().filter(told).count()
+            };
+            let times = [stepped_down(0), stepped_down(1)];
+            assert!(times == [0, 0] || times == [1, 1], "{protocols:?}, seed {seed}: {times:?}");
+            runs += 1;
+            collisions += times[0];
         }
     }
+    assert!(collisions > runs / 4, "of {runs} runs only {collisions} show what this is about");
 }
 
 #[test]
@@ -474,11 +492,10 @@ fn three_hosts_hand_three_routers_on_until_nobody_is_left() {
 #[test]
 fn a_group_of_one_is_as_a_router_alone() {
     // Chance is asked for each alarm, and a group sets more of them.
-    let still = Weather { delay: ms(0), lateness: ms(0), ..Weather::FAIR };
     for vrrp in [None, Some(Version::V2), Some(Version::V3), Some(Version::V3Ipv6)] {
         let setups = [20, 100].map(|advskew| Setup { vrrp, advskew, ..preempting() });
-        let mut site = Site::new(&[setups.to_vec()], still, 1);
-        let mut lan = support::lan::Lan::new(&setups, still, 1);
+        let mut site = Site::new(&[setups.to_vec()], STILL, 1);
+        let mut lan = support::lan::Lan::new(&setups, STILL, 1);
         for round in 0..4 {
             let input = [Input::Yield, Input::Stop, Input::AddressLost, Input::Start][round];
             site.run(secs(20));

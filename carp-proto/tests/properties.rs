@@ -72,7 +72,7 @@ proptest! {
                 }
             }
             prop_assert_eq!(claims, outcome.state == State::Active, "{}", batch);
-            let waits_for_time = match run.router.posture() {
+            let waits_for_time = match outcome.posture {
                 Posture::Init | Posture::Willing | Posture::Unanswered => false,
                 Posture::Backup | Posture::Active | Posture::Leaving => true,
             };

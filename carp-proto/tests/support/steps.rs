@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use carp_proto::election::{Dialect, Fault, Input, LinkState, State};
+use carp_proto::election::{Dialect, Fault, Input, LinkState, Posture, State};
 use carp_proto::{Action, Demotion, Instant, RxMeta, Transmit, VirtualRouter};
 use proptest::prelude::*;
 
@@ -40,6 +40,7 @@ pub(crate) struct Outcome {
     pub(crate) sent: Vec<Datagram>,
     pub(crate) wait: Option<Duration>,
     pub(crate) state: State,
+    pub(crate) posture: Posture,
 }
 
 pub(crate) fn any_input() -> impl Strategy<Value = Input> {
@@ -205,7 +206,8 @@ impl Run {
         let (effects, sent) = drain(&mut self.router);
         let deadline = self.router.poll_timeout();
         let wait = deadline.map(|deadline| deadline.at.saturating_since(self.now));
-        Outcome { effects, sent, wait, state: self.router.state() }
+        let (state, posture) = (self.router.state(), self.router.posture());
+        Outcome { effects, sent, wait, state, posture }
     }
 }
 
