@@ -117,7 +117,7 @@ pub trait PacketIo {
     ) -> Poll<io::Result<Received>>;
 
     /// Sends one advert to its destination, the group or a peer. To the group it comes from this
-    /// link-layer address, if one is given.
+    /// link-layer address, if one is given; a peer is always reached from the interface's own.
     ///
     /// # Errors
     /// What the operating system says.
@@ -183,20 +183,22 @@ pub trait AddressTable: Send + 'static {
     fn set_promote_secondaries(&mut self, interface: &str, promote: bool) -> io::Result<bool>;
 
     /// Makes a device, switched off, so that it answers for nothing but its own addresses, and sees to
-    /// it that no other interface answers for them. One that is there and ours is made so again.
+    /// it that its parent does not answer for them. One that is there and ours is made so again.
     ///
     /// # Errors
-    /// What the operating system says; [`io::ErrorKind::AlreadyExists`] if there is another interface of
-    /// that name.
+    /// What the operating system says, or which of its settings stands in the way: then there is no
+    /// device. [`io::ErrorKind::AlreadyExists`] if there is another interface of that name, which is left
+    /// alone.
     fn make_device(&mut self, device: &VirtualDevice) -> io::Result<()>;
 
-    /// Switches a device on, or off.
+    /// Switches a device on that this table has made, or any off that is ours.
     ///
     /// # Errors
-    /// What the operating system says; [`io::ErrorKind::NotFound`] if it is not there.
+    /// What the operating system says; [`io::ErrorKind::NotFound`] if there is no such device.
     fn switch_device(&mut self, device: &VirtualDevice, on: bool) -> io::Result<()>;
 
-    /// Removes a device, and takes back what making it changed elsewhere. Returns whether it was there.
+    /// Removes a device, and takes back what making it changed elsewhere if it was the last one there.
+    /// Returns whether it was there.
     ///
     /// # Errors
     /// What the operating system says.

@@ -155,7 +155,7 @@ fn announced(frame: &[u8]) -> Option<ndp::Announcement> {
     Some(said)
 }
 
-/// The ICMPv6 message that announces an address.
+/// The `ICMPv6` message that announces an address.
 fn message(address: &str) -> Result<Vec<u8>> {
     let mut frame = Vec::new();
     let (mac, address) = (MacAddr([2, 0, 0, 0, 0, 9]), address.parse()?);

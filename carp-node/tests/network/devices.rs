@@ -20,6 +20,7 @@ pub(crate) const TESTS: &[(&str, Test)] = &[
     ("an_address_is_at_its_virtual_link_layer_address_alone", answered_at_one_address_alone),
     ("nobody_answers_in_backup", nobody_answers_in_backup),
     ("a_host_does_not_ask_from_a_virtual_address", a_host_does_not_ask_from_a_virtual_address),
+    ("a_link_local_address_can_be_reached", a_link_local_address_can_be_reached),
     ("the_parent_hears_who_has_the_same_address", the_parent_hears_who_has_the_same_address),
     ("a_device_has_its_settings_and_gives_back_the_parent_s", settings_are_given_back),
     ("settings_survive_who_made_them", settings_survive_who_made_them),
@@ -84,19 +85,39 @@ fn answered_at_one_address_alone(lab: &Lab) -> Result {
         }
         assert_eq!(answers, BTreeSet::from([mac]), "{address}");
     }
-    // A link-local address is a router's. Whoever asks for it is told.
-    let mut answers = BTreeSet::new();
-    let question = || -> io::Result<()> {
-        let scope = index_of("eth0")?;
-        let to = SocketAddrV6::new(VIRTUAL_LOCAL.parse().map_err(io::Error::other)?, 7, 0, scope);
-        UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0))?.send_to(b"question", to).map(drop)
-    };
-    two.run_inside(question)??;
-    observer.wait("an answer for the link-local address", |frame| {
-        answers.extend(answer(frame, ip(VIRTUAL_LOCAL)));
-        !answers.is_empty()
-    })?;
-    assert_eq!(answers, BTreeSet::from([mac_ipv6]));
+    Ok(())
+}
+
+fn a_link_local_address_can_be_reached(lab: &Lab) -> Result {
+    let (_switch, one, two) = pair(lab)?;
+    let [_, (place, addresses), _] = routers();
+    let mut keeper = keeper(&one)?;
+    one.run_inside(|| keeper.prepare(&place))??;
+    // Once is not enough: the way back goes with the device.
+    for _ in 0..2 {
+        one.run_inside(|| keeper.acquire(&place, &addresses, Presence::Unknown, 1))??;
+        let server = one.run_inside(|| UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)))??;
+        server.set_read_timeout(Some(LIMIT))?;
+        let port = server.local_addr()?.port();
+        let ask = || -> io::Result<UdpSocket> {
+            let address = VIRTUAL_LOCAL.parse().map_err(io::Error::other)?;
+            let socket = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0))?;
+            socket.connect(SocketAddrV6::new(address, port, 0, index_of("eth0")?))?;
+            socket.set_read_timeout(Some(LIMIT))?;
+            socket.send(b"question").map(|_| socket)
+        };
+        let observer = Observer::open(&two)?;
+        run(&two, "ip neigh flush dev eth0")?;
+        let client = two.run_inside(ask)??;
+        let mut buffer = [0; 16];
+        let (_, from) = server.recv_from(&mut buffer)?;
+        server.send_to(b"answer", from)?;
+        assert_eq!(client.recv(&mut buffer)?, b"answer".len());
+        let mut answers = BTreeSet::new();
+        observer.drain(|frame| answers.extend(answer(frame, ip(VIRTUAL_LOCAL))));
+        assert_eq!(answers, BTreeSet::from([macs()[1]]));
+        one.run_inside(|| keeper.release(&place, &addresses))??;
+    }
     Ok(())
 }
 

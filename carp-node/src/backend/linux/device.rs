@@ -75,7 +75,12 @@ impl Devices {
         }
     }
 
-    /// `ip link set NAME up` or `down`: one request, if the device was made here.
+    /// Whether a device of this name was made here.
+    pub(super) fn have_made(&self, name: &str) -> bool {
+        self.made.contains_key(name)
+    }
+
+    /// `ip link set NAME up` or `down`: one request. One that was not made here is only switched off.
     pub(super) fn switch(
         &mut self,
         requests: &mut Requests,
@@ -84,6 +89,8 @@ impl Devices {
     ) -> io::Result<()> {
         let index = match self.made.get(&device.name) {
             Some(index) => *index,
+            // One that another one has left is made again first, or it might lack what it needs.
+            None if on => return Err(io::ErrorKind::NotFound.into()),
             None => ours(requests, &device.name)?.ok_or(io::ErrorKind::NotFound)?.index,
         };
         let mut request = about(index);

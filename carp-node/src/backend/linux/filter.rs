@@ -62,7 +62,7 @@ pub(super) fn arp_announcements() -> Vec<SockFilter> {
     ]
 }
 
-/// For a raw ICMPv6 socket that receives neighbour advertisements: those that answer no question.
+/// For a raw `ICMPv6` socket that receives neighbour advertisements: those that answer no question.
 pub(super) fn unsolicited_advertisements() -> Vec<SockFilter> {
     const FLAGS: u32 = 4;
     const SOLICITED: u32 = 0x40;

@@ -20,7 +20,7 @@ const MESSAGE_MAX: usize = 256;
 
 const ICMPV6: u8 = libc::IPPROTO_ICMPV6 as u8;
 
-/// The type of such a message in ICMPv6 (RFC 4861 section 4.4).
+/// The type of such a message in `ICMPv6` (RFC 4861 section 4.4).
 const NEIGHBOUR_ADVERTISEMENT: u8 = 136;
 
 /// What IPv6 needs on one interface.
@@ -71,7 +71,7 @@ impl Ipv6Sockets {
     }
 }
 
-/// The address that an ICMPv6 message announces. The kernel has kept the header, which is a part of what
+/// The address that an `ICMPv6` message announces. The kernel has kept the header, which is a part of what
 /// has to be checked: it is written anew.
 fn announced(meta: &RxMeta, message: &[u8]) -> Option<Received> {
     let (IpAddr::V6(source), IpAddr::V6(destination)) = (meta.source, meta.destination) else {

@@ -1,18 +1,22 @@
 //! The address table, by netlink.
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use carp_proto::VirtualAddress;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL};
 use netlink_packet_route::address::{
     AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressProtocol, CacheInfo,
 };
+use netlink_packet_route::route::{
+    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteType,
+};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use super::device::Devices;
 use super::names::InterfaceNames;
 use super::requests::Requests;
+use crate::addresses::MARK;
 use crate::backend::{AddressTable, InstalledAddress, NewAddress, VirtualDevice};
 
 /// "For ever", as a lifetime.
@@ -60,11 +64,26 @@ impl AddressTable for NetlinkAddresses {
         addresses: &[NewAddress],
     ) -> io::Result<Vec<io::Result<()>>> {
         let index = self.names.index_of(interface)?;
-        let requests = addresses
+        let mut requests: Vec<_> = addresses
             .iter()
             .map(|new| RouteNetlinkMessage::NewAddress(new_address(index, new)))
             .collect();
-        self.requests.change(requests, NLM_F_CREATE | NLM_F_EXCL)
+        let is_local = |new: &NewAddress| match new.address.ip() {
+            IpAddr::V4(_) => false,
+            IpAddr::V6(ip) => ip.is_unicast_link_local(),
+        };
+        let local = addresses.iter().position(is_local);
+        let local = local.filter(|_| self.devices.have_made(interface));
+        requests.extend(local.map(|_| RouteNetlinkMessage::NewRoute(link_local_route(index))));
+        let mut results = self.requests.change(requests, NLM_F_CREATE | NLM_F_EXCL)?;
+        if let Some(place) = local
+            && let Some(Err(error)) = results.pop()
+            && error.kind() != io::ErrorKind::AlreadyExists
+            && let Some(result @ Ok(())) = results.get_mut(place)
+        {
+            *result = Err(error);
+        }
+        Ok(results)
     }
 
     fn remove(
@@ -131,6 +150,22 @@ fn new_address(index: u32, new: &NewAddress) -> AddressMessage {
         lifetimes.ifa_valid = FOREVER;
         message.attributes.push(AddressAttribute::CacheInfo(lifetimes));
     }
+    message
+}
+
+/// `ip route add fe80::/64 dev DEVICE`: without it, what comes for a link-local address on a device could
+/// not be answered. Elsewhere the kernel adds it with the interface's own link-local address. It goes
+/// when the device is switched off.
+fn link_local_route(index: u32) -> RouteMessage {
+    let mut message = RouteMessage::default();
+    message.header.address_family = AddressFamily::Inet6;
+    message.header.destination_prefix_length = 64;
+    message.header.table = RouteHeader::RT_TABLE_MAIN;
+    message.header.protocol = RouteProtocol::Other(MARK);
+    message.header.kind = RouteType::Unicast;
+    let network = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0);
+    message.attributes.push(RouteAttribute::Destination(RouteAddress::Inet6(network)));
+    message.attributes.push(RouteAttribute::Oif(index));
     message
 }
 

@@ -87,7 +87,7 @@ pub(crate) fn set_option(
     set_words(socket, level, name, &[value.cast_unsigned()])
 }
 
-/// Has a raw ICMPv6 socket receive messages of one type only.
+/// Has a raw `ICMPv6` socket receive messages of one type only.
 pub(super) fn receive_icmpv6_type(socket: BorrowedFd<'_>, kind: u8) -> io::Result<()> {
     const ICMPV6_FILTER: i32 = 1;
     // A bit that is set blocks its type.
@@ -148,10 +148,10 @@ fn send_with<C: Copy>(
 ) -> io::Result<usize> {
     // Room for a header and a small structure; an array of u64 is aligned as they have to be.
     let mut control = [0_u64; 8];
+    const { assert!(size_of::<libc::cmsghdr>() + size_of::<C>() <= size_of::<[u64; 7]>()) };
     let len = size_of::<C>() as u32;
     // SAFETY: CMSG_SPACE only computes.
-    let space = unsafe { libc::CMSG_SPACE(len) } as usize;
-    assert!(space <= size_of_val(&control), "the control message is larger than its buffer");
+    let space = unsafe { libc::CMSG_SPACE(len) };
     let mut slice =
         libc::iovec { iov_base: payload.as_ptr().cast_mut().cast(), iov_len: payload.len() };
     // SAFETY: msghdr is a plain C structure for which all-zero is a value.
@@ -162,8 +162,8 @@ fn send_with<C: Copy>(
     message.msg_iovlen = 1;
     message.msg_control = control.as_mut_ptr().cast();
     message.msg_controllen = space as _;
-    // SAFETY: the buffer holds the header and the value: its size was checked above. The header is
-    // aligned, and the value is written without asking for alignment.
+    // SAFETY: the buffer holds the header, the value and what aligns it: the compiler has checked that.
+    // The header is aligned, and the value is written without asking for alignment.
     unsafe {
         let header = libc::CMSG_FIRSTHDR(&raw const message);
         (*header).cmsg_level = level;
