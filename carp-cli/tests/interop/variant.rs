@@ -74,9 +74,9 @@ impl Variant {
         match self {
             Self::Carp => &[Kind::Ours, Kind::Ucarp],
             Self::Vrrp2 | Self::Vrrp3 | Self::Vrrp3Ipv6 | Self::Vrrp3Fast | Self::Vrrp3Vmac => {
-                &[Kind::Keepalived, Kind::Frr]
+                &[Kind::Ours, Kind::Keepalived, Kind::Frr]
             }
-            Self::Vrrp2Password | Self::Vrrp3Unicast => &[Kind::Keepalived],
+            Self::Vrrp2Password | Self::Vrrp3Unicast => &[Kind::Ours, Kind::Keepalived],
         }
     }
 

@@ -8,7 +8,7 @@ use carp_node::lab::{Host, Process};
 use carp_proto::MacAddr;
 use libtest_mimic::Failed;
 
-use super::{Node, Running, installed};
+use super::{Node, Running, Seat, installed};
 use crate::support::{LIMIT, Tested, ensure, run_on, told};
 use crate::variant::{ID, Variant};
 
@@ -42,12 +42,13 @@ fn prepare(host: &Host, node: &Node) -> Tested {
     let (name, family, prefix) =
         if node.variant.is_ipv6() { ("vrrp6-2-1", 2, 128) } else { ("vrrp4-2-1", 1, 32) };
     let mut addresses = Vec::new();
-    if node.variant.is_ipv6() {
-        // Adverts come from it.
-        addresses.push((parse(&format!("fe80::5:{}", node.seat.0))?, 64));
-    }
     for ip in node.variant.addresses() {
         addresses.push((parse(ip)?, prefix));
+    }
+    if node.variant.is_ipv6() {
+        // Adverts come from the first link-local address that the kernel lists, which is the last one
+        // added: it has to be the host's own.
+        addresses.push((parse(&Seat(node.seat.0 + 1).link_local())?, 64));
     }
     Ok(host.add_macvlan(name, MacAddr([0, 0, 0x5e, 0, family, ID]), &addresses)?)
 }
