@@ -15,6 +15,7 @@ use crate::addresses::{Job, Place, Presence, Task};
 use crate::backend::{Interface, PacketIo};
 use crate::demotion::Contributions;
 use crate::event::{EventKind, EventSource};
+use crate::node::remark::Told;
 use crate::node::{Prepare, YieldError, Yielded};
 
 /// One router of a node, with what the driver keeps for it.
@@ -36,6 +37,8 @@ pub(crate) struct Member {
     pub(crate) yielding: Vec<oneshot::Sender<Result<Yielded, YieldError>>>,
     /// What went wrong last, in the operating system's words.
     pub(crate) fault_text: Option<String>,
+    /// What was told last of odd adverts.
+    pub(crate) remarked: Told,
 }
 
 impl Member {

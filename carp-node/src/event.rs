@@ -68,6 +68,14 @@ pub enum EventKind {
         /// Its address.
         source: IpAddr,
     },
+    /// A valid advert of another router is odd: other addresses, another interval. It counts all the same;
+    /// somebody should compare the configurations.
+    Remark {
+        /// Its address.
+        source: IpAddr,
+        /// What is odd, in words.
+        text: String,
+    },
     /// Another program removed an address; it is being taken again.
     AddressLost,
     /// Nobody took over after a request to yield; the router serves on.
@@ -184,6 +192,7 @@ impl fmt::Display for EventKind {
                 }
                 write!(f, " ({cause})")
             }
+            Self::Remark { source, text } => write!(f, "{source} {text}"),
             Self::Rival { source } => {
                 write!(f, "{source} is active too, with a worse rank: announcing again")
             }

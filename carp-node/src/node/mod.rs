@@ -3,6 +3,7 @@
 mod group;
 mod handle;
 mod port;
+pub(crate) mod remark;
 mod setup;
 mod status;
 
@@ -349,8 +350,20 @@ impl<B: Backend> Node<B> {
             router.set_time_of_day(now, self.clock.time_of_day());
         }
         match router.handle_datagram(now, meta, message) {
-            Ok(()) => self.carry_out(index, now),
+            Ok(()) => {
+                self.tell_remark(now, index);
+                self.carry_out(index, now);
+            }
             Err(reject) => self.tell_reject(now, index, Some(meta.source), reject),
+        }
+    }
+
+    /// Tells what is odd about the advert that was just heard.
+    fn tell_remark(&mut self, now: Instant, index: usize) {
+        let Member { router, remarked, name, .. } = &mut self.members[index];
+        let Some(peer) = router.last_heard() else { return };
+        if let Some(text) = remarked.news(now, router.config(), peer, router.learned()) {
+            self.events.tell(Some(name), EventKind::Remark { source: peer.source, text });
         }
     }
 
@@ -473,6 +486,7 @@ fn member<P>(setup: RouterSetup, ports: &[PortState<P>]) -> Member {
         tickets: Tickets::default(),
         yielding: Vec::new(),
         fault_text: None,
+        remarked: remark::Told::default(),
     }
 }
 

@@ -17,7 +17,9 @@ use self::receive::Heard;
 use self::send::Sending;
 use self::speech::Speech;
 use crate::auth::{HmacAuthenticator, Verdict};
-use crate::election::{CounterRule, Deadline, Input, Machine, Output, Posture, State};
+use crate::election::{
+    CounterRule, Deadline, Input, LearnedInterval, Machine, Output, Posture, State,
+};
 use crate::id::Family;
 use crate::reject::Reject;
 use crate::snapshot::{Counters, LastReject, MAX_PEERS, Peer, Snapshot};
@@ -241,6 +243,19 @@ impl VirtualRouter {
     #[must_use]
     pub const fn posture(&self) -> Posture {
         self.machine.posture()
+    }
+
+    /// The router from which the latest valid advert came. Whoever drives the router can look at it after
+    /// each datagram, which costs nothing, and tell what is odd about it.
+    #[must_use]
+    pub const fn last_heard(&self) -> Option<&Peer> {
+        self.peers[0].as_ref()
+    }
+
+    /// The active router's interval, where backups learn it (VRRP version 3) and one was heard.
+    #[must_use]
+    pub fn learned(&self) -> Option<LearnedInterval> {
+        self.machine.learned()
     }
 
     /// Everything that status and metrics show.

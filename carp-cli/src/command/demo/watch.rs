@@ -171,6 +171,7 @@ impl Watch {
             EventKind::Log { .. } | EventKind::Unknown => {}
             EventKind::State { .. }
             | EventKind::Rival { .. }
+            | EventKind::Remark { .. }
             | EventKind::AddressLost
             | EventKind::YieldUnanswered
             | EventKind::Reject { .. }
