@@ -17,6 +17,7 @@ const TESTS: &[Test] = &[
     ("a_planned_stop_hands_over", a_planned_stop_hands_over),
     ("yield_hands_over_and_does_not_preempt", yield_hands_over),
     ("a_yield_that_nobody_answers_is_withdrawn", unanswered_yield),
+    ("usr1_shows_the_status_and_usr2_yields", user_signals),
     ("an_address_that_others_remove_comes_back", removed_address_comes_back),
     ("a_foreign_address_is_used_and_never_removed", foreign_address_stays),
     ("release_spares_the_secondary_addresses_of_its_subnet", release_spares_secondaries),
@@ -107,6 +108,16 @@ fn yield_hands_over(rack: &Rack) -> Tested {
     // Its successor fails: the hold is over.
     second.kill()?;
     first.wait_for_state("active")
+}
+
+fn user_signals(rack: &Rack) -> Tested {
+    let (first, second) = pair(rack)?;
+    first.process.signal(Signal::USR1)?;
+    first.process.wait_for_line(LIMIT, "carp: web: active (serving) on eth0 id 1 since")?;
+    first.process.signal(Signal::USR2)?;
+    second.wait_for_state("active")?;
+    wait_for_owner("the secondary serves", &rack.secondary, &rack.primary)?;
+    ensure(first.status().is_some_and(|router| router["held"] == true), "it is held")
 }
 
 fn unanswered_yield(rack: &Rack) -> Tested {

@@ -5,11 +5,11 @@
 mod support;
 
 use std::net::IpAddr;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use carp_node::lab::{Host, Process, Switch, mac, wait_until};
-use support::{Daemon, LIMIT, Rack, Test, Tested, ensure};
+use support::{Daemon, LIMIT, Rack, Test, Tested, carp, ensure, run_on, told};
 
 const VIP4: &str = "192.168.130.100";
 const VIP6: &str = "2001:db8::100";
@@ -108,8 +108,34 @@ fn main() -> ExitCode {
         ("carp_with_the_virtual_mac", |rack| {
             play(rack, &Variant::carp(&[VIP4], "protocol = \"carp\"\nmac = \"virtual\""))
         }),
+        ("cleanup_removes_what_a_dead_daemon_made_for_its_virtual_macs", cleanup_of_devices),
     ];
     support::main(TESTS)
+}
+
+fn cleanup_of_devices(rack: &Rack) -> Tested {
+    let variant = Variant::vrrp(&[VIP4, VIP6], "protocol = \"vrrp3\"\nmac = \"virtual\"");
+    let mut scene = Scene::new(rack, &variant)?;
+    scene.start(0)?;
+    scene.wait_for("it is elected", 0)?;
+    let server = &scene.servers[0];
+    let daemon = server.daemon.as_ref().ok_or("no daemon")?;
+    daemon.kill()?;
+    let links = || -> Result<String, libtest_mimic::Failed> {
+        let mut command = Command::new("ip");
+        command.args(["-o", "link", "show"]);
+        Ok(told(&run_on(&server.host, command)?).1)
+    };
+    ensure(links()?.contains("eth0.v6-1"), "the device outlives the daemon")?;
+    let mut command = carp();
+    command.arg("cleanup").arg("-c").arg(rack.path("first.toml"));
+    let (code, text) = told(&run_on(&server.host, command)?);
+    ensure(code == Some(0) && text.contains(VIP4) && text.contains(VIP6), text)?;
+    for ip in &scene.addresses {
+        ensure(!server.host.holds(*ip)?, format!("{ip} is still there"))?;
+    }
+    let links = links()?;
+    ensure(!links.contains("eth0.v"), links)
 }
 
 /// One of the two servers.
