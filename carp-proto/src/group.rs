@@ -138,8 +138,8 @@ impl Group {
     /// is drained count at once. They do not make it go round: a group whose routers are all up tells
     /// none of them to step down, and any other one permits none of them to take over.
     pub fn poll_input(&mut self) -> Option<(usize, Input)> {
-        let up = self.members.iter().all(|member| member.is_up());
-        let down = self.members.iter().any(|member| member.is_down());
+        let up = self.members.iter().all(Member::is_up);
+        let down = self.members.iter().any(Member::is_down);
         // What keeps routers back comes first: none of them acts on what was true before.
         self.next(|member| member.permit(up && member.waits(), false))
             .or_else(|| self.next(|member| member.step_down(up, down)))

@@ -257,12 +257,13 @@ impl Machine {
     /// as if nothing had happened: it gives the addresses up and listens.
     fn notice_pause(&mut self, now: Instant) {
         let due_at = match self.stage {
-            Stage::Init | Stage::Backup(_) => return,
+            // Where nothing is due, another one of the group is about to leave, and this holds for it.
+            Stage::Init | Stage::Backup(_) | Stage::Leaving(Leaving { release_at: None, .. }) => {
+                return;
+            }
             Stage::TakingOver(TakingOver { advert_at, .. })
             | Stage::Serving(Serving { advert_at, .. }) => advert_at,
             Stage::Leaving(Leaving { release_at: Some(at), .. }) => at,
-            // Nothing is due. Another one of the group is about to leave, and this rule holds for it.
-            Stage::Leaving(Leaving { release_at: None, .. }) => return,
         };
         let late_by = now.saturating_since(due_at);
         if late_by <= self.active_down() {
