@@ -244,6 +244,9 @@ fn an_advert_that_is_preempted_leaves_it() {
     }
 }
 
+/// What makes a router willing.
+type Reason = fn(&mut Rig) -> Vec<Effect>;
+
 #[test]
 fn a_permitted_router_takes_over_for_the_reason_that_made_it_willing() {
     let preempts = Setup { preempt: true, ..Setup::new() };
@@ -252,7 +255,7 @@ fn a_permitted_router_takes_over_for_the_reason_that_made_it_willing() {
         rig.hears_resignation(ip(9))
     };
     let worse = |rig: &mut Rig| rig.hears(ip(9), 1, 200);
-    let reasons: [(fn(&mut Rig) -> Vec<Effect>, Cause); 3] = [
+    let reasons: [(Reason, Cause); 3] = [
         (resigned, Cause::Resigned),
         (worse, Cause::WorsePeer),
         (Rig::times_out, Cause::ActiveDown),
