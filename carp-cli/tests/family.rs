@@ -25,6 +25,8 @@ struct Variant {
     both: &'static str,
     /// What the primary says beside that, and the secondary.
     each: [&'static str; 2],
+    /// Addresses of other routers, which `each` adds.
+    also: &'static [&'static str],
     /// A secret, in a file that `key_file` names.
     key: Option<&'static str>,
     /// How long a backup waits for an advert: a planned stop is faster.
@@ -37,12 +39,32 @@ const SECONDS: Duration = Duration::from_secs(1);
 
 impl Variant {
     const fn vrrp(addresses: &'static [&'static str], both: &'static str) -> Self {
-        Self { addresses, both, each: VRRP, key: None, active_down: SECONDS.saturating_mul(3) }
+        let active_down = SECONDS.saturating_mul(3);
+        Self { addresses, both, each: VRRP, also: &[], key: None, active_down }
     }
 
     const fn carp(addresses: &'static [&'static str], both: &'static str) -> Self {
         Self { each: CARP, key: Some("secret"), ..Self::vrrp(addresses, both) }
     }
+}
+
+/// A second router, which speaks another version.
+macro_rules! mail {
+    ($priority:literal) => {
+        concat!(
+            "[router.mail]\nprotocol = \"vrrp3\"\ninterface = \"eth0\"\nid = 2\n",
+            "addresses = [\"192.168.130.102\"]\npriority = ",
+            $priority,
+            "\n"
+        )
+    };
+}
+
+/// The group of both.
+macro_rules! group {
+    () => {
+        "[group.site]\nrouters = [\"web\", \"mail\"]\n"
+    };
 }
 
 fn main() -> ExitCode {
@@ -93,6 +115,18 @@ fn main() -> ExitCode {
         }),
         ("vrrp_version_3_over_both_families_with_the_virtual_macs", |rack| {
             play(rack, &Variant::vrrp(&[VIP4, VIP6], "protocol = \"vrrp3\"\nmac = \"virtual\""))
+        }),
+        ("addresses_on_loopback_for_routed_networks", |rack| {
+            let both = "protocol = \"vrrp3\"\naddress_interface = \"lo\"";
+            play(rack, &Variant::vrrp(&[VIP4], both))
+        }),
+        ("a_group_of_both_versions_moves_as_one", |rack| {
+            let each = [
+                concat!("priority = 200\n", mail!("200"), group!()),
+                concat!("priority = 100\n", mail!("100"), group!()),
+            ];
+            let also = &["192.168.130.102"];
+            play(rack, &Variant { each, also, ..Variant::vrrp(&[VIP4], "protocol = \"vrrp2\"") })
         }),
         ("carp_over_ipv6", |rack| play(rack, &Variant::carp(&[VIP6], "protocol = \"carp\""))),
         ("carp_over_both_families_in_one_election", |rack| {
@@ -189,8 +223,8 @@ fn play(rack: &Rack, variant: &Variant) -> Tested {
 impl<'a> Scene<'a> {
     fn new(rack: &'a Rack, variant: &Variant) -> Result<Self, libtest_mimic::Failed> {
         let switch = &rack.switch;
-        let addresses: Vec<IpAddr> =
-            variant.addresses.iter().map(|text| text.parse()).collect::<Result<_, _>>()?;
+        let all = variant.addresses.iter().chain(variant.also);
+        let addresses = all.map(|text| text.parse()).collect::<Result<Vec<IpAddr>, _>>()?;
         let server = |name, last: u8, each: &str| -> Result<Server, libtest_mimic::Failed> {
             let written: Vec<_> = variant.addresses.iter().map(|ip| format!("\"{ip}\"")).collect();
             let key = match variant.key {

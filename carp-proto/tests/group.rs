@@ -244,20 +244,25 @@ fn an_advert_that_is_preempted_leaves_it() {
     }
 }
 
+/// What makes a router willing.
+type Reason = fn(&mut Rig) -> Vec<Effect>;
+
 #[test]
 fn a_permitted_router_takes_over_for_the_reason_that_made_it_willing() {
     let preempts = Setup { preempt: true, ..Setup::new() };
     let resigned = |rig: &mut Rig| {
-        rig.hears(ip(9), 1, 0);
-        assert_eq!(rig.hears_resignation(ip(9)), []);
+        assert_eq!(rig.hears(ip(9), 1, 0), []);
+        rig.hears_resignation(ip(9))
     };
-    let worse = |rig: &mut Rig| assert_eq!(rig.hears(ip(9), 1, 200), []);
-    let silent = |rig: &mut Rig| assert_eq!(rig.times_out(), []);
-    let cases: [(&dyn Fn(&mut Rig), Cause); 3] =
-        [(&resigned, Cause::Resigned), (&worse, Cause::WorsePeer), (&silent, Cause::ActiveDown)];
-    for (reason, cause) in cases {
+    let worse = |rig: &mut Rig| rig.hears(ip(9), 1, 200);
+    let reasons: [(Reason, Cause); 3] = [
+        (resigned, Cause::Resigned),
+        (worse, Cause::WorsePeer),
+        (Rig::times_out, Cause::ActiveDown),
+    ];
+    for (reason, cause) in reasons {
         let mut rig = waiting(preempts);
-        reason(&mut rig);
+        assert_eq!(reason(&mut rig), []);
         assert_eq!(rig.router.posture(), Posture::Willing, "{cause}");
         rig.passes(secs(5));
         assert_eq!(rig.input(Input::Permit(true)), [Claim(1, 100, 0), Acquire]);

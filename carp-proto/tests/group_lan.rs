@@ -189,6 +189,24 @@ fn a_link_that_is_deaf_one_way_tears_no_group_apart() {
 }
 
 #[test]
+fn a_yield_moves_a_group_away_from_a_network_that_is_cut_for_one_router() {
+    for protocols in PAIRS {
+        for cuts in [&[(0, 1)][..], &[(0, 1), (1, 0)]] {
+            let mut site = site(protocols);
+            cuts.iter().for_each(|(from, to)| site.cut(0, *from, *to));
+            site.run(SETTLED);
+            assert_eq!(site.holder(), Some(0));
+            let began = site.now;
+            site.input(0, 1, Input::Yield);
+            site.run(SETTLED * 2);
+            assert_eq!(site.holder(), Some(1), "{protocols:?}");
+            assert_eq!(site.longest_gap(began), ms(0), "{protocols:?}");
+            stays_as_it_is(&mut site);
+        }
+    }
+}
+
+#[test]
 fn two_parts_of_a_network_have_a_whole_group_each_and_one_when_it_is_healed() {
     for protocols in PAIRS {
         let mut site = site(protocols);

@@ -99,8 +99,8 @@ fn all_is_well_again(site: &mut Site) {
 /// By when one host has everything: a handover, and one collision.
 fn settled(site: &Site) -> Duration {
     let slowest: Vec<_> = site.lans.iter().map(slowest).collect();
-    let down = slowest.iter().map(|(down, _)| *down).max().unwrap();
-    let interval = slowest.iter().map(|(_, interval)| *interval).max().unwrap();
+    let down = slowest.iter().map(|(down, _)| *down).max().unwrap_or_default();
+    let interval = slowest.iter().map(|(_, interval)| *interval).max().unwrap_or_default();
     let window = down + interval + secs(1);
     window + (down + interval * 2) * 2
 }

@@ -51,12 +51,14 @@ impl Machine {
     /// Serves on after nobody has taken over, if it may, or else waits for the word of its group.
     pub(super) fn be_unanswered(&mut self, now: Instant, leaving: Leaving) {
         if self.permitted {
-            self.take_back(now, leaving.goal);
-        } else {
-            let (resign_again_at, release_at, successor) = (None, None, None);
-            let goal = leaving.goal;
-            self.stage = Stage::Leaving(Leaving { goal, resign_again_at, release_at, successor });
+            return self.take_back(now, leaving.goal);
         }
+        self.stage = Stage::Leaving(Leaving {
+            resign_again_at: None,
+            release_at: None,
+            successor: None,
+            ..leaving
+        });
     }
 
     fn take_back(&mut self, now: Instant, goal: Goal) {

@@ -113,8 +113,8 @@ impl Machine {
                 let Claim { source, rank, .. } = claim;
                 leaving.successor = Some(Successor { source, rank, heard_at: now });
                 let settled_at = now + SUCCESSOR_SETTLES;
-                leaving.release_at =
-                    leaving.release_at.map_or(Some(settled_at), |at| Some(at.min(settled_at)));
+                let release_at = leaving.release_at.map_or(settled_at, |at| at.min(settled_at));
+                leaving.release_at = Some(release_at);
                 self.stage = Stage::Leaving(leaving);
             }
         }

@@ -257,8 +257,7 @@ impl Machine {
     /// as if nothing had happened: it gives the addresses up and listens.
     fn notice_pause(&mut self, now: Instant) {
         let due_at = match self.stage {
-            // Leaving without a time: another one of the group is about to leave, and this rule holds for
-            // it.
+            // Where nothing is due, another one of the group is about to leave, and this holds for it.
             Stage::Init | Stage::Backup(_) | Stage::Leaving(Leaving { release_at: None, .. }) => {
                 return;
             }
