@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: test deps build lint doc pictures bench
+.PHONY: test deps build lint doc pictures bench interop
 
 ## Install what the tests need (Debian's packages), then run all tests.
 test: deps
@@ -30,6 +30,11 @@ pictures:
 	$(CARGO) run --release -q -p carp-cli --example terminal_picture \
 		<docs/images/demo.ansi >docs/images/demo.svg
 	rm docs/images/demo.ansi
+
+## Run every variant of the protocols with every peer, and write down what was seen: about nine minutes.
+interop: deps
+	INTEROP_REPORT="$(CURDIR)/docs/interop.md" \
+		$(CARGO) test -p carp-cli --test interop -- --include-ignored
 
 ## Measure failover and steady cost beside keepalived and ucarp: about 25 minutes on a machine that does
 ## nothing else. BENCH="--runs 3 --only carp" is a quick look.

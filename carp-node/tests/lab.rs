@@ -50,7 +50,7 @@ fn main() -> ExitCode {
 }
 
 fn run_tests(lab: &'static Lab) -> ExitCode {
-    let tests: [(&str, Test); 17] = [
+    let tests: [(&str, Test); 20] = [
         ("hosts_reach_each_other", hosts_reach_each_other),
         ("hosts_have_the_addresses_they_were_given", hosts_have_the_addresses_they_were_given),
         ("a_cut_host_is_silent_and_keeps_its_carrier", a_cut_host_is_silent_and_keeps_its_carrier),
@@ -62,6 +62,9 @@ fn run_tests(lab: &'static Lab) -> ExitCode {
         ("the_client_measures_an_outage", the_client_measures_an_outage),
         ("the_client_repeats_a_reset_request_once", the_client_repeats_a_reset_request_once),
         ("the_prober_knows_who_answered_and_who_did_not", the_prober_knows_who_answered),
+        ("whoever_asks_learns_who_has_the_address_now", whoever_asks_learns_who_has_it),
+        ("an_address_on_a_macvlan_is_held_while_that_runs", macvlan_addresses_are_held),
+        ("the_tap_of_what_a_host_sends_hears_nothing_else", the_tap_hears_only_what_is_sent),
         ("the_tap_stamps_adverts", the_tap_stamps_adverts),
         ("the_switch_shows_nothing_of_a_cut_host", the_switch_shows_nothing_of_a_cut_host),
         ("frames_are_dropped_in_one_direction", frames_are_dropped_in_one_direction),
@@ -239,6 +242,53 @@ fn the_client_repeats_a_reset_request_once(lab: &Lab) -> Result {
     let requests = client.requests();
     assert!(requests[..2].iter().all(|request| request.repeated), "{requests:?}");
     assert_eq!(requests[0].outcome, Outcome::Answered("second try".into()));
+    Ok(())
+}
+
+fn whoever_asks_learns_who_has_it(lab: &Lab) -> Result {
+    let (switch, one, two) = pair(lab)?;
+    let client = switch.host("client", mac(0x99), &["192.168.130.99/24", "2001:db8::99/64"])?;
+    // The answers have to find their way back.
+    one.add_address("2001:db8::50".parse()?, 64)?;
+    two.add_address("2001:db8::10".parse()?, 64)?;
+    let patience = Duration::from_millis(500);
+    for (shared, prefix) in [("192.168.130.100", 32), ("2001:db8::100", 128)] {
+        let shared: IpAddr = shared.parse()?;
+        let _echoes = (one.serve_echo(shared)?, two.serve_echo(shared)?);
+        for has in [&one, &two] {
+            has.add_address(shared, prefix)?;
+            let answer = || client.ask(shared, patience).ok().flatten();
+            wait_until(LIMIT, "the answer", || answer().as_deref() == Some(has.name()))?;
+            has.remove_address(shared, prefix)?;
+            assert_eq!(client.ask(shared, patience)?, None);
+        }
+    }
+    Ok(())
+}
+
+fn macvlan_addresses_are_held(lab: &Lab) -> Result {
+    let (_switch, one, _two) = pair(lab)?;
+    let shared: IpAddr = "2001:db8::100".parse()?;
+    assert!(!one.holds(shared)?);
+    one.add_macvlan("virtual", mac(0x77), &[(shared, 128)])?;
+    wait_until(LIMIT, "the macvlan to run", || one.holds(shared).unwrap_or(false))?;
+    assert!(!one.has_address(shared)?, "it is not on eth0");
+    one.unplug()?;
+    wait_until(LIMIT, "the macvlan to stop", || one.holds(shared).is_ok_and(|holds| !holds))?;
+    Ok(())
+}
+
+fn the_tap_hears_only_what_is_sent(lab: &Lab) -> Result {
+    let (_switch, one, two) = pair(lab)?;
+    let (sent, all) = (one.tap_sent()?, one.tap()?);
+    let start = Instant::now();
+    advertise(&two)?;
+    advertise(&one)?;
+    wait_until(LIMIT, "both adverts", || {
+        [ONE, TWO].iter().all(|&host| advert_of(&all, host, start).is_some())
+    })?;
+    wait_until(LIMIT, "its own advert", || advert_of(&sent, ONE, start).is_some())?;
+    assert_eq!(advert_of(&sent, TWO, start), None);
     Ok(())
 }
 

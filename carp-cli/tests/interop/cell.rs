@@ -83,12 +83,15 @@ impl Scenario {
             }
             Self::Tie => {
                 "Equal ranks. One becomes active; the two are cut off from each other until both are; \
-                 they are joined again, and the one stays that the protocol names. The time is from the \
-                 joining to the last advert of the one that gave way."
+                 they are joined again, and one stays: in VRRP the first, whose address is higher, in \
+                 CARP, as ucarp and our own dialect have it, the second. The time is from the joining to \
+                 the last advert of the one that gave way; 0 ms if it sent none any more."
             }
             Self::Heal => {
                 "The two are cut off from each other until both are active, and joined again. The better \
-                 one stays. The time is from the joining to the last advert of the other."
+                 one stays. The time is from the joining to the last advert of the other; 0 ms if it sent \
+                 none any more. Ours sends one last advert of its own when it gives way, so that the \
+                 better one announces the address again."
             }
         }
     }

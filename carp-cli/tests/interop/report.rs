@@ -10,17 +10,17 @@ use crate::fact::Fact;
 use crate::speaker::Kind;
 use crate::variant::Variant;
 
-/// What a peer cannot do, so that there is no table for it, or a word missing in one.
+/// What a peer cannot do, so that there is no row for it, and what it needs.
 const CANNOT: [&str; 5] = [
-    "ucarp speaks CARP over IPv4 only, and says nothing when it is stopped: the other waits out its \
-     active-down interval.",
+    "ucarp speaks CARP over IPv4 only, with one address. It says nothing when it is stopped: the other \
+     waits out its active-down interval.",
     "FRR has no password in VRRPv2 and sends to nobody by unicast: there are no such cells with it.",
     "FRR always advertises from the virtual MAC, on an interface that has to be made for it beforehand \
-     with the addresses on it. It takes that interface out of service to be backup; the host has to be \
-     told to answer ARP only where the address is (`arp_ignore=1`).",
+     with the addresses on it, and takes that interface out of service to be backup. The kernel would \
+     still answer ARP for them on the other interface: the host is told not to (`arp_ignore=1`).",
     "keepalived drops adverts whose list of addresses differs from its own, also in IPv6, where FRR \
      does not add a link-local address by itself: the list is written out for all.",
-    "VRRPv2 knows whole seconds only, so that a faster one is shown with VRRPv3.",
+    "VRRPv2 knows whole seconds only: a shorter interval is shown with VRRPv3.",
 ];
 
 /// Writes the report to a file.
@@ -32,14 +32,17 @@ fn render(facts: &[Fact]) -> String {
     let failed = facts.iter().filter(|fact| fact.outcome.is_err()).count();
     let mut text = format!(
         "# Interop with real peers\n\n\
-         This page is written by a run: `make interop`, on {}, Linux {}. It played {} cells, of which {} \
-         failed.\n\n\
-         A cell is a pair of daemons on two machines of the lab, network namespaces on one switch, and \
-         something that happens to them. All that is told here was seen from outside: the kernel of each \
-         machine says on which interface the address is, a client that has forgotten its neighbours asks \
-         who answers for it, and a tap at each machine's port hears who advertises. A cell passes when all \
-         of them agree on one owner.\n",
+         This page is written by a run: `make interop`, on {}, {}, Linux {}. It played {} cells, of which \
+         {} failed.\n\n\
+         A cell is a pair of daemons on two machines of the lab, which are network namespaces on one \
+         switch, and something that happens to them. All that is told here was seen from outside: the \
+         kernel of each machine says on which interface the address is, a client that has forgotten its \
+         neighbours asks who answers for it, and a tap at each machine's port hears who advertises, and \
+         from which link-layer address. A cell passes when all of them agree on one owner. Times were \
+         measured once, on a machine that played several cells at a time: they show which timer was at \
+         work, not how fast a daemon is. [performance.md](performance.md) has figures.\n",
         jiff::Timestamp::now().strftime("%Y-%m-%d"),
+        distribution(),
         kernel(),
         facts.len(),
         if failed == 0 { "none".to_owned() } else { failed.to_string() },
@@ -123,4 +126,11 @@ fn failures(text: &mut String, facts: &[Fact]) {
 fn kernel() -> String {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     release.trim().split('-').next().unwrap_or_default().to_owned()
+}
+
+/// The distribution, from which the peers are.
+fn distribution() -> String {
+    let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let name = release.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="));
+    name.unwrap_or("an unknown distribution").trim_matches('"').to_owned()
 }

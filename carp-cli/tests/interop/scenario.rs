@@ -10,7 +10,7 @@ use crate::speaker::Seat;
 use crate::stage::Stage;
 use crate::support::{LIMIT, ensure};
 
-/// What was seen of a cell.
+/// What was seen of a cell that went well.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seen {
     /// Who has the address in the end.
@@ -38,6 +38,7 @@ fn elect(stage: &mut Stage) -> Result<Seen, Failed> {
     stage.second.start()?;
     let owner = stage.first.node.seat;
     stage.wait_for_owner(owner, "the better one to be active")?;
+    stage.check_sources(owner, start)?;
     stage.second.daemon()?.wait_until_listening()?;
     Ok(Seen { owner, time: since(start, stage.first.first_advert(start)) })
 }
@@ -85,7 +86,7 @@ fn no_preempt(stage: &mut Stage) -> Result<Seen, Failed> {
     let start = stage.first.start()?;
     stage.first.daemon()?.wait_until_listening()?;
     let listening = Instant::now();
-    // The interval of an active router is at most the base's double; a down time is under four.
+    // Five intervals between them: an active-down interval is under four.
     let enough = 6;
     wait_until(LIMIT, "adverts for longer than the active-down interval", || {
         stage.second.adverts(listening) >= enough

@@ -1,15 +1,16 @@
 //! The stage of a cell: two servers, a client, and the observers of what happens.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use carp_node::lab::{Frame, Host, Lab, LabError, Process, Switch, Tap, wait_until};
-use carp_proto::CarpInterval;
 use carp_proto::wire::{Kind as Message, carp, classify};
+use carp_proto::{CarpInterval, MacAddr};
 use libtest_mimic::Failed;
 
 use crate::cell::Cell;
 use crate::speaker::{Kind, Node, Running, Seat};
-use crate::support::{LIMIT, Tested};
+use crate::support::{LIMIT, Tested, ensure};
 use crate::variant::Variant;
 
 /// Where the servers and the client sit. The first has the higher address.
@@ -94,6 +95,34 @@ impl Stage {
             seen.iter().filter(|(_, seen)| seen[what]).map(|(seat, _)| *seat).collect()
         };
         Ok(Sight { holds: who(0), resolves: who(1), advertises: who(2), answers })
+    }
+
+    /// The link-layer address in a reply to the client, which asked who has the address.
+    fn reply(&self, frame: &Frame) -> Option<MacAddr> {
+        let replied = frame.answer() == Some(self.variant.address())
+            && frame.destination() == Some(self.client.mac());
+        frame.source().filter(|_| replied)
+    }
+
+    /// Fails unless all that a server said since then came from the link-layer addresses that are its
+    /// daemon's way.
+    pub(crate) fn check_sources(&self, seat: Seat, since: Instant) -> Tested {
+        let server = self.server(seat);
+        let sources = |pick: &dyn Fn(&Frame) -> Option<MacAddr>| -> BTreeSet<MacAddr> {
+            let frames = server.sent.frames();
+            frames.iter().filter(|frame| frame.at >= since).filter_map(pick).collect()
+        };
+        let adverts = sources(&|frame| frame.source().filter(|_| claims(frame)));
+        let replies = sources(&|frame| self.reply(frame));
+        let expected = [
+            server.kind.advertises_from(self.variant, seat),
+            server.kind.answers_from(self.variant, seat),
+        ];
+        let found = [adverts, replies];
+        ensure(
+            found == expected.map(|mac| BTreeSet::from([mac])),
+            format!("adverts and replies come from {found:?}, not from {expected:?}"),
+        )
     }
 
     /// Within this time an active router advertises twice, and a backup never.

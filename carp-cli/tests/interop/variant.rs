@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use carp_proto::MacAddr;
+
 use crate::speaker::Kind;
 
 /// A way to speak one of the protocols.
@@ -96,6 +98,12 @@ impl Variant {
     /// Whether addresses and adverts are of IPv6.
     pub(crate) const fn is_ipv6(self) -> bool {
         matches!(self, Self::Vrrp3Ipv6)
+    }
+
+    /// The virtual MAC (RFC 9568 section 7.3).
+    pub(crate) const fn virtual_mac(self) -> MacAddr {
+        let family = if self.is_ipv6() { 2 } else { 1 };
+        MacAddr([0, 0, 0x5e, 0, family, ID])
     }
 
     /// The virtual addresses. In IPv6 a link-local one comes first (RFC 9568 section 5.2.9).

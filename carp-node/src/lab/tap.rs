@@ -244,6 +244,8 @@ const FILTER: [SockFilter; 13] = [
 
 #[cfg(test)]
 mod tests {
+    use carp_proto::wire::ndp;
+
     use super::*;
     use crate::lab::mac;
 
@@ -254,5 +256,23 @@ mod tests {
         assert_eq!((frame.announcement(), frame.carp()), (None, None));
         arp::emit_frame(said, Form::Reply, &mut frame.bytes);
         assert_eq!((frame.announcement(), frame.carp()), (Some((said, Form::Reply)), None));
+        assert_eq!((frame.source(), frame.destination()), (Some(mac(1)), Some(MacAddr([0xff; 6]))));
+    }
+
+    #[test]
+    fn an_answer_is_read_in_both_families() {
+        let mut frame = Frame { at: Instant::now(), bytes: Vec::new() };
+        assert_eq!((frame.answer(), frame.source()), (None, None));
+        let ipv4 = Announcement { mac: mac(1), address: [192, 0, 2, 1].into() };
+        arp::emit_frame(ipv4, Form::Request, &mut frame.bytes);
+        assert_eq!(frame.answer(), None, "a question");
+        frame.bytes.clear();
+        arp::emit_frame(ipv4, Form::Reply, &mut frame.bytes);
+        assert_eq!(frame.answer(), Some(ipv4.address.into()));
+        frame.bytes.clear();
+        let address = "2001:db8::1".parse().unwrap();
+        let ipv6 = ndp::Announcement { mac: mac(1), address, router: false, overrides: true };
+        ndp::emit_frame(ipv6, &mut frame.bytes);
+        assert_eq!(frame.answer(), Some(address.into()));
     }
 }

@@ -5,7 +5,6 @@ use std::net::IpAddr;
 use std::process::Command;
 
 use carp_node::lab::{Host, Process};
-use carp_proto::MacAddr;
 use libtest_mimic::Failed;
 
 use super::{Node, Running, Seat, installed};
@@ -39,8 +38,8 @@ fn prepare(host: &Host, node: &Node) -> Tested {
     let (code, text) = told(&run_on(host, quiet)?);
     ensure(code == Some(0), text)?;
     let parse = |ip: &str| -> Result<IpAddr, Failed> { Ok(ip.parse()?) };
-    let (name, family, prefix) =
-        if node.variant.is_ipv6() { ("vrrp6-2-1", 2, 128) } else { ("vrrp4-2-1", 1, 32) };
+    let (name, prefix) =
+        if node.variant.is_ipv6() { ("vrrp6-2-1", 128) } else { ("vrrp4-2-1", 32) };
     let mut addresses = Vec::new();
     for ip in node.variant.addresses() {
         addresses.push((parse(ip)?, prefix));
@@ -50,7 +49,7 @@ fn prepare(host: &Host, node: &Node) -> Tested {
         // added: it has to be the host's own.
         addresses.push((parse(&Seat(node.seat.0 + 1).link_local())?, 64));
     }
-    Ok(host.add_macvlan(name, MacAddr([0, 0, 0x5e, 0, family, ID]), &addresses)?)
+    Ok(host.add_macvlan(name, node.variant.virtual_mac(), &addresses)?)
 }
 
 /// The system's groups, with root in FRR's: the only user that there is in a private user namespace.

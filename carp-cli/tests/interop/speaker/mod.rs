@@ -15,7 +15,7 @@ use carp_proto::MacAddr;
 use libtest_mimic::Failed;
 
 use crate::support::{LIMIT, Tested};
-use crate::variant::{Rank, Variant};
+use crate::variant::{ID, Rank, Variant};
 
 /// A program that elects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,6 +111,24 @@ impl Kind {
         match self {
             Self::Ours | Self::Keepalived | Self::Frr => true,
             Self::Ucarp => false,
+        }
+    }
+
+    /// The link-layer address from which it answers for the virtual address.
+    pub(crate) fn answers_from(self, variant: Variant, seat: Seat) -> MacAddr {
+        let virtual_mac = match self {
+            Self::Frr => true,
+            Self::Ours | Self::Keepalived => variant == Variant::Vrrp3Vmac,
+            Self::Ucarp => false,
+        };
+        if virtual_mac { variant.virtual_mac() } else { seat.mac() }
+    }
+
+    /// The link-layer address from which it advertises.
+    pub(crate) fn advertises_from(self, variant: Variant, seat: Seat) -> MacAddr {
+        match self {
+            Self::Ucarp => MacAddr([0, 0, 0x5e, 0, 0, ID]),
+            Self::Ours | Self::Keepalived | Self::Frr => self.answers_from(variant, seat),
         }
     }
 
