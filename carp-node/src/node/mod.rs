@@ -271,17 +271,10 @@ impl<B: Backend> Node<B> {
 
     fn input(&mut self, index: usize, input: Input) {
         let now = self.clock.now();
-        self.tell_time_of_day(index, now);
-        self.members[index].router.handle(now, input);
-        self.carry_out(index, now);
-    }
-
-    /// Signatures need the time of day. It is asked for anew each time: somebody may have set the clock.
-    fn tell_time_of_day(&mut self, index: usize, now: Instant) {
         let router = &mut self.members[index].router;
-        if router.config().is_signed() {
-            router.set_time_of_day(now, self.clock.time_of_day());
-        }
+        tell_time_of_day(router, now, &self.clock);
+        router.handle(now, input);
+        self.carry_out(index, now);
     }
 
     fn carry_out(&mut self, index: usize, now: Instant) {
@@ -346,9 +339,7 @@ impl<B: Backend> Node<B> {
         let Some(index) = addressee(&self.members, port, meta, message) else { return };
         let now = self.clock.now();
         let router = &mut self.members[index].router;
-        if router.config().is_signed() {
-            router.set_time_of_day(now, self.clock.time_of_day());
-        }
+        tell_time_of_day(router, now, &self.clock);
         match router.handle_datagram(now, meta, message) {
             Ok(()) => {
                 self.tell_remark(now, index);
@@ -451,6 +442,13 @@ impl<B: Backend> Node<B> {
         };
         // Whoever asked may have gone.
         let _ = reply.send(Err(refused));
+    }
+}
+
+/// Signatures need the time of day. It is asked for anew each time: somebody may have set the clock.
+fn tell_time_of_day(router: &mut VirtualRouter, now: Instant, clock: &impl Clock) {
+    if router.config().is_signed() {
+        router.set_time_of_day(now, clock.time_of_day());
     }
 }
 

@@ -152,10 +152,10 @@ impl<B: Backend> Node<B> {
 
     /// Has the address thread make ready what takeovers on an interface will need.
     fn prepare_addresses(&mut self, port: usize) {
-        let here = || self.members.iter().enumerate().filter(|(_, member)| member.port == port);
-        for (router, member) in here() {
-            let known = here().take_while(|(other, _)| *other < router);
-            if known.into_iter().all(|(_, other)| other.place != member.place) {
+        let mut prepared = Vec::new();
+        for (router, member) in self.members.iter().enumerate() {
+            if member.port == port && !prepared.contains(&&member.place) {
+                prepared.push(&member.place);
                 // If the thread is that busy, the first takeover does it.
                 let _ = self.addresses.jobs.try_send(member.job(router, Task::Prepare, 0));
             }
