@@ -12,8 +12,8 @@ use carp_proto::wire::{arp, ethernet};
 use carp_proto::{MacAddr, VirtualAddress};
 
 use crate::support::{
-    BOTH, LIMIT, ONE, ONE_IPV6, ONE_LOCAL, Observer, Result, Station, TWO, TWO_LOCAL, Test, ask,
-    client, id, index_of, ip, pair, run, setting,
+    BOTH, LIMIT, ONE, ONE_IPV6, ONE_LOCAL, Observer, PATIENCE, Result, Station, TWO, TWO_LOCAL,
+    Test, ask, client, id, index_of, ip, pair, run, setting,
 };
 
 pub(crate) const TESTS: &[(&str, Test)] = &[
@@ -97,21 +97,24 @@ fn a_link_local_address_can_be_reached(lab: &Lab) -> Result {
     for _ in 0..2 {
         one.run_inside(|| keeper.acquire(&place, &addresses, Presence::Unknown, 1))??;
         let server = one.run_inside(|| UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)))??;
-        server.set_read_timeout(Some(LIMIT))?;
+        server.set_read_timeout(Some(PATIENCE))?;
         let port = server.local_addr()?.port();
-        let ask = || -> io::Result<UdpSocket> {
+        let connect = || -> io::Result<UdpSocket> {
             let address = VIRTUAL_LOCAL.parse().map_err(io::Error::other)?;
             let socket = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0))?;
             socket.connect(SocketAddrV6::new(address, port, 0, index_of("eth0")?))?;
             socket.set_read_timeout(Some(LIMIT))?;
-            socket.send(b"question").map(|_| socket)
+            Ok(socket)
         };
         let observer = Observer::open(&two)?;
         run(&two, "ip neigh flush dev eth0")?;
-        let client = two.run_inside(ask)??;
-        let mut buffer = [0; 16];
-        let (_, from) = server.recv_from(&mut buffer)?;
-        server.send_to(b"answer", from)?;
+        let client = two.run_inside(connect)??;
+        let (mut buffer, mut from) = ([0; 16], None);
+        wait_until(LIMIT, "a question", || {
+            from = client.send(b"question").and_then(|_| server.recv_from(&mut buffer)).ok();
+            from.is_some()
+        })?;
+        server.send_to(b"answer", from.ok_or("nobody")?.1)?;
         assert_eq!(client.recv(&mut buffer)?, b"answer".len());
         let mut answers = BTreeSet::new();
         observer.drain(|frame| answers.extend(answer(frame, ip(VIRTUAL_LOCAL))));

@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::io::{self, Read};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use carp_node::backend::linux::LinuxPackets;
 use carp_node::backend::{Families, PacketIo, Port, Received};
@@ -20,6 +20,9 @@ use tokio::time::timeout;
 
 /// How long anything may take: long, because the machine may be busy.
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
+
+/// How long an answer may take before the question is asked again.
+pub(crate) const PATIENCE: Duration = Duration::from_millis(200);
 
 pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 
@@ -41,6 +44,12 @@ pub(crate) fn pair(lab: &Lab) -> Result<(Switch, Host, Host)> {
     let one = ["192.168.130.50/24", "2001:db8::50/64", "fe80::50/64"];
     let two = ["192.168.130.10/24", "2001:db8::10/64", "fe80::10/64"];
     let (one, two) = (switch.host("one", mac(0x50), &one)?, switch.host("two", mac(0x10), &two)?);
+    for (host, addresses) in [(&one, [ONE_IPV6, ONE_LOCAL]), (&two, [TWO_IPV6, TWO_LOCAL])] {
+        wait_until(LIMIT, "the kernel to take what comes for IPv6 addresses", || {
+            let taken = run(host, "ip -6 route show table local").unwrap_or_default();
+            addresses.iter().all(|address| taken.contains(&format!("local {address} ")))
+        })?;
+    }
     Ok((switch, one, two))
 }
 
@@ -67,14 +76,24 @@ pub(crate) fn setting(host: &Host, family: &str, interface: &str, name: &str) ->
     Ok(host.run_inside(|| std::fs::read_to_string(path))??.trim().to_owned())
 }
 
-/// Asks an echo server, and returns its answer.
+/// Asks an echo server, again and again if need be, and returns its answer.
 pub(crate) fn ask(server: &str) -> io::Result<Vec<u8>> {
     let socket = client(server)?;
-    socket.send(b"question ")?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    let end = Instant::now() + LIMIT;
     let mut answer = vec![0; 64];
-    let len = socket.recv(&mut answer)?;
-    answer.truncate(len);
-    Ok(answer)
+    loop {
+        socket.send(b"question ")?;
+        match socket.recv(&mut answer) {
+            Ok(len) => {
+                answer.truncate(len);
+                return Ok(answer);
+            }
+            Err(error) if Instant::now() >= end => return Err(error),
+            // It was lost, or nobody is at that port yet.
+            Err(_) => {}
+        }
+    }
 }
 
 /// A socket that asks an echo server, and hears that one only.

@@ -57,7 +57,7 @@ impl Devices {
             Some(sibling) => sibling.alias,
             None => Alias::before(&parent),
         };
-        let made = alias.ok_or(io::ErrorKind::Unsupported.into()).and_then(|alias| {
+        let made = alias.ok_or_else(|| settings::untold(&device.parent)).and_then(|alias| {
             create(requests, device, &parent, present.as_ref(), alias)?;
             quieten_parent(requests, &device.parent, &parent)?;
             settle(requests, device, &parent)
@@ -115,7 +115,7 @@ impl Devices {
             && siblings(requests, alias.parent)?.iter().all(|other| other.index == link.index)
             && let Some(parent) = by_index(requests, alias.parent)?
         {
-            // In this order: should we be killed in between, the record is still there.
+            // First: the device is the only record of what was before.
             batch.extend(set_ipv4(parent.index, &alias.restored(&parent)));
         }
         batch.push(removal(link.index));
@@ -214,7 +214,7 @@ fn ipv4_values(parent: &Link) -> Vec<Ipv4Value> {
 /// Sees to it that the parent does not say that the addresses of its devices are at its own link-layer
 /// address: neither when it is asked, nor when it asks for somebody and has an answer to send from one.
 fn quieten_parent(requests: &mut Requests, name: &str, parent: &Link) -> io::Result<()> {
-    let Some(conf) = &parent.conf else { return Err(io::ErrorKind::Unsupported.into()) };
+    let conf = parent.conf.as_ref().ok_or_else(|| settings::untold(name))?;
     let wanted = QUIET.map(|(setting, least)| (setting, (setting.read)(conf).max(least)));
     change(requests, set_ipv4(parent.index, &wanted).into_iter().collect(), 0)?;
     let parent = by_index(requests, parent.index)?;

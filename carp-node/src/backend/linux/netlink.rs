@@ -139,6 +139,8 @@ fn new_address(index: u32, new: &NewAddress) -> AddressMessage {
         message.attributes.push(AddressAttribute::Protocol(protocol));
     }
     if new.address.ip().is_ipv6() {
+        // Nothing is waited for. The kernel still takes what comes for the address a moment later than it
+        // answers here: a work queue of its own does that.
         message.header.flags |= AddressHeaderFlags::Nodad;
     }
     if let (Some(label), IpAddr::V4(_)) = (&new.label, new.address.ip()) {

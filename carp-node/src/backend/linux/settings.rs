@@ -66,11 +66,7 @@ pub(super) fn check_ipv4(
     conf: Option<&InetDevConf>,
     values: &[Ipv4Value],
 ) -> io::Result<()> {
-    let Some(conf) = conf else {
-        return Err(io::Error::other(format!(
-            "the kernel does not tell the settings of {interface}"
-        )));
-    };
+    let conf = conf.ok_or_else(|| untold(interface))?;
     for (setting, wanted) in values {
         let found = (setting.read)(conf);
         if found != *wanted {
@@ -79,6 +75,11 @@ pub(super) fn check_ipv4(
         }
     }
     Ok(())
+}
+
+/// That an interface has no settings of IPv4.
+pub(super) fn untold(interface: &str) -> io::Error {
+    io::Error::other(format!("{interface} has no IPv4; its MTU may be too small for it"))
 }
 
 /// Whether the settings of all interfaces leave a device free to answer ARP, in words if not. The kernel
