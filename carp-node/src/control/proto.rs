@@ -397,13 +397,13 @@ pub struct PeerStatus {
     #[serde(flatten)]
     pub rank: RankStatus,
     /// VRRP version 3: what its checksum covers, if the advert shows it.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checksum: Option<Cow<'static, str>>,
     /// Whether it lists other addresses than ours, link-local ones aside.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub other_addresses: bool,
     /// Whether its list of IPv6 addresses begins with another than a link-local one.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub lacks_link_local: bool,
 }
 
@@ -435,10 +435,10 @@ pub struct TimerStatus {
     /// How long silence must last to count as death.
     pub active_down_ms: Millis,
     /// The active router's interval, where a backup learns it (VRRP version 3) and one was heard.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub learned_ms: Option<Millis>,
     /// The interval that the backup reckons with. It is less than `learned_ms` if that is absurd.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reckoned_ms: Option<Millis>,
 }
 
