@@ -35,12 +35,12 @@ fn render(facts: &[Fact]) -> String {
          This page is written by a run: `make interop`, on {}, {}, Linux {}. It played {} cells, of which \
          {} failed.\n\n\
          A cell is a pair of daemons on two machines of the lab, which are network namespaces on one \
-         switch, and something that happens to them. All that is told here was seen from outside: the \
+         switch, and something that happens to them. What the tables tell was seen from outside: the \
          kernel of each machine says on which interface the address is, a client that has forgotten its \
          neighbours asks who answers for it, and a tap at each machine's port hears who advertises, and \
          from which link-layer address. A cell passes when all of them agree on one owner. Times were \
          measured once, on a machine that played several cells at a time: they show which timer was at \
-         work, not how fast a daemon is. [performance.md](performance.md) has figures.\n",
+         work, not how fast a daemon is. Speed is measured in [performance.md](performance.md).\n",
         jiff::Timestamp::now().strftime("%Y-%m-%d"),
         distribution(),
         kernel(),
