@@ -137,9 +137,47 @@ fn main() -> ExitCode {
         ("carp_with_the_virtual_mac", |rack| {
             play(rack, &Variant::carp(&[VIP4], "protocol = \"carp\"\nmac = \"virtual\""))
         }),
+        ("a_key_and_the_addresses_change_without_an_outage", key_change),
         ("cleanup_removes_what_a_dead_daemon_made_for_its_virtual_macs", cleanup_of_devices),
     ];
     support::main(TESTS)
+}
+
+/// First the backup, then the active one, is told the new key and one more address; both still accept the
+/// old ones.
+fn key_change(rack: &Rack) -> Tested {
+    let mut scene = Scene::new(rack, &Variant::carp(&[VIP4], "protocol = \"carp\""))?;
+    scene.start(0)?;
+    scene.start(1)?;
+    scene.wait_for("the better one is elected", 0)?;
+    let old = rack.path("first.key");
+    let new = rack.write("new.key", "another secret", 0o600)?;
+    for (place, name) in [(1, "second"), (0, "first")] {
+        let server = &mut scene.servers[place];
+        server.stop()?;
+        let present = rack.path(&format!("{name}.key"));
+        let settings = server
+            .settings
+            .replace(&present.display().to_string(), &new.display().to_string())
+            .replace(&format!("[\"{VIP4}\"]"), &format!("[\"{VIP4}\", \"192.168.130.101\"]"));
+        server.settings = format!(
+            "{settings}[router.web.previous]\nkey_file = \"{}\"\naddresses = [\"{VIP4}\"]\n",
+            old.display()
+        );
+        scene.run(place)?;
+        scene.wait_for("the better one is active", 0)?;
+    }
+    scene.addresses.push("192.168.130.101".parse()?);
+    scene.servers.iter_mut().try_for_each(|server| {
+        server.echoes.push(server.host.serve_echo("192.168.130.101".parse()?)?);
+        Ok::<(), libtest_mimic::Failed>(())
+    })?;
+    scene.wait_for("both addresses are there", 0)?;
+    for server in &scene.servers {
+        let rejected = server.daemon.as_ref().map(|daemon| daemon.rejected("bad-authentication"));
+        ensure(rejected == Some(0), format!("{}: {rejected:?} rejected", server.name))?;
+    }
+    Ok(())
 }
 
 fn cleanup_of_devices(rack: &Rack) -> Tested {
@@ -246,10 +284,16 @@ impl<'a> Scene<'a> {
     /// Starts a server's daemon, and echo servers that answer for the addresses while it has them.
     fn start(&mut self, place: usize) -> Tested {
         let server = &mut self.servers[place];
-        let config = self.rack.write(&format!("{}.toml", server.name), &server.settings, 0o644)?;
         for address in &self.addresses {
             server.echoes.push(server.host.serve_echo(*address)?);
         }
+        self.run(place)
+    }
+
+    /// Starts a server's daemon.
+    fn run(&mut self, place: usize) -> Tested {
+        let server = &mut self.servers[place];
+        let config = self.rack.write(&format!("{}.toml", server.name), &server.settings, 0o644)?;
         server.daemon = Some(self.rack.daemon(&server.host, &config)?);
         Ok(())
     }
