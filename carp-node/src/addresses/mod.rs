@@ -29,7 +29,7 @@ use thiserror::Error;
 pub use self::place::Place;
 pub use self::record::Record;
 pub(crate) use self::thread::{AddressThread, Job, Report, Task};
-use crate::backend::{AddressTable, Announcer, InstalledAddress, NewAddress};
+use crate::backend::{AddressTable, Announcer, InstalledAddress, NewAddress, same_subnet};
 
 /// `IFA_PROTO` of our addresses: the number of the IP protocol that they are elected by.
 pub const MARK: u8 = Protocol::IP_PROTOCOL;
@@ -491,15 +491,6 @@ fn dependents(installed: &[InstalledAddress], removed: &[VirtualAddress]) -> Vec
         .filter(|other| removed.iter().filter(is_primary).any(|address| hangs_on(address, other)))
         .cloned()
         .collect()
-}
-
-fn same_subnet(a: IpAddr, b: IpAddr, prefix_len: u8) -> bool {
-    let differing = match (a, b) {
-        (IpAddr::V4(a), IpAddr::V4(b)) => (a.to_bits() ^ b.to_bits()).leading_zeros(),
-        (IpAddr::V6(a), IpAddr::V6(b)) => (a.to_bits() ^ b.to_bits()).leading_zeros(),
-        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => return false,
-    };
-    differing >= u32::from(prefix_len)
 }
 
 /// The label of our addresses, where it fits.

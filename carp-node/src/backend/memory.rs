@@ -16,7 +16,7 @@ use carp_proto::{Instant, MacAddr, RxMeta, Transmit, VirtualAddress};
 
 use super::{
     AddressTable, Announcer, Backend, Clock, InstalledAddress, Interface, LinkChange, LinkWatch,
-    NewAddress, PacketIo, Port, Received, VirtualDevice,
+    NewAddress, PacketIo, Port, Received, VirtualDevice, same_subnet,
 };
 
 /// A link that carries everything to everybody else at once, and the time.
@@ -279,10 +279,9 @@ fn installed(ip: IpAddr, prefix_len: u8, interface: &str) -> InstalledAddress {
     }
 }
 
+/// Whether one of two addresses is secondary to the other: of IPv4, and in one subnet.
 fn in_subnet(a: &InstalledAddress, b: &InstalledAddress) -> bool {
-    let (IpAddr::V4(x), IpAddr::V4(y)) = (a.ip, b.ip) else { return false };
-    let common = (x.to_bits() ^ y.to_bits()).leading_zeros();
-    a.prefix_len == b.prefix_len && common >= u32::from(a.prefix_len)
+    a.ip.is_ipv4() && a.prefix_len == b.prefix_len && same_subnet(a.ip, b.ip, a.prefix_len)
 }
 
 impl Backend for MemoryHost {

@@ -269,6 +269,16 @@ pub struct InstalledAddress {
     pub tentative: bool,
 }
 
+/// Whether two addresses are in one subnet of this prefix length.
+pub(crate) fn same_subnet(a: IpAddr, b: IpAddr, prefix_len: u8) -> bool {
+    let common = match (a, b) {
+        (IpAddr::V4(a), IpAddr::V4(b)) => (a.to_bits() ^ b.to_bits()).leading_zeros(),
+        (IpAddr::V6(a), IpAddr::V6(b)) => (a.to_bits() ^ b.to_bits()).leading_zeros(),
+        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => return false,
+    };
+    common >= u32::from(prefix_len)
+}
+
 /// Tells the neighbours where an address is.
 pub trait Announcer: Send + 'static {
     /// Makes ready what announcing on an interface needs, so that nothing but sending is left to do.

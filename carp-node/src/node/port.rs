@@ -8,7 +8,9 @@ use carp_proto::{Family, Instant, VirtualId};
 
 use super::{Node, RouterSetup};
 use crate::addresses::{MARK, Task};
-use crate::backend::{Backend, Clock, Families, InstalledAddress, Interface, LinkChange, Port};
+use crate::backend::{
+    Backend, Clock, Families, InstalledAddress, Interface, LinkChange, Port, same_subnet,
+};
 use crate::event::EventKind;
 
 /// When to try again to open an interface.
@@ -219,7 +221,7 @@ fn source_towards(
     };
     let candidates = || interface.addresses.iter().filter(own);
     let chosen = candidates()
-        .find(|address| is_neighbour(address, to))
+        .find(|address| same_subnet(address.ip, to, address.prefix_len))
         .or_else(|| candidates().find(|address| !address.secondary))
         .or_else(|| candidates().next());
     chosen.map(|address| address.ip)
@@ -234,16 +236,6 @@ fn scope_fits(source: IpAddr, to: IpAddr) -> bool {
         (IpAddr::V6(source), IpAddr::V6(to)) => local(source) == local(to),
         (IpAddr::V4(_) | IpAddr::V6(_), _) => true,
     }
-}
-
-/// Whether an address shares its subnet with another one.
-fn is_neighbour(address: &InstalledAddress, other: IpAddr) -> bool {
-    let common = match (address.ip, other) {
-        (IpAddr::V4(a), IpAddr::V4(b)) => (a.to_bits() ^ b.to_bits()).leading_zeros(),
-        (IpAddr::V6(a), IpAddr::V6(b)) => (a.to_bits() ^ b.to_bits()).leading_zeros(),
-        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => return false,
-    };
-    common >= u32::from(address.prefix_len)
 }
 
 #[cfg(test)]
