@@ -159,8 +159,7 @@ fn setup(
         interface: router.interface.clone(),
         config,
         advert_mac: election.advert_mac(),
-        address_interface: router.address_interface.clone(),
-        virtual_mac: election.virtual_mac(),
+        place: election.place(),
         group,
     })
 }

@@ -32,23 +32,6 @@ impl Place {
         }
     }
 
-    /// Where a router on this interface has its addresses: on a device for its virtual link-layer address,
-    /// on another interface, or right there. `owned` says that they are the host's own.
-    #[must_use]
-    pub fn of_router(
-        interface: &str,
-        address_interface: Option<&str>,
-        virtual_mac: Option<MacAddr>,
-        owned: bool,
-    ) -> Self {
-        let place = match (virtual_mac, address_interface) {
-            (Some(mac), _) => Self::virtual_on(interface, mac),
-            (None, Some(other)) => Self::on(other),
-            (None, None) => Self::on(interface),
-        };
-        Self { owned, ..place }
-    }
-
     /// On a device of their own above an interface, with this link-layer address.
     #[must_use]
     pub fn virtual_on(interface: &str, mac: MacAddr) -> Self {

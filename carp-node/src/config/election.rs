@@ -77,15 +77,6 @@ impl<'a> Election<'a> {
         }
     }
 
-    /// The link-layer address of the device that has the addresses, with `mac = "virtual"`.
-    #[must_use]
-    pub fn virtual_mac(&self) -> Option<MacAddr> {
-        match self.router.mac {
-            Mac::Interface => None,
-            Mac::Virtual => Some(self.router_mac()),
-        }
-    }
-
     /// The source of adverts, if it is not the interface's own link-layer address.
     #[must_use]
     pub fn advert_mac(&self) -> Option<MacAddr> {
@@ -100,8 +91,11 @@ impl<'a> Election<'a> {
     #[must_use]
     pub fn place(&self) -> Place {
         let router = self.router;
-        let elsewhere = router.address_interface.as_deref();
-        Place::of_router(&router.interface, elsewhere, self.virtual_mac(), router.is_owner())
+        let place = match router.mac {
+            Mac::Interface => Place::on(router.home()),
+            Mac::Virtual => Place::virtual_on(&router.interface, self.router_mac()),
+        };
+        Place { owned: router.is_owner(), ..place }
     }
 
     /// The configuration of the virtual router. `counter_seed` should be random: it is the first CARP

@@ -73,8 +73,9 @@ fn addresses_and_adverts_have_the_link_layer_addresses_that_were_asked_for() {
     let setups = setups(&config(DUAL)).unwrap();
     let shown = |setup: &RouterSetup| {
         let [address, advert] =
-            [setup.virtual_mac, setup.advert_mac].map(|mac| mac.map(|mac| mac.to_string()));
-        (address, advert, setup.address_interface.clone())
+            [setup.place.mac, setup.advert_mac].map(|mac| mac.map(|mac| mac.to_string()));
+        let elsewhere = setup.place.device.is_none() && setup.place.interface != setup.interface;
+        (address, advert, elsewhere.then(|| setup.place.interface.clone()))
     };
     let mac = |text: &str| Some(text.to_owned());
     let [dns, ipv4, ipv6, mail] = &setups[..] else { panic!("{setups:?}") };

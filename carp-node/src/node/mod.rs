@@ -473,7 +473,7 @@ fn addressee(members: &[Member], port: usize, meta: &RxMeta, message: &[u8]) -> 
 
 fn member<P>(setup: RouterSetup, ports: &[PortState<P>]) -> Member {
     Member {
-        place: setup.place().into(),
+        place: setup.place.into(),
         name: setup.name.into(),
         port: ports.iter().position(|port| port.name == setup.interface).unwrap_or(0),
         interface: setup.interface.into(),

@@ -54,9 +54,9 @@ pub(super) fn ports<P>(setups: &[RouterSetup]) -> Vec<PortState<P>> {
 pub(super) fn watched(setups: &[RouterSetup]) -> Vec<String> {
     let mut names = Vec::new();
     for setup in setups {
-        for name in [setup.interface.clone(), setup.place().interface] {
-            if !names.contains(&name) {
-                names.push(name);
+        for name in [&setup.interface, &setup.place.interface] {
+            if !names.contains(name) {
+                names.push(name.clone());
             }
         }
     }

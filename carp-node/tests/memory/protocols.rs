@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
+use carp_node::addresses::Place;
 use carp_node::backend::memory::{Lan, MemoryHost};
 use carp_node::node::{Handle, RouterSetup};
 use carp_proto::auth::{AntiReplay, HmacAuthenticator, HmacKey, HmacMode, Window};
@@ -249,8 +250,7 @@ fn addresses_live_where_the_configuration_says() {
         for host in [&a, &b] {
             host.add_interface("lo");
         }
-        let on_loopback =
-            |priority| RouterSetup { address_interface: Some("lo".into()), ..web(vrrp2(priority)) };
+        let on_loopback = |priority| RouterSetup { place: Place::on("lo"), ..web(vrrp2(priority)) };
         let first = start(a.clone(), on_loopback(200));
         let second = start(b.clone(), on_loopback(100));
         pass(&lan, SECONDS * 5).await;
@@ -265,8 +265,8 @@ fn addresses_live_where_the_configuration_says() {
 fn a_virtual_link_layer_address_has_a_device_that_ends_with_the_node() {
     in_virtual_time(async |lan| {
         let (a, b) = two_hosts(&lan);
-        let virtual_mac = Some(MacAddr::virtual_router(id(1)));
-        let setup = |priority| RouterSetup { virtual_mac, ..web(vrrp2(priority)) };
+        let place = Place::virtual_on("eth0", MacAddr::virtual_router(id(1)));
+        let setup = |priority| RouterSetup { place: place.clone(), ..web(vrrp2(priority)) };
         let first = start(a.clone(), setup(200));
         let second = start(b.clone(), setup(100));
         pass(&lan, SECONDS * 5).await;
