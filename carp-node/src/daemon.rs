@@ -3,17 +3,19 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
+use std::pin::Pin;
 
 use carp_proto::{AdvBase, AdvSkew, MacAddr, RouterConfig};
 use rustix::rand::{GetRandomFlags, getrandom};
 use thiserror::Error;
 
 use crate::addresses::Record;
-use crate::backend::AddressTable;
 use crate::backend::linux::{Linux, NetlinkAddresses, interfaces};
+use crate::backend::{AddressTable, Backend};
 use crate::config::{AdvertMac, Config, Diagnostic, RouterSpec};
 use crate::control::{BindError, ControlSocket};
 use crate::event::{self, EventRecord};
+use crate::guard::Guard;
 use crate::hooks::HookRouter;
 use crate::lock::{LockError, RouterLock};
 use crate::node::{Extras, Handle, Node, RouterSetup};
@@ -43,18 +45,20 @@ pub enum StartError {
 }
 
 /// A daemon that holds everything for which it needs more than the two capabilities of its work:
-/// locks, the control socket, the runner. Nothing runs yet.
+/// locks, the control socket, the runner, the guard. No router runs yet.
 #[derive(Debug)]
 pub struct Daemon {
     config: Config,
     control: ControlSocket,
     runner: Result<Runner, String>,
+    setups: Vec<RouterSetup>,
+    guard: Result<Guard, String>,
     _locks: Vec<RouterLock>,
 }
 
 impl Daemon {
     /// Checks the configuration against this host, takes the locks, binds the control socket and
-    /// starts the runner. Call it before threads are started.
+    /// starts the runner and the guard. Call it before threads are started.
     ///
     /// # Errors
     /// [`StartError`].
@@ -69,7 +73,11 @@ impl Daemon {
         let locks = config.routers.iter().map(lock).collect::<Result<_, _>>()?;
         let control = ControlSocket::bind(socket)?;
         let runner = Runner::spawn().map_err(|error| error.to_string());
-        Ok(Self { config, control, runner, _locks: locks })
+        let setups = config.routers.iter().map(setup).collect::<io::Result<Vec<_>>>();
+        let setups = setups
+            .map_err(|source| StartError::System { what: "cannot get random numbers", source })?;
+        let guard = Guard::spawn(&setups).map_err(|error| error.to_string());
+        Ok(Self { config, control, runner, setups, guard, _locks: locks })
     }
 
     /// Runs until [`Handle::stop`]. `task` is started beside it, for signals and the like; `show` is
@@ -92,21 +100,24 @@ impl Daemon {
             .map_err(system("cannot start the protocol task"))?;
         let (events, inbox) = event::channel();
         let (prepare, takeovers) = service::takeovers();
-        let setups = self.config.routers.iter().map(setup).collect::<io::Result<_>>();
-        let setups = setups.map_err(system("cannot get random numbers"))?;
         let extras = Extras {
             events: events.clone(),
             record: Record::open(&self.config.node.state_dir),
             prepare: Some(prepare),
         };
-        let (node, handle) = {
+        let (running, handle) = {
             let _context = runtime.enter();
-            Node::new(Linux, setups, extras).map_err(system("cannot open the network"))?
+            let node = match &self.guard {
+                Ok(guard) => start(guard.around(Linux), self.setups, extras),
+                Err(_) => start(Linux, self.setups, extras),
+            };
+            node.map_err(system("cannot open the network"))?
         };
         let service = Setup {
             node: self.config.node.name.clone(),
             routers: self.config.routers.iter().map(hook_router).collect(),
             runner: self.runner,
+            guard: self.guard,
             control: Some(self.control),
             events,
             inbox,
@@ -115,9 +126,22 @@ impl Daemon {
         };
         let service = Service::start(service, handle, task)
             .map_err(system("cannot start the service thread"))?;
-        runtime.block_on(node.run());
+        runtime.block_on(running);
         service.finish().map_err(system("the service thread has failed"))
     }
+}
+
+/// A node that runs when it is polled.
+type Running = Pin<Box<dyn Future<Output = ()>>>;
+
+/// A node, ready to run, whatever its backend.
+fn start<B: Backend + 'static>(
+    backend: B,
+    setups: Vec<RouterSetup>,
+    extras: Extras,
+) -> io::Result<(Running, Handle)> {
+    let (node, handle) = Node::new(backend, setups, extras)?;
+    Ok((Box::pin(node.run()), handle))
 }
 
 fn setup(spec: &RouterSpec) -> io::Result<RouterSetup> {
