@@ -15,13 +15,21 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
-use carp_node::addresses::Record;
+use bytes::BytesMut;
+use carp_node::addresses::{MARK, Record};
 use carp_node::backend::linux::Linux;
 use carp_node::backend::wrap::{Direction, Trace, Wrapped};
+use carp_node::backend::{AddressTable, Backend, NewAddress};
+use carp_node::clock::boot_time;
 use carp_node::guard::Guard;
 use carp_node::lab::{Frame, Process, Signal, Tap, wait_until};
 use carp_node::node::{Extras, Node, RouterSetup};
-use carp_proto::{CarpInterval, Key, RouterConfig, VirtualAddress, VirtualId};
+use carp_proto::election::{Input, LinkState};
+use carp_proto::wire::vrrp::v3;
+use carp_proto::wire::{ethernet, ip};
+use carp_proto::{
+    CarpInterval, Key, RouterConfig, VirtualAddress, VirtualId, VirtualRouter, Vrrp3,
+};
 use libtest_mimic::Failed;
 use support::{
     Daemon, LIMIT, PRIMARY, Rack, SECONDARY, Test, Tested, VIP, carp, ensure, has, run_on,
@@ -33,6 +41,8 @@ const TESTS: &[Test] = &[
     ("a_stopped_daemon_is_killed_and_nothing_of_it_wakes", stopped),
     ("a_protocol_task_that_panics_is_as_good_as_killed", panicked),
     ("a_protocol_task_that_hangs_is_killed", hung),
+    ("a_peer_is_told_by_unicast", resigns_to_a_peer),
+    ("the_group_of_ipv6_is_told_too", resigns_over_ipv6),
     ("a_dead_guard_is_replaced_and_the_new_one_guards", guard_killed),
     ("with_both_killed_the_address_stays_until_cleanup", both_killed),
     ("the_stop_order_of_a_service_manager_is_a_handover", stop_order),
@@ -47,10 +57,10 @@ const TESTS: &[Test] = &[
 fn main() -> ExitCode {
     carp_node::guard::init();
     let arguments: Vec<String> = std::env::args().collect();
-    if let [_, word, directory] = arguments.as_slice()
+    if let [_, word, kind, directory] = arguments.as_slice()
         && word == "--embed"
     {
-        return match embed(Path::new(directory)) {
+        return match embed(kind, Path::new(directory)) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("{error}");
@@ -160,12 +170,16 @@ fn stopped(rack: &Rack) -> Tested {
 }
 
 /// Starts this program's own daemon; the directory is where it is told what to do.
-fn embedded(rack: &Rack) -> Result<(Process, Daemon, PathBuf), Failed> {
+fn start_embedded(rack: &Rack, kind: &str) -> Result<(Process, PathBuf), Failed> {
     let directory = rack.path("orders");
     fs::create_dir_all(&directory)?;
     let mut command = Command::new(std::env::current_exe()?);
-    command.arg("--embed").arg(&directory);
-    let first = rack.primary.spawn(command)?;
+    command.arg("--embed").arg(kind).arg(&directory);
+    Ok((rack.primary.spawn(command)?, directory))
+}
+
+fn embedded(rack: &Rack) -> Result<(Process, Daemon, PathBuf), Failed> {
+    let (first, directory) = start_embedded(rack, CARP)?;
     let second = successor(rack)?;
     wait_for_owner("the embedded daemon serves", &rack.primary, &rack.secondary)?;
     hears(&second, PRIMARY)?;
@@ -193,10 +207,19 @@ fn hung(rack: &Rack) -> Tested {
 }
 
 /// A daemon whose protocol task looks for orders at every advert that it sends.
-fn embed(directory: &Path) -> Result<(), Box<dyn Error>> {
-    let address = VirtualAddress::new(VIP.parse()?, None)?;
-    let key = Key::new(b"secret")?;
-    let config = RouterConfig::carp(VirtualId::new(1)?, &key, vec![address], 7)?;
+fn embed(kind: &str, directory: &Path) -> Result<(), Box<dyn Error>> {
+    let address =
+        |text: &str| -> Result<_, Box<dyn Error>> { Ok(VirtualAddress::new(text.parse()?, None)?) };
+    let (id, key) = (VirtualId::new(1)?, Key::new(b"secret")?);
+    let carp = RouterConfig::carp(id, &key, vec![address(VIP)?], 7)?;
+    let config = match kind {
+        VRRP_IPV6 => {
+            let list = vec![address("fe80::100")?, address(VIP_IPV6)?];
+            return hold_ipv6(RouterConfig::vrrp3(id, list, Vrrp3::default())?);
+        }
+        UNICAST => carp.with_peers(vec![SECONDARY.parse()?])?,
+        _ => carp,
+    };
     let setups = vec![RouterSetup::new("web", "eth0", config)];
     let guard = Guard::spawn(&setups)?;
     let directory = directory.to_owned();
@@ -216,6 +239,78 @@ fn embed(directory: &Path) -> Result<(), Box<dyn Error>> {
         node.run().await;
         Ok(())
     })
+}
+
+/// A daemon without a node: it takes the addresses, keeps the resignation ready, and lives.
+fn hold_ipv6(config: RouterConfig) -> Result<(), Box<dyn Error>> {
+    let setups = [RouterSetup::new("web6", "eth0", config.clone())];
+    let guard = Guard::spawn(&setups)?;
+    let mut backend = guard.around(Linux);
+    let post = backend.guard().ok_or("no post")?;
+    let mut router = VirtualRouter::new(config);
+    let source = "fe80::50".parse()?;
+    router.handle(boot_time(), Input::Link(LinkState::Up { source }));
+    // "ADDRESS INDEX PREFIX SCOPE FLAGS NAME", in hexadecimal digits.
+    let interfaces = fs::read_to_string("/proc/self/net/if_inet6")?;
+    let eth0 = interfaces.lines().find(|line| line.ends_with(" eth0")).ok_or("no eth0")?;
+    let index = u32::from_str_radix(eth0.split(' ').nth(1).ok_or("no index")?, 16)?;
+    post.keep_resignation(0, &router, index, None, &mut BytesMut::new());
+    let new = |address: &VirtualAddress| NewAddress {
+        address: *address,
+        protocol: Some(MARK),
+        label: None,
+    };
+    let new: Vec<_> = router.config().addresses().iter().map(new).collect();
+    for outcome in backend.addresses()?.add("eth0", &new)? {
+        outcome?;
+    }
+    loop {
+        post.beat(boot_time());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// The kinds of embedded daemon.
+const CARP: &str = "carp";
+const UNICAST: &str = "unicast";
+const VRRP_IPV6: &str = "vrrp-ipv6";
+
+/// A virtual address of IPv6.
+const VIP_IPV6: &str = "2001:db8::100";
+
+fn resigns_to_a_peer(rack: &Rack) -> Tested {
+    let tap = rack.secondary.tap()?;
+    let (first, _) = start_embedded(rack, UNICAST)?;
+    wait_until(LIMIT, "the embedded daemon serves", || serves(&rack.primary))?;
+    first.signal(Signal::KILL)?;
+    wait_until(LIMIT, "the address is gone", || !serves(&rack.primary))?;
+    let to_peer = |frame: &Frame| {
+        let (_, advert) = frame.carp()?;
+        let unicast = frame.bytes.starts_with(&rack.secondary.mac().0);
+        (advert.interval == CarpInterval::RESIGN && unicast).then_some(())
+    };
+    let count = || tap.frames().iter().filter_map(to_peer).count();
+    Ok(wait_until(LIMIT, "the peer is told twice", || count() == 2)?)
+}
+
+fn resigns_over_ipv6(rack: &Rack) -> Tested {
+    let tap = rack.primary.tap()?;
+    rack.primary.add_address("fe80::50".parse()?, 64)?;
+    let (first, _) = start_embedded(rack, VRRP_IPV6)?;
+    wait_until(LIMIT, "the embedded daemon serves", || has(&rack.primary, VIP_IPV6))?;
+    first.signal(Signal::KILL)?;
+    wait_until(LIMIT, "the addresses are gone", || {
+        !has(&rack.primary, VIP_IPV6) && !has(&rack.primary, "fe80::100")
+    })?;
+    ensure(has(&rack.primary, "fe80::50"), "the host's own address stays")?;
+    let resignation = |frame: &Frame| {
+        let (meta, message) = ip::strip_ipv6(frame.bytes.get(ethernet::HEADER_LEN..)?).ok()?;
+        let parsed = v3::parse(&meta, message).ok()?;
+        let good = meta.ttl == 255 && parsed.checksum.is_ok();
+        (good && parsed.advert.priority.is_resignation()).then_some(())
+    };
+    let count = || tap.frames().iter().filter_map(resignation).count();
+    Ok(wait_until(LIMIT, "the group is told twice", || count() == 2)?)
 }
 
 fn guard_killed(rack: &Rack) -> Tested {

@@ -187,7 +187,6 @@ impl Guard {
 fn execute(socket: OwnedFd) -> io::Result<Child> {
     Command::new("/proc/self/exe")
         .arg0(NAME)
-        .env_clear()
         .stdout(Stdio::from(socket.try_clone()?))
         .stdin(Stdio::from(socket))
         .spawn()

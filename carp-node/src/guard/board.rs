@@ -83,11 +83,14 @@ pub(super) fn words(shapes: &[Shape]) -> usize {
     HEADER + shapes.iter().map(|shape| shape.area()).sum::<usize>()
 }
 
-/// Writes where everything is into words that are all 0, as many as [`words`] says.
-pub(super) fn lay_out(words: &[AtomicU64], shapes: &[Shape]) {
+/// Writes where everything is into words that are all 0, as many as [`words`] says. Returns where the
+/// routers begin, for [`Board::router_at`].
+pub(super) fn lay_out(words: &[AtomicU64], shapes: &[Shape]) -> Vec<usize> {
     let mut rest = words.get(HEADER..).unwrap_or(&[]);
+    let mut starts = Vec::with_capacity(shapes.len());
     for shape in shapes {
         let Some((area, next)) = rest.split_at_checked(shape.area()) else { break };
+        starts.push(words.len() - rest.len());
         put(area, AREA, shape.area() as u64);
         put(area, ADDRESSES, shape.addresses as u64);
         put(area, ROOM, shape.room() as u64);
@@ -95,6 +98,7 @@ pub(super) fn lay_out(words: &[AtomicU64], shapes: &[Shape]) {
     }
     put(words, ROUTERS, shapes.len() as u64);
     put(words, 0, MAGIC);
+    starts
 }
 
 /// The board as both sides see it.
@@ -156,9 +160,10 @@ impl<'a> Board<'a> {
         })
     }
 
-    /// One router.
-    pub(super) fn router(self, index: usize) -> Option<Router<'a>> {
-        self.routers().nth(index)
+    /// The router that begins there.
+    pub(super) fn router_at(self, start: usize) -> Option<Router<'a>> {
+        let area = usize::try_from(get(self.0, start + AREA)).ok()?;
+        self.0.get(start..start.checked_add(area)?).map(Router)
     }
 }
 
@@ -359,10 +364,23 @@ mod tests {
     }
 
     #[test]
+    fn a_router_is_found_where_it_begins() {
+        let memory: Vec<AtomicU64> = (0..words(&SHAPES)).map(|_| AtomicU64::new(0)).collect();
+        let starts = lay_out(&memory, &SHAPES);
+        let board = Board::new(&memory).unwrap();
+        for (start, router) in starts.iter().zip(board.routers()) {
+            router.addresses().for_each(|order| order.give(b"one"));
+            assert!(board.router_at(*start).unwrap().holds());
+        }
+        assert_eq!((starts.len(), board.routers().count()), (2, 2));
+        assert!(board.router_at(memory.len()).is_none_or(|router| !router.holds()));
+    }
+
+    #[test]
     fn an_order_is_read_as_it_was_given_until_it_is_withdrawn() {
         let memory = memory();
         let board = Board::new(&memory).unwrap();
-        let router = board.router(0).unwrap();
+        let router = board.routers().next().unwrap();
         let orders: Vec<_> = router.addresses().collect();
         let mut buffer = [0; ORDER_BYTES];
         assert_eq!((orders.len(), router.holds()), (2, false));
@@ -372,7 +390,7 @@ mod tests {
         orders[1].give(b"another");
         assert_eq!(orders[1].read(&mut buffer), Some(&b"another"[..]));
         assert!(router.holds() && !orders[0].is_given());
-        assert!(!board.router(1).unwrap().holds() && !router.device().unwrap().is_given());
+        assert!(!board.routers().nth(1).unwrap().holds() && !router.device().unwrap().is_given());
         orders[1].give(&[7; ORDER_BYTES + 1]);
         assert_eq!((orders[1].read(&mut buffer), router.holds()), (None, false));
     }
@@ -380,7 +398,7 @@ mod tests {
     #[test]
     fn a_device_alone_is_nothing_that_is_held() {
         let memory = memory();
-        let router = Board::new(&memory).unwrap().router(1).unwrap();
+        let router = Board::new(&memory).unwrap().routers().nth(1).unwrap();
         router.device().unwrap().give(b"off");
         assert!(!router.holds());
         assert_eq!(router.addresses().count(), 1);
@@ -389,7 +407,7 @@ mod tests {
     #[test]
     fn the_resignation_is_the_one_written_last() {
         let memory = memory();
-        let router = Board::new(&memory).unwrap().router(0).unwrap();
+        let router = Board::new(&memory).unwrap().routers().next().unwrap();
         assert_eq!(packets(router), []);
         for round in 1..=3 {
             router.write_resignation(|writer| {
@@ -406,7 +424,7 @@ mod tests {
     #[test]
     fn while_a_resignation_is_written_the_last_one_is_whole() {
         let memory = memory();
-        let router = Board::new(&memory).unwrap().router(1).unwrap();
+        let router = Board::new(&memory).unwrap().routers().nth(1).unwrap();
         router.write_resignation(|writer| assert!(writer.append(Kind::Packet, 2, b"first")));
         router.write_resignation(|writer| {
             assert!(writer.append(Kind::Packet, 2, b"second"));
@@ -418,7 +436,7 @@ mod tests {
     #[test]
     fn what_has_no_room_is_left_out() {
         let memory = memory();
-        let router = Board::new(&memory).unwrap().router(1).unwrap();
+        let router = Board::new(&memory).unwrap().routers().nth(1).unwrap();
         router.write_resignation(|writer| {
             assert!(!writer.append(Kind::Packet, 2, &[1; 100]));
             assert!(writer.append(Kind::Packet, 2, &[2; 20]));

@@ -50,6 +50,8 @@ pub(super) struct Member {
     pub(super) interface: String,
     pub(super) addresses: Vec<VirtualAddress>,
     limit: Duration,
+    /// Where the board tells of it.
+    start: usize,
 }
 
 impl Post {
@@ -62,9 +64,9 @@ impl Post {
         // What is mapped is there for good.
         fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
         let memory = sys::Mapping::new(file.as_fd(), words)?;
-        board::lay_out(&memory, &shapes);
+        let starts = board::lay_out(&memory, &shapes);
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        let members = setups.iter().map(member).collect();
+        let members = setups.iter().zip(starts).map(member).collect();
         let shared = Shared { memory, file, wake, members, next_beat: AtomicU64::new(0) };
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -142,7 +144,9 @@ impl Post {
         source_mac: Option<MacAddr>,
         scratch: &mut BytesMut,
     ) {
-        let Some(place) = self.board().and_then(|board| board.router(index)) else { return };
+        let start = self.members().get(index).map(|member| member.start);
+        let place = self.board().zip(start).and_then(|(board, start)| board.router_at(start));
+        let Some(place) = place else { return };
         place.write_resignation(|writer| {
             for destination in 0..router.config().destinations().len() {
                 let Some(advert) = router.write_resignation(destination, scratch) else { continue };
@@ -163,11 +167,12 @@ fn shape(config: &RouterConfig) -> Shape {
     }
 }
 
-fn member(setup: &RouterSetup) -> Member {
+fn member((setup, start): (&RouterSetup, usize)) -> Member {
     Member {
         interface: setup.place().interface,
         addresses: setup.config.addresses().to_vec(),
         limit: judge::limit(setup.config.standing().interval()),
+        start,
     }
 }
 

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use carp_proto::Instant;
@@ -17,7 +18,7 @@ use rustix::thread::{
 };
 
 use super::act::{Hands, Tally};
-use super::board::Board;
+use super::board::{self, Board, Kind, Shape};
 use super::judge::{Judge, Verdict};
 use super::{HELLO, sys};
 use crate::clock::boot_time;
@@ -31,6 +32,18 @@ const REPEAT: Duration = Duration::from_millis(10);
 /// How long to wait for the end of a daemon that was killed before the addresses go. It takes longer
 /// only if the kernel itself is stuck in something that the daemon asked for.
 const DEATH: Duration = Duration::from_millis(100);
+
+/// The words of a board for the rehearsal.
+const PRACTICE: usize = 96;
+
+/// A netlink request that asks for nothing: its length, `NLMSG_NOOP`, and no flags.
+const NOTHING: [u8; 16] = {
+    let mut request = [0; 16];
+    let (len, kind) = (16_u32.to_ne_bytes(), 1_u16.to_ne_bytes());
+    (request[0], request[1], request[2], request[3]) = (len[0], len[1], len[2], len[3]);
+    (request[4], request[5]) = (kind[0], kind[1]);
+    request
+};
 
 /// The longest line of the report.
 const LINE: usize = 256;
@@ -95,18 +108,23 @@ impl Guard {
         Board::new(&self.memory).ok_or_else(|| io::Error::other("there is no board to read"))
     }
 
-    /// Goes the whole way once with a board on which nothing stands.
+    /// Goes the whole way once, with a request that asks for nothing and packets that go nowhere.
     fn rehearse(&self) {
-        let nothing = [const { std::sync::atomic::AtomicU64::new(0) }; 16];
-        super::board::lay_out(&nothing, &[]);
-        if let Some(board) = Board::new(&nothing) {
-            let mut judge = Judge::default();
-            judge.judge(boot_time(), board.beat(), board.limit());
-            let taken = self.hands.take_down(board);
-            let resigned = self.hands.resign(board);
-            let mut line = [0; LINE];
-            let _ = describe(&mut line, Trigger::Dead, taken, resigned);
+        let practice = [const { AtomicU64::new(0) }; PRACTICE];
+        let shape = Shape { addresses: 1, packets: 2, packet_bytes: 8 };
+        board::lay_out(&practice, &[shape]);
+        let Some(board) = Board::new(&practice) else { return };
+        for router in board.routers() {
+            router.addresses().for_each(|order| order.give(&NOTHING));
+            router.write_resignation(|writer| {
+                // There is no interface 0, and this is the beginning of an IP packet at best.
+                writer.append(Kind::Frame, 0, &[0; 8]);
+                writer.append(Kind::Packet, 0, &[0x45; 8]);
+            });
         }
+        Judge::default().judge(boot_time(), board.beat(), board.limit());
+        let (taken, resigned) = (self.hands.take_down(board), self.hands.resign(board));
+        let _ = describe(&mut [0; LINE], Trigger::Dead, taken, resigned);
         self.has_ended(Duration::ZERO);
     }
 
@@ -236,6 +254,12 @@ fn write_failures(rest: &mut &mut [u8], tally: Tally) -> Option<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_rehearsal_has_room() {
+        let shape = Shape { addresses: 1, packets: 2, packet_bytes: 8 };
+        assert!(board::words(&[shape]) <= PRACTICE);
+    }
 
     #[test]
     fn the_report_is_one_line() {

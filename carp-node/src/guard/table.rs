@@ -207,7 +207,7 @@ mod tests {
     }
 
     fn holds(post: &Post) -> bool {
-        post.board().unwrap().router(0).unwrap().holds()
+        post.board().unwrap().routers().next().unwrap().holds()
     }
 
     fn limits(post: &Post) -> bool {
@@ -281,7 +281,7 @@ mod tests {
         let mut table = GuardedTable::new(host, post.clone()).unwrap();
         let mac = MacAddr::virtual_router(VirtualId::new(1).unwrap());
         let device = VirtualDevice { name: "lo".into(), parent: "eth0".into(), mac };
-        let given = || post.board().unwrap().router(0).unwrap().device().unwrap().is_given();
+        let given = || post.board().unwrap().routers().next().unwrap().device().unwrap().is_given();
         table.switch_device(&device, true).unwrap_err();
         assert!(!given(), "there is no such device yet");
         table.make_device(&device).unwrap();
