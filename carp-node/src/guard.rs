@@ -10,7 +10,8 @@
 //!  daemon                                                   guard (own session)
 //!  protocol task   heartbeat, resignations ──► shared  ──►  reads when its timer says so
 //!  address thread  orders to remove        ──► memory
-//!                  pidfd of the daemon ────────────────►    wakes it
+//!                  pidfd of the daemon,    ────────────►  wake it
+//!                  end of the line
 //! ```
 //!
 //! # What it does when
@@ -32,7 +33,7 @@
 //!
 //! # What it is
 //! The program itself, executed once more before the daemon has threads. It keeps two capabilities
-//! (`CAP_NET_ADMIN`, `CAP_NET_RAW`), four sockets, the shared memory, the pidfd, and standard error for
+//! (`CAP_NET_ADMIN`, `CAP_NET_RAW`), its sockets, the shared memory, the pidfd, and standard error for
 //! one line when it has acted. It locks its pages in memory where that is allowed, which
 //! [`GuardStatus::locked`] says, and allocates nothing once it watches. When it dies, the daemon
 //! starts another one.
@@ -149,7 +150,10 @@ impl Guard {
         let (socket, theirs) = rustix::net::socketpair(family, kind, SocketFlags::CLOEXEC, None)?;
         let mut child = execute(theirs)?;
         match hand_over(&socket, &post).and_then(|()| greet(&socket)) {
-            Ok(()) => Ok(Self { child, socket, post }),
+            Ok(()) => {
+                post.hold_line(&socket);
+                Ok(Self { child, socket, post })
+            }
             Err(error) => {
                 child.kill()?;
                 child.wait()?;
@@ -220,7 +224,8 @@ fn greet(socket: &OwnedFd) -> io::Result<()> {
     }
     Err(io::Error::new(
         io::ErrorKind::UnexpectedEof,
-        "the guard ended before it said hello: is carp_node::guard::init() the first call in main?",
+        "the guard ended before it said hello: it has said why on standard error, or \
+         carp_node::guard::init() is not the first call in main",
     ))
 }
 

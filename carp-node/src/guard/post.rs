@@ -2,9 +2,9 @@
 
 use std::io;
 use std::net::IpAddr;
-use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
+use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -15,10 +15,14 @@ use carp_proto::{
 };
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
+use rustix::io::fcntl_dupfd_cloexec;
 
 use super::board::{self, Board, Kind, Order, Shape};
 use super::{judge, sys};
 use crate::node::RouterSetup;
+
+/// A number that no other descriptor gets before a thousand are open; the usual limit is 1024.
+const HIGH_NUMBER: RawFd = 1000;
 
 /// Room for headers, and for what a message has beside its addresses.
 const PACKET_BASE: usize = 128;
@@ -38,6 +42,8 @@ struct Shared {
     /// The file of the memory, for the next guard.
     file: OwnedFd,
     wake: OwnedFd,
+    /// Another descriptor of the present guard's socket: see [`Post::hold_line`].
+    line: Mutex<Option<OwnedFd>>,
     members: Vec<Member>,
     /// When the next beat is due, in nanoseconds; only the protocol task uses it.
     next_beat: AtomicU64,
@@ -67,7 +73,14 @@ impl Post {
         let starts = board::lay_out(&memory, &shapes);
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         let members = setups.iter().zip(starts).map(member).collect();
-        let shared = Shared { memory, file, wake, members, next_beat: AtomicU64::new(0) };
+        let shared = Shared {
+            memory,
+            file,
+            wake,
+            line: Mutex::new(None),
+            members,
+            next_beat: AtomicU64::new(0),
+        };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -77,6 +90,16 @@ impl Post {
 
     pub(super) fn wake_file(&self) -> &OwnedFd {
         &self.shared.wake
+    }
+
+    /// Holds the line to a guard, for as long as a part of the node is left.
+    ///
+    /// When a process dies, the kernel closes what was opened last first. With a number higher than those
+    /// of the sockets, the guard sees the end of the line before they are closed, and need not wait for
+    /// that. Without, it sees it later.
+    pub(super) fn hold_line(&self, socket: &OwnedFd) {
+        let line = fcntl_dupfd_cloexec(socket, HIGH_NUMBER).ok();
+        *self.shared.line.lock().unwrap_or_else(PoisonError::into_inner) = line;
     }
 
     pub(super) fn members(&self) -> &[Member] {

@@ -79,6 +79,16 @@ enum Trigger {
     Hung,
 }
 
+/// What woke it.
+#[derive(Clone, Copy, Debug)]
+struct Woken {
+    /// The daemon has ended.
+    dead: bool,
+    /// The daemon's end of the line is closed. The kernel closes what a process had open before it says
+    /// that the process has ended, and closing packet sockets may take tens of milliseconds.
+    hung_up: bool,
+}
+
 impl Guard {
     /// Cuts what ties this process to its origin, opens and locks what it needs, gives up the rest, and
     /// says hello.
@@ -125,13 +135,13 @@ impl Guard {
         Judge::default().judge(boot_time(), board.beat(), board.limit());
         let (taken, resigned) = (self.hands.take_down(board), self.hands.resign(board));
         let _ = describe(&mut [0; LINE], Trigger::Dead, taken, resigned);
-        self.has_ended(Duration::ZERO);
+        self.is_over(Duration::ZERO);
     }
 
     /// Watches until there is something to do, or `None` if the guard is not needed any more.
     fn watch(&self) -> Option<Trigger> {
         let board = self.board().ok()?;
-        let mut judge = Judge::default();
+        let (mut judge, mut connected) = (Judge::default(), true);
         loop {
             let now = boot_time();
             let until = match judge.judge(now, board.beat(), board.limit()) {
@@ -139,33 +149,46 @@ impl Guard {
                 Verdict::Wait(until) => Some(until),
                 Verdict::Hung => return Some(Trigger::Hung),
             };
-            if self.sleep(now, until) {
-                return Some(Trigger::Dead);
-            }
+            let woken = self.sleep(now, until, connected);
             if board.is_dismissed() {
                 return None;
             }
+            let holds = || board.routers().any(board::Router::holds);
+            if woken.dead || (woken.hung_up && holds()) {
+                return Some(Trigger::Dead);
+            }
+            // Whoever holds nothing may take its time to end.
+            connected &= !woken.hung_up;
         }
     }
 
-    /// Sleeps until then, or until it is woken; true if the daemon has ended.
-    fn sleep(&self, now: Instant, until: Option<Instant>) -> bool {
-        let mut fds = [&self.daemon, &self.wake].map(|fd| PollFd::new(fd, PollFlags::IN));
+    /// Sleeps until then, or until it is woken.
+    fn sleep(&self, now: Instant, until: Option<Instant>, connected: bool) -> Woken {
+        let line = io::stdin();
+        let mut fds = [
+            PollFd::new(&self.daemon, PollFlags::IN),
+            PollFd::new(&self.wake, PollFlags::IN),
+            PollFd::new(&line, PollFlags::empty()),
+        ];
+        let fds = if connected { &mut fds[..] } else { &mut fds[..2] };
         let timeout = until.and_then(|until| timespec(until.saturating_since(now)));
         // An error can only be a signal: then it is looked again.
-        let _ = poll(&mut fds, timeout.as_ref());
-        let [daemon, wake] = fds.map(|fd| !fd.revents().is_empty());
+        let _ = poll(fds, timeout.as_ref());
+        let is_ready = |fd: usize| fds.get(fd).is_some_and(|fd| !fd.revents().is_empty());
+        let (dead, wake, hung_up) = (is_ready(0), is_ready(1), is_ready(2));
         if wake {
             // It does not block, and what it counts does not matter.
             let _ = rustix::io::read(&self.wake, &mut [0; 8]);
         }
-        daemon
+        Woken { dead, hung_up }
     }
 
-    /// Whether the daemon ends within a time.
-    fn has_ended(&self, within: Duration) -> bool {
-        let mut daemon = [PollFd::new(&self.daemon, PollFlags::IN)];
-        poll(&mut daemon, timespec(within).as_ref()).is_ok_and(|ready| ready > 0)
+    /// Whether nothing of the daemon runs any more, within a time.
+    fn is_over(&self, within: Duration) -> bool {
+        let line = io::stdin();
+        let mut ends =
+            [PollFd::new(&self.daemon, PollFlags::IN), PollFd::new(&line, PollFlags::empty())];
+        poll(&mut ends, timespec(within).as_ref()).is_ok_and(|ready| ready > 0)
     }
 
     /// The addresses go before the resignations: the successor may have a skew of nothing, and removing
@@ -176,7 +199,7 @@ impl Guard {
             // It can only fail because the daemon has just ended by itself.
             let _ = pidfd_send_signal(&self.daemon, Signal::KILL);
         }
-        let ended = self.has_ended(DEATH);
+        let over = trigger == Trigger::Dead || self.is_over(DEATH);
         let taken = self.hands.take_down(board);
         let resigned = self.hands.resign(board);
         std::thread::sleep(REPEAT);
@@ -188,9 +211,9 @@ impl Guard {
                 let _ = io::stderr().write(&line[..len]);
             }
         }
-        if !ended {
+        if !over {
             // The kernel may still finish what the daemon asked for: an address that comes back.
-            while !self.has_ended(Duration::from_secs(3600)) {}
+            while !self.is_over(Duration::from_secs(3600)) {}
             self.hands.take_down(board);
         }
     }
