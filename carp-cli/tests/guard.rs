@@ -148,7 +148,8 @@ fn killed(rack: &Rack) -> Tested {
     first
         .process
         .wait_for_line(LIMIT, "carp-guard: the daemon died: 1 addresses removed, 1 res")?;
-    // The supervisor's part: it comes back as a backup first.
+    // The supervisor's part, once the process has ended: it comes back as a backup first.
+    first.process.wait(LIMIT)?;
     let again = rack.daemon(&rack.primary, &rack.path("primary.toml"))?;
     again.wait_for_state("active")?;
     wait_for_owner("the primary serves again", &rack.primary, &rack.secondary)

@@ -100,10 +100,11 @@ impl Guard {
         std::env::set_current_dir("/")?;
         // The kernel should not choose the one that is there for when it has to choose.
         let _ = fs::write("/proc/self/oom_score_adj", "-1000");
-        let [memory, daemon, wake] = receive_files()?;
-        let words =
-            usize::try_from(rustix::fs::fstat(&memory)?.st_size).unwrap_or(0) / size_of::<u64>();
-        let memory = sys::Mapping::new(memory.as_fd(), words)?;
+        let [file, daemon, wake] = receive_files()?;
+        let bytes = usize::try_from(rustix::fs::fstat(&file)?.st_size).unwrap_or(0);
+        let memory = sys::Mapping::new(file.as_fd(), bytes / size_of::<u64>())?;
+        // What is mapped needs no descriptor.
+        drop(file);
         let guard = Self { memory, daemon, wake, hands: Hands::open()? };
         let board = guard.board()?;
         // What is touched once is in memory, and stays there where it may be locked.

@@ -51,7 +51,7 @@ pub enum YieldError {
     Stopped,
 }
 
-/// Speaks to a running [`Node`]. Clones speak to the same.
+/// Speaks to a running [`Node`](super::Node). Clones speak to the same.
 #[derive(Clone, Debug)]
 pub struct Handle {
     pub(super) commands: mpsc::Sender<Command>,
@@ -88,13 +88,13 @@ impl Handle {
         let _ = self.commands.send(Command::YieldAll).await;
     }
 
-    /// Answers [`Prepare`]. Never blocks.
+    /// Answers [`Prepare`](super::Prepare). Never blocks.
     pub fn prepared(&self, router: usize, ticket: u64, ok: bool) {
         // If the loop is that busy, the takeover runs out of time and is refused.
         let _ = self.commands.try_send(Command::Prepared { router, ticket, ok });
     }
 
-    /// Makes every router hand over and stop; then [`Node::run`] returns.
+    /// Makes every router hand over and stop; then [`Node::run`](super::Node::run) returns.
     pub async fn stop(&self) {
         // A node that has ended has stopped.
         let _ = self.commands.send(Command::Stop).await;
