@@ -21,7 +21,8 @@ use crate::exit::Failure;
 use crate::output::Output;
 
 fn main() -> ExitCode {
-    // This program is also its own helper process, and the processes of the demo's machines.
+    // This program is also its own helper processes, and the processes of the demo's machines.
+    carp_node::guard::init();
     carp_node::runner::init();
     carp_node::lab::init();
     demo::init();

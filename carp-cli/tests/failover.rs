@@ -66,7 +66,7 @@ fn the_better_of_two_is_active(rack: &Rack) -> Tested {
 
 fn takeover_and_failback(rack: &Rack) -> Tested {
     let (first, second) = pair(rack)?;
-    first.kill()?;
+    first.kill_with_guard(&rack.primary)?;
     second.wait_for_state("active")?;
     wait_until(LIMIT, "the secondary serves", || serves(&rack.secondary))?;
     let again = rack.daemon(&rack.primary, &rack.path("primary.toml"))?;
@@ -176,8 +176,8 @@ fn cleanup_after_a_crash(rack: &Rack) -> Tested {
     };
     let (code, text) = cleanup()?;
     ensure(code == Some(6) && text.contains("running"), text)?;
-    only.kill()?;
-    ensure(serves(&rack.primary), "a killed daemon leaves its address")?;
+    only.kill_with_guard(&rack.primary)?;
+    ensure(serves(&rack.primary), "nobody was left to remove the address")?;
     let (code, text) = cleanup()?;
     ensure(code == Some(0) && text.contains(VIP), text)?;
     ensure(!serves(&rack.primary), "the address is gone")?;
@@ -188,9 +188,9 @@ fn cleanup_after_a_crash(rack: &Rack) -> Tested {
 
 fn orphans_go_at_start(rack: &Rack) -> Tested {
     let (first, second) = pair(rack)?;
-    first.kill()?;
+    first.kill_with_guard(&rack.primary)?;
     second.wait_for_state("active")?;
-    ensure(serves(&rack.primary), "a killed daemon leaves its address")?;
+    ensure(serves(&rack.primary), "nobody was left to remove the address")?;
     let config = rack.configure("primary", "advskew = 0\npreempt = false")?;
     let again = rack.daemon(&rack.primary, &config)?;
     wait_for_owner("only the secondary serves", &rack.secondary, &rack.primary)?;

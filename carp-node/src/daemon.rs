@@ -5,15 +5,18 @@ mod misfits;
 use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
+use std::pin::Pin;
 
 use rustix::rand::{GetRandomFlags, getrandom};
 use thiserror::Error;
 
 use crate::addresses::Record;
+use crate::backend::Backend;
 use crate::backend::linux::Linux;
 use crate::config::{Config, Diagnostic, Election, RouterSpec};
 use crate::control::{BindError, ControlSocket};
 use crate::event::{self, EventRecord};
+use crate::guard::Guard;
 use crate::hooks::HookRouter;
 use crate::lock::{LockError, RouterLock};
 use crate::node::{Extras, Handle, Node, RouterSetup};
@@ -43,18 +46,20 @@ pub enum StartError {
 }
 
 /// A daemon that holds everything for which it needs more than the two capabilities of its work:
-/// locks, the control socket, the runner. Nothing runs yet.
+/// locks, the control socket, the runner, the guard. No router runs yet.
 #[derive(Debug)]
 pub struct Daemon {
     config: Config,
     control: ControlSocket,
     runner: Result<Runner, String>,
+    setups: Vec<RouterSetup>,
+    guard: Result<Guard, String>,
     _locks: Vec<RouterLock>,
 }
 
 impl Daemon {
     /// Checks the configuration against this host, takes the locks, binds the control socket and
-    /// starts the runner. Call it before threads are started.
+    /// starts the runner and the guard. Call it before threads are started.
     ///
     /// # Errors
     /// [`StartError`].
@@ -67,7 +72,10 @@ impl Daemon {
         let locks = locks(&config)?;
         let control = ControlSocket::bind(socket)?;
         let runner = Runner::spawn().map_err(|error| error.to_string());
-        Ok(Self { config, control, runner, _locks: locks })
+        let setups = setups(&config)
+            .map_err(|source| StartError::System { what: "cannot set the routers up", source })?;
+        let guard = Guard::spawn(&setups).map_err(|error| error.to_string());
+        Ok(Self { config, control, runner, setups, guard, _locks: locks })
     }
 
     /// Runs until [`Handle::stop`]. `task` is started beside it, for signals and the like; `show` is
@@ -90,20 +98,24 @@ impl Daemon {
             .map_err(system("cannot start the protocol task"))?;
         let (events, inbox) = event::channel();
         let (prepare, takeovers) = service::takeovers();
-        let setups = setups(&self.config).map_err(system("cannot set the routers up"))?;
         let extras = Extras {
             events: events.clone(),
             record: Record::open(&self.config.node.state_dir),
             prepare: Some(prepare),
         };
-        let (node, handle) = {
+        let (running, handle) = {
             let _context = runtime.enter();
-            Node::new(Linux, setups, extras).map_err(system("cannot open the network"))?
+            let node = match &self.guard {
+                Ok(guard) => start(guard.around(Linux), self.setups, extras),
+                Err(_) => start(Linux, self.setups, extras),
+            };
+            node.map_err(system("cannot open the network"))?
         };
         let service = Setup {
             node: self.config.node.name.clone(),
             routers: hook_routers(&self.config),
             runner: self.runner,
+            guard: self.guard,
             control: Some(self.control),
             events,
             inbox,
@@ -112,9 +124,22 @@ impl Daemon {
         };
         let service = Service::start(service, handle, task)
             .map_err(system("cannot start the service thread"))?;
-        runtime.block_on(node.run());
+        runtime.block_on(running);
         service.finish().map_err(system("the service thread has failed"))
     }
+}
+
+/// A node that runs when it is polled.
+type Running = Pin<Box<dyn Future<Output = ()>>>;
+
+/// A node, ready to run, whatever its backend.
+fn start<B: Backend + 'static>(
+    backend: B,
+    setups: Vec<RouterSetup>,
+    extras: Extras,
+) -> io::Result<(Running, Handle)> {
+    let (node, handle) = Node::new(backend, setups, extras)?;
+    Ok((Box::pin(node.run()), handle))
 }
 
 /// One lock a router. Two routers of VRRP version 3 may share an id, one for each family, and then they

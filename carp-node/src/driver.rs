@@ -15,6 +15,7 @@ use crate::addresses::{Job, Place, Presence, Task};
 use crate::backend::{Interface, PacketIo};
 use crate::demotion::Contributions;
 use crate::event::{EventKind, EventSource};
+use crate::guard::Post;
 use crate::node::remark::Told;
 use crate::node::{Prepare, YieldError, Yielded};
 
@@ -84,6 +85,24 @@ pub(crate) struct Driver<'a, P> {
     pub(crate) events: &'a EventSource,
     pub(crate) prepare: Option<&'a Prepare>,
     pub(crate) scratch: &'a mut BytesMut,
+    pub(crate) guard: Option<GuardSeat<'a>>,
+}
+
+/// Where resignations are kept ready, and the interface on which they will be sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct GuardSeat<'a> {
+    pub(crate) post: &'a Post,
+    pub(crate) interface: u32,
+}
+
+impl GuardSeat<'_> {
+    /// Keeps the resignation of a router ready that may have addresses.
+    pub(crate) fn keep(self, index: usize, member: &Member, scratch: &mut BytesMut) {
+        if member.router.state() == State::Active {
+            let (router, mac) = (&member.router, member.advert_mac);
+            self.post.keep_resignation(index, router, self.interface, mac, scratch);
+        }
+    }
 }
 
 impl<P: PacketIo> Driver<'_, P> {
@@ -124,6 +143,8 @@ impl<P: PacketIo> Driver<'_, P> {
                         let presence = presence(self.home, &member.addresses);
                         let task = Task::Acquire { presence, burst: announce.burst };
                         member.tickets.acquire = member.tickets.draw();
+                        // Whoever dies with the addresses must have something to resign with.
+                        self.keep_resignation(index, member);
                         let job = member.job(index, task, member.tickets.acquire);
                         // The queue is full: the kernel has not answered for thousands of requests.
                         let refused = self.jobs.try_send(job).is_err();
@@ -151,9 +172,15 @@ impl<P: PacketIo> Driver<'_, P> {
                 inputs.extend(input);
             }
             if inputs.is_empty() {
-                return;
+                return self.keep_resignation(index, member);
             }
             inputs.into_iter().for_each(|input| member.router.handle(now, input));
+        }
+    }
+
+    fn keep_resignation(&mut self, index: usize, member: &Member) {
+        if let Some(seat) = self.guard {
+            seat.keep(index, member, self.scratch);
         }
     }
 

@@ -12,7 +12,8 @@
 //! use carp_node::config::Config;
 //! use carp_node::daemon::Daemon;
 //!
-//! carp_node::runner::init(); // first of all: this program is also its own helper process
+//! carp_node::guard::init(); // first of all: this program is also its own helper processes
+//! carp_node::runner::init();
 //! let loaded = Config::load("/etc/carp/carp.toml".as_ref())?;
 //! let daemon = Daemon::prepare(loaded.config, "/run/carp/control.sock".into())?;
 //! daemon.run(|event| eprintln!("{event}"), |handle| async move {
@@ -31,6 +32,7 @@
 //! | [`addresses`] | the rules of taking addresses and giving them back, and their thread |
 //! | [`backend`] | the operating system behind five traits: [Linux](backend::linux), [memory](backend::memory), [wrappers](backend::wrap) |
 //! | [`clock`] | the only clock reads |
+//! | [`guard`] | the second process, which takes the addresses down when this one dies or hangs |
 //! | [`service`] | the thread for what may wait: events, hooks, control |
 //! | [`event`], [`hooks`], [`runner`], [`control`] | the parts of it |
 //! | [`config`] | the configuration file |
@@ -51,6 +53,7 @@ mod demotion;
 pub mod dissect;
 mod driver;
 pub mod event;
+pub mod guard;
 pub mod hooks;
 #[cfg(feature = "lab")]
 pub mod lab;

@@ -16,6 +16,7 @@ use crate::control::{ControlSocket, Handler, Limits, serve};
 use crate::event::{
     EventInbox, EventKind, EventLog, EventRecord, EventSource, Happening, Subscription,
 };
+use crate::guard::{Guard, GuardHandle};
 use crate::hooks::{HookEvent, HookOn, HookRouter, Hooks};
 use crate::node::{Handle, Prepare, YieldError};
 use crate::runner::{Runner, RunnerHandle};
@@ -31,6 +32,8 @@ pub struct Setup {
     pub routers: Vec<HookRouter>,
     /// The third process, or why there is none.
     pub runner: Result<Runner, String>,
+    /// The second process, or why there is none.
+    pub guard: Result<Guard, String>,
     /// Where questions come in; `None` for no control socket.
     pub control: Option<ControlSocket>,
     /// Where events are told, for those that arise here.
@@ -108,10 +111,14 @@ impl Service {
 }
 
 async fn work(setup: Setup, handle: Handle, finished: oneshot::Receiver<()>) -> io::Result<()> {
-    let Setup { node, routers, runner, control, events, inbox, takeovers, show } = setup;
+    let Setup { node, routers, runner, guard, control, events, inbox, takeovers, show } = setup;
     let runner = match runner {
         Ok(runner) => runner.into_handle()?,
         Err(reason) => RunnerHandle::absent(&reason),
+    };
+    let guard = match guard {
+        Ok(guard) => guard.into_handle(events.clone())?,
+        Err(reason) => GuardHandle::absent(&reason),
     };
     let names: Vec<String> = routers.iter().map(|router| router.name.clone()).collect();
     let source = events.clone();
@@ -121,9 +128,14 @@ async fn work(setup: Setup, handle: Handle, finished: oneshot::Receiver<()>) -> 
         }
     });
     let log = EventLog::new();
-    let desk =
-        Desk { node, handle: handle.clone(), log: log.clone(), hooks: hooks.clone(), runner };
-    let runner = desk.runner.clone();
+    let desk = Desk {
+        node,
+        handle: handle.clone(),
+        log: log.clone(),
+        hooks: hooks.clone(),
+        runner: runner.clone(),
+        guard: guard.clone(),
+    };
     let serving = async {
         match control {
             Some(socket) => serve(socket, desk, Limits::default()).await,
@@ -144,6 +156,8 @@ async fn work(setup: Setup, handle: Handle, finished: oneshot::Receiver<()>) -> 
             () = preparing => return Ok(()),
         }
     };
+    // Nothing is held any more, and hooks may take their time.
+    guard.dismiss().await;
     recorder.last_words(inbox, &hooks).await;
     runner.shut_down().await;
     served
@@ -223,6 +237,7 @@ struct Desk {
     log: EventLog,
     hooks: Hooks,
     runner: RunnerHandle,
+    guard: GuardHandle,
 }
 
 impl Handler for Desk {
@@ -240,7 +255,8 @@ impl Handler for Desk {
         for router in &mut routers {
             router.hooks = self.hooks.reports(&router.name);
         }
-        Ok(StatusReport::new(&self.node, routers, self.runner.status()))
+        let report = StatusReport::new(&self.node, routers, self.runner.status());
+        Ok(StatusReport { guard: self.guard.status(), ..report })
     }
 
     async fn yield_router(&self, router: &str) -> Result<(), ControlError> {

@@ -75,6 +75,11 @@ fn render(report: &StatusReport) -> String {
             let _ = writeln!(text, "! {}: {remark}", router.name);
         }
     }
+    if report.guard.pid.is_none()
+        && let Some(reason) = &report.guard.fault
+    {
+        let _ = writeln!(text, "! no guard: {reason}");
+    }
     text
 }
 

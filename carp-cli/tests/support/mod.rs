@@ -144,6 +144,15 @@ pub(crate) fn run_on(host: &Host, mut command: Command) -> Result<Output, Failed
     Ok(host.run_inside(move || command.output())??)
 }
 
+/// Runs a script to its end on a host, among the host's processes.
+pub(crate) fn run_on_machine(host: &Host, script: &str) -> Tested {
+    let mut shell = Command::new("sh");
+    shell.arg("-c").arg(script);
+    let shell = host.spawn(shell)?;
+    let status = shell.wait(LIMIT)?;
+    ensure(status.success(), format!("{script}: {status}: {}", shell.said()))
+}
+
 /// The exit code and all that was printed.
 pub(crate) fn told(output: &Output) -> (Option<i32>, String) {
     let text = [&output.stdout[..], &output.stderr[..]].concat();
@@ -182,11 +191,33 @@ impl Daemon {
         Ok(carp().args(arguments).arg("--socket").arg(&self.socket).output()?)
     }
 
+    /// What a daemon and its guard leave when both are killed at once: everything. Neither sees the other
+    /// die.
+    pub(crate) fn kill_with_guard(&self, host: &Host) -> Tested {
+        let (daemon, guard) = self.pids()?;
+        let script = format!("kill -STOP {daemon} {guard}; kill -KILL {daemon} {guard}");
+        run_on_machine(host, &script)?;
+        self.process.wait(LIMIT)?;
+        Ok(())
+    }
+
+    /// The process ids of the daemon and of its guard, as their machine sees them.
+    pub(crate) fn pids(&self) -> Result<(u64, u64), Failed> {
+        let report = self.report().ok_or("no status")?;
+        let pids = (report["pid"].as_u64(), report["guard"]["pid"].as_u64());
+        let (Some(daemon), Some(guard)) = pids else { return Err(report.to_string().into()) };
+        Ok((daemon, guard))
+    }
+
+    /// `carp status --json`, if the daemon answers.
+    pub(crate) fn report(&self) -> Option<serde_json::Value> {
+        let output = self.ask(&["status", "--json"]).ok()?;
+        serde_json::from_slice(&output.stdout).ok()
+    }
+
     /// The first router of `carp status --json`, if the daemon answers.
     pub(crate) fn status(&self) -> Option<serde_json::Value> {
-        let output = self.ask(&["status", "--json"]).ok()?;
-        let report: serde_json::Value = serde_json::from_slice(&output.stdout).ok()?;
-        Some(report["routers"][0].clone())
+        Some(self.report()?["routers"][0].clone())
     }
 
     pub(crate) fn state(&self) -> String {

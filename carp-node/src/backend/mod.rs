@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use carp_proto::{Family, Instant, MacAddr, RxMeta, Transmit, VirtualAddress, VirtualId};
 
+use crate::guard::Post;
+
 pub mod linux;
 pub mod memory;
 pub mod wrap;
@@ -57,6 +59,11 @@ pub trait Backend {
     /// # Errors
     /// What the operating system says.
     fn clock(&mut self) -> io::Result<Self::Clock>;
+
+    /// Where to tell the guard that the node lives, if there is one. Asked for once.
+    fn guard(&mut self) -> Option<Post> {
+        None
+    }
 }
 
 /// What to open.

@@ -16,6 +16,7 @@ use super::{Backend, PacketIo, Port, Received};
 use crate::capture::{Timestamp, Writer};
 use crate::clock::wall_time;
 use crate::dissect::LinkType;
+use crate::guard::Post;
 
 /// Which way a packet goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +78,10 @@ impl<B: Backend, T: Tap> Backend for Wrapped<B, T> {
 
     fn clock(&mut self) -> io::Result<Self::Clock> {
         self.inner.clock()
+    }
+
+    fn guard(&mut self) -> Option<Post> {
+        self.inner.guard()
     }
 }
 

@@ -14,6 +14,7 @@ use thiserror::Error;
 
 use super::units::{Millis, WallTime};
 use crate::event::EventRecord;
+use crate::guard::GuardStatus;
 use crate::hooks::HookReport;
 use crate::runner::RunnerStatus;
 
@@ -186,6 +187,9 @@ pub struct StatusReport {
     /// The process that runs hooks.
     #[serde(default)]
     pub runner: RunnerStatus,
+    /// The process that takes the addresses down when the daemon dies or hangs.
+    #[serde(default)]
+    pub guard: GuardStatus,
 }
 
 impl StatusReport {
@@ -200,6 +204,7 @@ impl StatusReport {
             routers,
             sync: Vec::new(),
             runner,
+            guard: GuardStatus::default(),
         }
     }
 }

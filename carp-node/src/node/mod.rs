@@ -31,8 +31,9 @@ use crate::addresses::{AddressFault, AddressKeeper, AddressThread, Place, Record
 use crate::backend::{Backend, Clock, Interface, LinkChange, LinkWatch, PacketIo, Received};
 use crate::control::proto::is_called;
 use crate::demotion::Contributions;
-use crate::driver::{Driver, Member, Tickets};
+use crate::driver::{Driver, GuardSeat, Member, Tickets};
 use crate::event::{EventKind, EventSource};
+use crate::guard::Post;
 
 /// Datagrams that are handled before timers get their turn. Received adverts come first, so that a
 /// node that was stalled does not take over from a router that is alive; but not without end.
@@ -83,6 +84,7 @@ pub struct Node<B: Backend> {
     commands: mpsc::Receiver<Command>,
     events: EventSource,
     prepare: Option<Prepare>,
+    guard: Option<Post>,
     buffer: Box<[u8]>,
     scratch: BytesMut,
     batch: u32,
@@ -134,6 +136,7 @@ impl<B: Backend> Node<B> {
         let groups = group::groups(&setups);
         let members = setups.into_iter().map(|setup| member(setup, &ports)).collect();
         let (sender, commands) = mpsc::channel(COMMANDS);
+        let guard = backend.guard();
         let node = Self {
             backend,
             clock,
@@ -147,6 +150,7 @@ impl<B: Backend> Node<B> {
             commands,
             events: extras.events,
             prepare: extras.prepare,
+            guard,
             buffer: vec![0; BUFFER].into(),
             scratch: BytesMut::with_capacity(64),
             batch: 0,
@@ -201,6 +205,9 @@ impl<B: Backend> Node<B> {
 /// Waking.
 impl<B: Backend> Node<B> {
     fn poll_wake(&mut self, cx: &mut Context<'_>) -> Poll<Wake> {
+        if let Some(guard) = &self.guard {
+            guard.beat(self.clock.now());
+        }
         if self.batch >= BATCH {
             self.batch = 0;
             if self.deadline().is_some_and(|at| at <= self.clock.now()) {
@@ -234,7 +241,8 @@ impl<B: Backend> Node<B> {
     fn deadline(&self) -> Option<Instant> {
         let routers = self.members.iter().filter_map(|member| member.router.poll_timeout());
         let ports = self.ports.iter().filter_map(|port| port.reopen_at);
-        routers.map(|deadline| deadline.at).chain(ports).min()
+        let beat = self.guard.as_ref().and_then(Post::next_beat);
+        routers.map(|deadline| deadline.at).chain(ports).chain(beat).min()
     }
 
     fn handle_wake(&mut self, wake: Wake) {
@@ -259,6 +267,20 @@ impl<B: Backend> Node<B> {
         for port in 0..self.ports.len() {
             if self.ports[port].reopen_at.is_some_and(|at| at <= now) {
                 self.refresh_port(port);
+            }
+        }
+        self.renew_signatures(now);
+    }
+
+    /// Signatures of resignations that are kept ready grow old, even when no advert is due.
+    fn renew_signatures(&mut self, now: Instant) {
+        for index in 0..self.members.len() {
+            if self.guard.is_some() && self.members[index].router.config().is_signed() {
+                tell_time_of_day(&mut self.members[index].router, now, &self.clock);
+                let (member, links) = (&self.members[index], &self.interfaces);
+                if let Some(seat) = guard_seat(self.guard.as_ref(), links, &member.interface) {
+                    seat.keep(index, member, &mut self.scratch);
+                }
             }
         }
     }
@@ -287,6 +309,7 @@ impl<B: Backend> Node<B> {
             events: &self.events,
             prepare: self.prepare.as_ref(),
             scratch: &mut self.scratch,
+            guard: guard_seat(self.guard.as_ref(), &self.interfaces, &member.interface),
         };
         driver.carry_out(index, member, now);
         self.note_in_group(index);
@@ -469,6 +492,16 @@ fn addressee(members: &[Member], port: usize, meta: &RxMeta, message: &[u8]) -> 
         .or_else(|| here().find(|(_, member)| of_id(member)))
         .or_else(|| here().next());
     found.map(|(index, _)| index)
+}
+
+/// The guard's seat for a router on this interface, if there is a guard and the interface is there.
+fn guard_seat<'a>(
+    guard: Option<&'a Post>,
+    interfaces: &BTreeMap<String, Interface>,
+    interface: &str,
+) -> Option<GuardSeat<'a>> {
+    let interface = interfaces.get(interface)?.index;
+    guard.map(|post| GuardSeat { post, interface })
 }
 
 fn member<P>(setup: RouterSetup, ports: &[PortState<P>]) -> Member {

@@ -156,12 +156,18 @@ impl HmacAuthenticator {
     ///
     /// Copies of one advert to several peers carry the same trailer.
     pub fn sign(&mut self, since_epoch: Duration, advert: &Outgoing<'_>) -> Option<Trailer> {
+        let trailer = self.draft(since_epoch, advert)?;
+        self.note_signed(trailer.sequence);
+        Some(trailer)
+    }
+
+    /// The trailer that [`sign`](Self::sign) would make.
+    pub(crate) fn draft(&self, since_epoch: Duration, advert: &Outgoing<'_>) -> Option<Trailer> {
         if !self.mode.signs() {
             return None;
         }
         let key = self.keys.get(self.active)?;
         let sequence = self.anti_replay.next(Sequence::at(since_epoch), self.last);
-        self.last = Some(sequence);
         let mut trailer = Trailer {
             extension: EXTENSION_SHA256,
             key_id: key.id(),
@@ -176,6 +182,11 @@ impl HmacAuthenticator {
         };
         trailer.tag = key.tag(advert.carrier.source(), &parts);
         Some(trailer)
+    }
+
+    /// Notes what was sent, so that the next sequence is a later one.
+    pub(crate) fn note_signed(&mut self, sequence: Sequence) {
+        self.last = Some(sequence);
     }
 
     /// What the signature of an advert from `source`, received at `since_epoch`, is worth.

@@ -5,7 +5,7 @@ use core::net::IpAddr;
 use bytes::BytesMut;
 
 use super::speech::{Carp, Speech};
-use super::{ChecksumMode, VirtualRouter};
+use super::{ChecksumMode, Transmit, VirtualRouter};
 use crate::election::{Advertisement, CounterRule, LinkState, Standing};
 use crate::id::{Family, Priority};
 use crate::interval::CarpInterval;
@@ -21,6 +21,8 @@ pub(super) struct Sending {
     next: usize,
     /// What it says.
     standing: Standing,
+    /// CARP's counter in it.
+    counter: u64,
     /// Its signature: copies of one advert carry the same.
     trailer: Option<Trailer>,
 }
@@ -28,9 +30,13 @@ pub(super) struct Sending {
 impl VirtualRouter {
     /// Begins an advert, of which [`write_next`](Self::write_next) writes the datagrams.
     pub(super) fn begin_advert(&mut self, advertisement: Advertisement) {
-        if self.config.policy().counter == CounterRule::Shared {
-            self.counter = self.counter.wrapping_add(1);
-        }
+        let sending = self.draft(advertisement);
+        self.counter = sending.counter;
+        self.sending = Some(sending);
+    }
+
+    /// The next advert as it would be.
+    fn draft(&self, advertisement: Advertisement) -> Sending {
         let standing = match (advertisement, self.machine.advertised()) {
             (Advertisement::Claim, standing) => standing,
             (Advertisement::Resign, Standing::Carp(_)) => Standing::Carp(CarpInterval::RESIGN),
@@ -38,7 +44,33 @@ impl VirtualRouter {
                 Standing::Vrrp { priority: Priority::RESIGN, interval }
             }
         };
-        self.sending = Some(Sending { advertisement, next: 0, standing, trailer: None });
+        let counter = match self.config.policy().counter {
+            CounterRule::Shared => self.counter.wrapping_add(1),
+            CounterRule::Cookie | CounterRule::None => self.counter,
+        };
+        Sending { advertisement, next: 0, standing, counter, trailer: None }
+    }
+
+    /// Writes the resignation that would be sent now, for somebody who is to send it should this router
+    /// die: the datagram to number `index` of its
+    /// [destinations](super::RouterConfig::destinations). `None` if there is no such destination, or
+    /// nothing can be sent there at present.
+    ///
+    /// This changes nothing, so it may be called at any time, and what comes out is good only until
+    /// the router sends or hears the next advert: CARP's counter in it is the one that the next advert
+    /// will have, and a signature counts as a repetition once a later one was heard. Signatures are of
+    /// the [time of day](Self::set_time_of_day) that is known, so they also grow old by themselves.
+    pub fn write_resignation<'a>(
+        &self,
+        index: usize,
+        scratch: &'a mut BytesMut,
+    ) -> Option<Transmit<'a>> {
+        let &destination = self.config.destinations.get(index)?;
+        let source = self.source(Family::of(destination))?;
+        let advertisement = Advertisement::Resign;
+        scratch.clear();
+        self.write(&mut self.draft(advertisement), source, destination, scratch)?;
+        Some(Transmit { source, destination, payload: scratch, advertisement })
     }
 
     /// Writes the next datagram of the advert that was begun: what it says, and the ends of its path.
@@ -53,6 +85,9 @@ impl VirtualRouter {
             let Some(source) = self.source(Family::of(destination)) else { continue };
             scratch.clear();
             if self.write(&mut sending, source, destination, scratch).is_some() {
+                if let (Some(hmac), Some(trailer)) = (&mut self.hmac, &sending.trailer) {
+                    hmac.note_signed(trailer.sequence);
+                }
                 self.counters.adverts_sent = self.counters.adverts_sent.saturating_add(1);
                 let advertisement = sending.advertisement;
                 self.sending = Some(sending);
@@ -74,7 +109,7 @@ impl VirtualRouter {
 
     /// Appends the message; `None` if there is none for such a path.
     fn write(
-        &mut self,
+        &self,
         sending: &mut Sending,
         source: IpAddr,
         destination: IpAddr,
@@ -83,7 +118,7 @@ impl VirtualRouter {
         let id = self.config.id;
         match (&self.config.speech, sending.standing) {
             (Speech::Carp(carp), Standing::Carp(interval)) => {
-                carp::emit(&self.carp_advert(carp, interval), scratch);
+                carp::emit(&self.carp_advert(carp, interval, sending.counter), scratch);
             }
             (Speech::Vrrp2 { list, settings }, Standing::Vrrp { priority, .. }) => {
                 let authentication = settings.authentication();
@@ -96,10 +131,10 @@ impl VirtualRouter {
                 let form = self.checksum_form(settings.checksum);
                 let carrier = Carrier::new(list, source, destination, form)?;
                 let advert = v3::Outgoing { id, priority, interval: settings.interval, carrier };
-                if let Some(hmac) = &mut self.hmac
+                if let Some(hmac) = &self.hmac
                     && sending.trailer.is_none()
                 {
-                    sending.trailer = hmac.sign(self.time_of_day.at(self.now), &advert);
+                    sending.trailer = hmac.draft(self.time_of_day.at(self.now), &advert);
                 }
                 match &sending.trailer {
                     Some(trailer) => v3::emit_signed(&advert, trailer, scratch),
@@ -113,13 +148,13 @@ impl VirtualRouter {
         Some(())
     }
 
-    fn carp_advert(&self, carp: &Carp, interval: CarpInterval) -> Advert {
+    fn carp_advert(&self, carp: &Carp, interval: CarpInterval, counter: u64) -> Advert {
         Advert {
             vhid: self.config.id.get(),
             interval,
             demotion: self.machine.demotion_byte().get(),
-            counter: self.counter,
-            digest: carp.authenticator.digest(self.counter),
+            counter,
+            digest: carp.authenticator.digest(counter),
         }
     }
 
