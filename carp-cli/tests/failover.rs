@@ -31,7 +31,7 @@ const TESTS: &[Test] = &[
 ];
 
 fn main() -> ExitCode {
-    support::main(TESTS)
+    support::main(&[TESTS])
 }
 
 const FIRST: &str = "advskew = 0\npreempt = true";

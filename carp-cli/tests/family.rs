@@ -140,7 +140,7 @@ fn main() -> ExitCode {
         ("a_key_and_the_addresses_change_without_an_outage", key_change),
         ("cleanup_removes_what_a_dead_daemon_made_for_its_virtual_macs", cleanup_of_devices),
     ];
-    support::main(TESTS)
+    support::main(&[TESTS])
 }
 
 /// First the backup, then the active one, is told the new key and one more address; both still accept the

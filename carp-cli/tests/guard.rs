@@ -68,7 +68,7 @@ fn main() -> ExitCode {
             }
         };
     }
-    support::main(TESTS)
+    support::main(&[TESTS])
 }
 
 const FIRST: &str = "advskew = 0\npreempt = true";

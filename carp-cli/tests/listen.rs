@@ -29,7 +29,7 @@ const TESTS: &[Test] = &[
 ];
 
 fn main() -> ExitCode {
-    support::main(TESTS)
+    support::main(&[TESTS])
 }
 
 const THIRD: &str = "192.168.130.11";

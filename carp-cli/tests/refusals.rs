@@ -21,7 +21,7 @@ const TESTS: &[Test] = &[
 ];
 
 fn main() -> ExitCode {
-    support::main(TESTS)
+    support::main(&[TESTS])
 }
 
 fn run(rack: &Rack, config: &Path, socket: &str) -> Result<(Option<i32>, String), Failed> {

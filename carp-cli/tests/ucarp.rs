@@ -21,7 +21,7 @@ const TESTS: &[Test] = &[
 ];
 
 fn main() -> ExitCode {
-    support::main(TESTS)
+    support::main(&[TESTS])
 }
 
 /// Ours on the primary, and ucarp with `-k 100` on the secondary.

@@ -4,13 +4,12 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use carp_node::lab::{Frame, Host, Lab, LabError, Process, Switch, Tap, wait_until};
-use carp_proto::wire::{Kind as Message, carp, classify};
-use carp_proto::{CarpInterval, MacAddr};
+use carp_proto::MacAddr;
 use libtest_mimic::Failed;
 
 use crate::cell::Cell;
 use crate::speaker::{Kind, Node, Running, Seat};
-use crate::support::{LIMIT, Tested, ensure};
+use crate::support::{LIMIT, Tested, claims, ensure, resigns};
 use crate::variant::Variant;
 
 /// Where the servers and the client sit. The first has the higher address.
@@ -261,20 +260,4 @@ impl Server {
 fn host(switch: &Switch, name: &str, seat: Seat) -> Result<Host, Failed> {
     let addresses = seat.addresses();
     Ok(switch.host(name, seat.mac(), &addresses.each_ref().map(String::as_str))?)
-}
-
-/// Whether a frame is an advert that claims the address.
-fn claims(frame: &Frame) -> bool {
-    resigns(frame) == Some(false)
-}
-
-/// Whether a frame is a goodbye: `None` if it is no advert.
-fn resigns(frame: &Frame) -> Option<bool> {
-    const PRIORITY: usize = 2;
-    let (_, message) = frame.advert()?;
-    match classify(message) {
-        Message::Carp => Some(carp::parse(message).ok()?.advert.interval == CarpInterval::RESIGN),
-        Message::Vrrp2 | Message::Vrrp3 => Some(*message.get(PRIORITY)? == 0),
-        Message::Unknown => None,
-    }
 }

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Output};
 use std::time::Duration;
 
-use carp_node::lab::{self, Entered, Host, Lab, Process, Signal, Switch, wait_until};
+use carp_node::lab::{self, Entered, Frame, Host, Lab, Process, Signal, Switch, wait_until};
+use carp_proto::CarpInterval;
+use carp_proto::wire::{self, Kind as Message, classify};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 /// The virtual address, as in the paper.
@@ -28,7 +30,7 @@ pub(crate) type Tested = Result<(), Failed>;
 pub(crate) type Test = (&'static str, fn(&Rack) -> Tested);
 
 /// Runs tests in private namespaces.
-pub(crate) fn main(tests: &'static [Test]) -> ExitCode {
+pub(crate) fn main(chapters: &[&'static [Test]]) -> ExitCode {
     lab::init();
     let arguments = Arguments::from_args();
     let lab = match lab::enter() {
@@ -41,7 +43,8 @@ pub(crate) fn main(tests: &'static [Test]) -> ExitCode {
     };
     let lab: &'static Lab = Box::leak(Box::new(lab));
     let trial = |&(name, test): &Test| Trial::test(name, move || test(&Rack::new(lab, name)?));
-    libtest_mimic::run(&arguments, tests.iter().map(trial).collect()).exit_code()
+    let tests = chapters.iter().copied().flatten().map(trial).collect();
+    libtest_mimic::run(&arguments, tests).exit_code()
 }
 
 /// The servers of one test, on a switch of their own.
@@ -92,12 +95,22 @@ impl Rack {
         settings: &str,
     ) -> Result<PathBuf, Failed> {
         let key = self.write(&format!("{node}.key"), key, 0o600)?;
+        let key = key.display();
+        self.write_config(node, &format!("protocol = \"carp\"\nkey_file = \"{key}\"\n{settings}"))
+    }
+
+    /// Writes a node's configuration for VRRP version 3. `settings` are lines of the router.
+    pub(crate) fn configure_vrrp(&self, node: &str, settings: &str) -> Result<PathBuf, Failed> {
+        let addresses = format!("addresses = [\"{VIP}\"]");
+        self.write_config(node, &format!("protocol = \"vrrp3\"\n{addresses}\n{settings}"))
+    }
+
+    fn write_config(&self, node: &str, router: &str) -> Result<PathBuf, Failed> {
         let state = self.directory.join(format!("{node}.state"));
+        let state = state.display();
         let text = format!(
-            "[node]\nname = \"{node}\"\nstate_dir = \"{}\"\n\n[router.web]\nprotocol = \"carp\"\n\
-             interface = \"eth0\"\nid = 1\nkey_file = \"{}\"\n{settings}\n",
-            state.display(),
-            key.display()
+            "[node]\nname = \"{node}\"\nstate_dir = \"{state}\"\n\n[router.web]\n\
+             interface = \"eth0\"\nid = 1\n{router}\n"
         );
         self.write(&format!("{node}.toml"), &text, 0o644)
     }
@@ -247,5 +260,23 @@ impl Daemon {
         self.process.signal(Signal::KILL)?;
         self.process.wait(LIMIT)?;
         Ok(())
+    }
+}
+
+/// Whether a frame is an advert that claims the address.
+pub(crate) fn claims(frame: &Frame) -> bool {
+    resigns(frame) == Some(false)
+}
+
+/// Whether a frame is a goodbye: `None` if it is no advert.
+pub(crate) fn resigns(frame: &Frame) -> Option<bool> {
+    const PRIORITY: usize = 2;
+    let (_, message) = frame.advert()?;
+    match classify(message) {
+        Message::Carp => {
+            Some(wire::carp::parse(message).ok()?.advert.interval == CarpInterval::RESIGN)
+        }
+        Message::Vrrp2 | Message::Vrrp3 => Some(*message.get(PRIORITY)? == 0),
+        Message::Unknown => None,
     }
 }

@@ -13,7 +13,7 @@ use super::machine::Machine;
 use super::net::{Netlink, Port};
 use super::process::{Shared, lock};
 use super::switch::Backplane;
-use super::{LabError, Process, Switch, Tap, echo, wait_until, web};
+use super::{AddressWatch, LabError, Process, Switch, Tap, echo, wait_until, web};
 
 /// The name of a host's interface.
 const INTERFACE: &str = "eth0";
@@ -161,6 +161,15 @@ impl Host {
             Ok(false)
         };
         held().doing(|| self.on("list the addresses of all interfaces"))
+    }
+
+    /// Watches which addresses come and leave, on all of its interfaces. What is there already is not
+    /// told.
+    ///
+    /// # Errors
+    /// [`LabError::Off`]; [`LabError::System`] if the kernel refuses.
+    pub fn watch_addresses(&self) -> Result<AddressWatch, LabError> {
+        AddressWatch::open(&self.power()?.machine.namespace)
     }
 
     /// Adds an interface with a link-layer address of its own on top of `eth0`: a macvlan in bridge mode,

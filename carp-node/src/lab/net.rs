@@ -306,7 +306,7 @@ fn port_states(link: &LinkMessage) -> impl Iterator<Item = BridgePortState> + '_
 }
 
 /// The address itself: IPv4 says it as "local", where "address" may be a peer's; IPv6 as "address".
-fn attribute_ip(attributes: &[AddressAttribute]) -> Option<IpAddr> {
+pub(super) fn attribute_ip(attributes: &[AddressAttribute]) -> Option<IpAddr> {
     let local = attributes.iter().find_map(|attribute| match attribute {
         AddressAttribute::Local(ip) => Some(*ip),
         _ => None,
