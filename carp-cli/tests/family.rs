@@ -187,7 +187,7 @@ fn cleanup_of_devices(rack: &Rack) -> Tested {
     scene.wait_for("it is elected", 0)?;
     let server = &scene.servers[0];
     let daemon = server.daemon.as_ref().ok_or("no daemon")?;
-    daemon.kill()?;
+    daemon.kill_with_guard(&server.host)?;
     let links = || -> Result<String, libtest_mimic::Failed> {
         let mut command = Command::new("ip");
         command.args(["-o", "link", "show"]);
