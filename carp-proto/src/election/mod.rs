@@ -19,7 +19,7 @@
 //! |---|---|
 //! | becoming active | advertise; prepare, if something is registered, and wait; acquire, which announces; on `Acquired`: event |
 //! | stepping down for a better router | one last advert (only if strictly better, see [`Farewell`]); release; event |
-//! | stopping, yielding | advertise the resignation, again after 10 ms; serve on; release when the successor announces, or at its second advert an interval later, or 200 ms after its first, or at the end of the handover window; event |
+//! | stopping, yielding | advertise the resignation, again after 10 ms; serve on; release when the successor announces, or at a further advert of it from 100 ms on, or 200 ms after its first, or at the end of the handover window; event |
 //! | nobody took over after a yield | advertise; acquire (and announce) again; event |
 //! | stepping down with the group | as for a yield, with more time for a successor |
 //! | a worse active router was heard | event, the first time; announce at once (at most once an interval, however many there are), after 1 s and after 5 s |

@@ -17,6 +17,10 @@ const RESIGN_AGAIN: Duration = Duration::from_millis(10);
 /// A successor that advertises has its addresses soon after: no longer than this.
 const SUCCESSOR_SETTLES: Duration = Duration::from_millis(200);
 
+/// One that goes on advertising this long after its first advert has its addresses: taking them takes
+/// milliseconds. At short intervals, a second advert alone does not say that.
+const SUCCESSOR_GOES_ON: Duration = Duration::from_millis(100);
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Leaving {
     pub(super) goal: Goal,
@@ -103,7 +107,8 @@ impl Machine {
         match leaving.successor {
             Some(successor) if successor.source == claim.source => {
                 // Sooner, it is a farewell or a changed rank, and says nothing of the addresses.
-                if now.saturating_since(successor.heard_at) >= claim.interval / 2 {
+                let later_advert = (claim.interval / 2).max(SUCCESSOR_GOES_ON);
+                if now.saturating_since(successor.heard_at) >= later_advert {
                     self.handed_over(now, leaving);
                 }
             }
