@@ -44,6 +44,7 @@ const TESTS: &[Test] = &[
     ("a_peer_is_told_by_unicast", resigns_to_a_peer),
     ("the_group_of_ipv6_is_told_too", resigns_over_ipv6),
     ("a_dead_guard_is_replaced_and_the_new_one_guards", guard_killed),
+    ("a_stopped_guard_is_replaced_too", guard_stopped),
     ("with_both_killed_the_address_stays_until_cleanup", both_killed),
     ("the_stop_order_of_a_service_manager_is_a_handover", stop_order),
     ("a_guard_ignores_the_signals_that_mean_the_daemon", ignored_signals),
@@ -329,6 +330,20 @@ fn guard_killed(rack: &Rack) -> Tested {
         let line = format!("the guard (process {guard}) died: process {other} guards now");
         ensure(told(&first.ask(&["events"])?).1.contains(&line), line)?;
     }
+    ensure(serves(&rack.primary), "the daemon serves on")?;
+    let since = Instant::now();
+    first.process.signal(Signal::KILL)?;
+    succeeds(rack, &second, since, Duration::ZERO)
+}
+
+fn guard_stopped(rack: &Rack) -> Tested {
+    let (first, second, _tap) = pair(rack)?;
+    let (_, guard) = first.pids()?;
+    run_on_machine(&rack.primary, &format!("kill -STOP {guard}"))?;
+    let line = format!("the guard (process {guard}) did not watch and was killed: process");
+    wait_until(LIMIT, "another guard", || {
+        first.ask(&["events"]).is_ok_and(|events| told(&events).1.contains(&line))
+    })?;
     ensure(serves(&rack.primary), "the daemon serves on")?;
     let since = Instant::now();
     first.process.signal(Signal::KILL)?;

@@ -35,8 +35,8 @@
 //! The program itself, executed once more before the daemon has threads. It keeps two capabilities
 //! (`CAP_NET_ADMIN`, `CAP_NET_RAW`), its sockets, the shared memory, the pidfd, and standard error for
 //! one line when it has acted. It locks its pages in memory where that is allowed, which
-//! [`GuardStatus::locked`] says, and allocates nothing once it watches. When it dies, the daemon
-//! starts another one.
+//! [`GuardStatus::locked`] says, and allocates nothing once it watches. When it dies, or does
+//! not look for 3 s although addresses are held, the daemon starts another one.
 //!
 //! # For programs that embed this crate
 //! `main` begins with [`init`]. Without it there is no guard, and status says so.

@@ -1,7 +1,7 @@
 //! What the daemon leaves for the guard to read: a page or two of shared memory.
 //!
 //! ```text
-//! header   magic | beat | limit | dismissed | locked | routers
+//! header   magic | beat | limit | dismissed | locked | routers | looked
 //! router   area's length | addresses | room | which copy
 //!          order to switch the device off
 //!          order to remove, for each address
@@ -31,6 +31,7 @@ const LIMIT: usize = 2;
 const DISMISSED: usize = 3;
 const LOCKED: usize = 4;
 const ROUTERS: usize = 5;
+const LOOKED: usize = 6;
 
 /// The words at the beginning of a router's area.
 const ROUTER: usize = 4;
@@ -118,6 +119,15 @@ impl<'a> Board<'a> {
 
     pub(super) fn set_beat(self, now: Instant) {
         put(self.0, BEAT, now.as_nanos());
+    }
+
+    /// When the guard last looked at the beat.
+    pub(super) fn looked(self) -> Instant {
+        Instant::from_nanos(get(self.0, LOOKED))
+    }
+
+    pub(super) fn set_looked(self, now: Instant) {
+        put(self.0, LOOKED, now.as_nanos());
     }
 
     /// How long the protocol task may be silent; `None` while no address is held.

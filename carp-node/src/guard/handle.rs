@@ -123,10 +123,17 @@ impl Care {
     async fn work(self, mut link: Link, mut dismissed: watch::Receiver<bool>) {
         let mut pause = PAUSES.0;
         loop {
+            let mut died = "died";
             let unwanted = tokio::select! {
                 biased;
                 changed = dismissed.wait_for(|dismissed| *dismissed) => changed.is_ok(),
                 () = link.ended() => false,
+                () = self.post.guard_hangs() => {
+                    died = "did not watch and was killed";
+                    // An error means that it has just ended by itself.
+                    let _ = link.child.kill();
+                    false
+                }
             };
             if unwanted {
                 return self.farewell(link).await;
@@ -137,7 +144,7 @@ impl Care {
             }
             let (pid, lived) = (link.child.id(), link.since.elapsed());
             link.bury().await;
-            let died = format!("the guard (process {pid}) died");
+            let died = format!("the guard (process {pid}) {died}");
             self.note(|status| (status.pid, status.locked) = (None, false));
             // The very first replacement is immediate even if the guard died young.
             if lived < LONG_LIFE && self.note(|status| status.restarts) > 0 {

@@ -26,6 +26,9 @@ pub(super) fn pause(limit: Duration) -> Duration {
     limit / BEATS
 }
 
+/// How long a guard may go without a look while an address is held: several times what it needs.
+pub(super) const UNSEEN: Duration = Duration::from_secs(3);
+
 /// What the guard is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {

@@ -16,6 +16,7 @@ use carp_proto::{
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
 use rustix::io::fcntl_dupfd_cloexec;
+use tokio::sync::Notify;
 
 use super::board::{self, Board, Kind, Order, Shape};
 use super::{judge, sys};
@@ -47,6 +48,10 @@ struct Shared {
     members: Vec<Member>,
     /// When the next beat is due, in nanoseconds; only the protocol task uses it.
     next_beat: AtomicU64,
+    /// Since when the protocol task has beaten in time with an address held; only it uses this.
+    awake_since: AtomicU64,
+    /// Told when the guard seems to hang.
+    hung: Notify,
 }
 
 /// What the board does not say of a router.
@@ -80,6 +85,8 @@ impl Post {
             line: Mutex::new(None),
             members,
             next_beat: AtomicU64::new(0),
+            awake_since: AtomicU64::new(0),
+            hung: Notify::new(),
         };
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -144,9 +151,31 @@ impl Post {
     /// call.
     pub fn beat(&self, now: Instant) {
         let Some(board) = self.board() else { return };
+        let due = self.next_beat();
         board.set_beat(now);
-        let next = board.limit().map_or(0, |limit| (now + judge::pause(limit)).as_nanos());
+        let limit = board.limit();
+        let next = limit.map_or(0, |limit| (now + judge::pause(limit)).as_nanos());
         self.shared.next_beat.store(next, Ordering::Relaxed);
+        let in_time = due.zip(limit).is_some_and(|(due, limit)| now <= due + judge::pause(limit));
+        if in_time { self.watch_guard(board, now) } else { self.begin_watching_guard(now) }
+    }
+
+    fn begin_watching_guard(&self, now: Instant) {
+        self.shared.awake_since.store(now.as_nanos(), Ordering::Relaxed);
+    }
+
+    /// Who watches is watched: a guard that is stopped or starved does not guard.
+    fn watch_guard(&self, board: Board<'_>, now: Instant) {
+        let since = Instant::from_nanos(self.shared.awake_since.load(Ordering::Relaxed));
+        if now.saturating_since(board.looked().max(since)) > judge::UNSEEN {
+            self.begin_watching_guard(now);
+            self.shared.hung.notify_one();
+        }
+    }
+
+    /// Waits until the guard seems to hang.
+    pub(super) async fn guard_hangs(&self) {
+        self.shared.hung.notified().await;
     }
 
     /// When the protocol task has to turn again, as of its last beat; `None` while no address is held.

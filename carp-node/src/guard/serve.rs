@@ -145,6 +145,7 @@ impl Guard {
         let (mut judge, mut connected) = (Judge::default(), true);
         loop {
             let now = boot_time();
+            board.set_looked(now);
             let until = match judge.judge(now, board.beat(), board.limit()) {
                 Verdict::Rest => None,
                 Verdict::Wait(until) => Some(until),
