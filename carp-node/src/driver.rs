@@ -16,6 +16,7 @@ use crate::backend::{Interface, PacketIo};
 use crate::demotion::Contributions;
 use crate::event::{EventKind, EventSource};
 use crate::guard::Post;
+use crate::node::contest::Contest;
 use crate::node::remark::Told;
 use crate::node::{Prepare, YieldError, Yielded};
 
@@ -38,14 +39,25 @@ pub(crate) struct Member {
     pub(crate) yielding: Vec<oneshot::Sender<Result<Yielded, YieldError>>>,
     /// What went wrong last, in the operating system's words.
     pub(crate) fault_text: Option<String>,
+    /// Why adverts cannot be sent, while they cannot.
+    pub(crate) send_fault: Option<String>,
     /// What was told last of odd adverts.
     pub(crate) remarked: Told,
+    /// What others do to the addresses.
+    pub(crate) contest: Contest,
+    /// The state before what happens now.
+    pub(crate) last_state: State,
 }
 
 impl Member {
     /// Whether the router sends and hears adverts in this family.
     pub(crate) fn speaks(&self, family: Family) -> bool {
         self.router.config().destinations().iter().any(|to| Family::of(*to) == family)
+    }
+
+    /// What a fault of the router is, in the best words there are.
+    pub(crate) fn fault_words(&self, fault: Fault) -> String {
+        fault_words(fault, &self.contest, self.fault_text.as_deref())
     }
 
     /// A job for the address thread about this router, which is number `router` of its node.
@@ -119,12 +131,8 @@ impl<P: PacketIo> Driver<'_, P> {
                         };
                         let ok = sent.is_ok();
                         let turned = member.contributions.note_send(ok);
-                        if let (true, Err(error)) = (turned, sent) {
-                            let text = format!(
-                                "adverts cannot be sent on {}: {error}; demoted until they can",
-                                member.interface
-                            );
-                            self.events.tell(Some(&member.name), EventKind::Fault { text });
+                        if turned {
+                            self.tell_sending(member, sent.err());
                         }
                         turned.then(|| Input::Demotion(member.contributions.sum()))
                     }
@@ -165,7 +173,8 @@ impl<P: PacketIo> Driver<'_, P> {
                     }
                     Action::Event(event) => {
                         settle_yield(&mut member.yielding, &event);
-                        self.tell(member.fault_text.as_deref(), &member.name, event);
+                        let Member { name, contest, fault_text, .. } = &*member;
+                        self.tell(contest, fault_text.as_deref(), name, event);
                         None
                     }
                 };
@@ -178,20 +187,50 @@ impl<P: PacketIo> Driver<'_, P> {
         }
     }
 
+    /// Tells that adverts can no longer be sent, or can be sent again.
+    fn tell_sending(&self, member: &mut Member, error: Option<std::io::Error>) {
+        let interface = &member.interface;
+        member.send_fault = error.map(|error| {
+            format!(
+                "adverts cannot be sent on {interface}: {error}; demoted until three could be sent"
+            )
+        });
+        let kind = match member.send_fault.clone() {
+            Some(text) => EventKind::Fault { text },
+            None => {
+                let text = format!("adverts can be sent on {interface} again: no longer demoted");
+                EventKind::Log { text }
+            }
+        };
+        self.events.tell(Some(&member.name), kind);
+    }
+
     fn keep_resignation(&mut self, index: usize, member: &Member) {
         if let Some(seat) = self.guard {
             seat.keep(index, member, self.scratch);
         }
     }
 
-    fn tell(&self, fault_text: Option<&str>, name: &Arc<str>, event: Event) {
-        let mut kind = EventKind::from(event);
-        if let (EventKind::State { evidence, .. }, Some(text)) = (&mut kind, fault_text)
-            && evidence.fault.is_some()
+    fn tell(&self, contest: &Contest, fault_text: Option<&str>, name: &Arc<str>, event: Event) {
+        let mut kind = match event {
+            Event::AddressLost => contest.event(),
+            Event::State { .. } | Event::Rival { .. } | Event::YieldUnanswered => event.into(),
+        };
+        if let (EventKind::State { evidence: told, .. }, Event::State { evidence, .. }) =
+            (&mut kind, event)
         {
-            evidence.fault = Some(text.to_owned());
+            told.fault = evidence.fault.map(|fault| fault_words(fault, contest, fault_text));
         }
         self.events.tell(Some(name), kind);
+    }
+}
+
+/// What a fault is, in the best words there are: those of who was contested, or of the operating system.
+fn fault_words(fault: Fault, contest: &Contest, system: Option<&str>) -> String {
+    match (fault, system) {
+        (Fault::AddressLost, _) => contest.words(),
+        (_, Some(system)) => system.to_owned(),
+        (_, None) => fault.to_string(),
     }
 }
 

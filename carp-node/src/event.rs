@@ -77,7 +77,17 @@ pub enum EventKind {
         text: String,
     },
     /// Another program removed an address; it is being taken again.
-    AddressLost,
+    AddressLost {
+        /// The address, if the kernel named it.
+        #[serde(default)]
+        address: Option<IpAddr>,
+        /// Who did it, if the kernel said so.
+        #[serde(default)]
+        by: Option<String>,
+        /// What to do, if that is known.
+        #[serde(default)]
+        hint: Option<String>,
+    },
     /// Nobody took over after a request to yield; the router serves on.
     YieldUnanswered,
     /// Datagrams were not acted on. Whoever reports these reports the first one and then sums.
@@ -154,7 +164,9 @@ impl From<election::Event> for EventKind {
                 evidence: evidence.into(),
             },
             election::Event::Rival { source } => Self::Rival { source },
-            election::Event::AddressLost => Self::AddressLost,
+            election::Event::AddressLost => {
+                Self::AddressLost { address: None, by: None, hint: None }
+            }
             election::Event::YieldUnanswered => Self::YieldUnanswered,
         }
     }
@@ -196,7 +208,14 @@ impl fmt::Display for EventKind {
             Self::Rival { source } => {
                 write!(f, "{source} is active too, with a worse rank: announcing again")
             }
-            Self::AddressLost => f.write_str("another program removed an address: taking it again"),
+            Self::AddressLost { address, by, hint } => {
+                f.write_str(by.as_deref().unwrap_or("another program"))?;
+                match address {
+                    Some(address) => write!(f, " removed {address}: taking it again")?,
+                    None => f.write_str(" removed an address: taking it again")?,
+                }
+                hint.as_ref().map_or(Ok(()), |hint| write!(f, "; {hint}"))
+            }
             Self::YieldUnanswered => f.write_str("nobody took over: serving on"),
             Self::Reject { label, source, text, count } => {
                 write!(f, "{count} rejected ({label})")?;
@@ -531,12 +550,12 @@ mod tests {
     async fn an_overflow_between_protocol_and_log_is_counted_and_told() {
         let (source, mut inbox) = channel();
         for _ in 0..WAITING + 3 {
-            source.tell(None, EventKind::AddressLost);
+            source.tell(None, EventKind::YieldUnanswered);
         }
         let first = inbox.recv().await.unwrap();
         let EventKind::Log { text } = first.kind else { panic!("{first:?}") };
         assert!(text.starts_with("3 events were lost"), "{text}");
-        assert_eq!(inbox.recv().await.unwrap().kind, EventKind::AddressLost);
+        assert_eq!(inbox.recv().await.unwrap().kind, EventKind::YieldUnanswered);
     }
 
     #[tokio::test]

@@ -82,7 +82,7 @@ use rustix::process::{PidfdFlags, getpid, pidfd_open};
 pub use self::handle::{GuardHandle, GuardStatus};
 pub use self::post::Post;
 pub use self::table::GuardedTable;
-use crate::backend::{Backend, Port};
+use crate::backend::{Backend, Port, Removals};
 use crate::event::EventSource;
 use crate::node::RouterSetup;
 
@@ -261,6 +261,14 @@ impl<B: Backend> Backend for Guarded<B> {
 
     fn clock(&mut self) -> io::Result<Self::Clock> {
         self.inner.clock()
+    }
+
+    fn removals(&mut self) -> io::Result<Removals> {
+        self.inner.removals()
+    }
+
+    fn programs(&self) -> Option<fn() -> Vec<String>> {
+        self.inner.programs()
     }
 
     fn guard(&mut self) -> Option<Post> {

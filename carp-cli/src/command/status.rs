@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use carp_node::config::format_duration;
 use carp_node::control::StatusReport;
-use carp_node::control::proto::{RankStatus, RouterStatus, TimerStatus};
+use carp_node::control::proto::{RankStatus, RemovalStatus, RouterStatus, TimerStatus};
 
 use super::client;
 use crate::exit::Failure;
@@ -131,6 +131,9 @@ fn remarks(router: &RouterStatus) -> Vec<String> {
             remarks.push(format!("{} has other addresses than we have", peer.address));
         }
     }
+    if let Some(removal) = &router.last_removal {
+        remarks.push(removed(removal));
+    }
     if router.demotion > 0 {
         remarks.push(format!("demoted by {}", router.demotion));
     }
@@ -149,4 +152,13 @@ fn remarks(router: &RouterStatus) -> Vec<String> {
         remarks.push(format!("hook {:?} ({}): {outcome}", hook.on, hook.program));
     }
     remarks
+}
+
+fn removed(removal: &RemovalStatus) -> String {
+    let passed = carp_node::clock::wall_time().duration_since(removal.time.0);
+    let ago = age(Duration::try_from(passed).unwrap_or_default());
+    let by = removal.by.as_deref().unwrap_or("another program");
+    let what = removal.address.map_or_else(|| "an address".to_owned(), |ip| ip.to_string());
+    let hint = removal.hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
+    format!("{by} removed {what} {ago} ago{hint}")
 }

@@ -34,6 +34,8 @@ pub(crate) enum Task {
         burst: u8,
     },
     Release,
+    /// Give back what is ours, if anything is: the router is not active. It says whether there was any.
+    Clear,
     /// Look whether an address is missing, as an event suggests.
     Verify,
     /// Take down what was made for the addresses.
@@ -46,7 +48,7 @@ pub(crate) struct Report {
     pub(crate) task: Task,
     pub(crate) router: usize,
     pub(crate) ticket: u64,
-    /// Of [`Task::Verify`]: whether an address is missing.
+    /// Of [`Task::Verify`]: whether an address is missing; of [`Task::Clear`]: whether one was there.
     pub(crate) outcome: Result<bool, AddressFault>,
 }
 
@@ -89,6 +91,7 @@ fn work<T: AddressTable, A: Announcer>(
                 keeper.acquire(&place, &addresses, presence, burst).map(|()| false)
             }
             Task::Announce { burst } => keeper.announce(&place, &addresses, burst).map(|()| false),
+            Task::Clear => keeper.release(&place, &addresses).map(|released| !released.is_empty()),
             Task::Release => keeper.release(&place, &addresses).map(|_| false),
             Task::Dismantle => keeper.dismantle(&place).map(|()| false),
             Task::Verify => keeper.is_missing(&place, &addresses),

@@ -11,10 +11,12 @@ use std::time::Duration;
 
 use carp_proto::{Family, Instant, MacAddr, RxMeta, Transmit, VirtualAddress, VirtualId};
 
+pub use self::removal::{Program, Removal, Removals, Remover};
 use crate::guard::Post;
 
 pub mod linux;
 pub mod memory;
+mod removal;
 pub mod wrap;
 
 /// Opens what a node needs of its host.
@@ -59,6 +61,20 @@ pub trait Backend {
     /// # Errors
     /// What the operating system says.
     fn clock(&mut self) -> io::Result<Self::Clock>;
+
+    /// Starts to tell who removes addresses, where the operating system says it. Asked for once.
+    ///
+    /// # Errors
+    /// What the operating system says. Without it, what is gone is found by [watching](Self::watch).
+    fn removals(&mut self) -> io::Result<Removals> {
+        Ok(Removals::none())
+    }
+
+    /// What tells the names of the programs that run here, if anything does. It reads files, and is called
+    /// on a thread of its own.
+    fn programs(&self) -> Option<fn() -> Vec<String>> {
+        None
+    }
 
     /// Where to tell the guard that the node lives, if there is one. Asked for once.
     fn guard(&mut self) -> Option<Post> {
@@ -158,6 +174,11 @@ pub enum Received {
 
 /// The addresses of a host's interfaces.
 pub trait AddressTable: Send + 'static {
+    /// What a [`Remover::port`] is if this table is the remover.
+    fn port(&self) -> Option<u32> {
+        None
+    }
+
     /// The addresses of an interface.
     ///
     /// # Errors

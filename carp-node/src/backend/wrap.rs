@@ -12,7 +12,7 @@ use bytes::BytesMut;
 use carp_proto::wire::ip::{emit_ipv4, emit_ipv6};
 use carp_proto::{MacAddr, Protocol, Transmit};
 
-use super::{Backend, PacketIo, Port, Received};
+use super::{Backend, PacketIo, Port, Received, Removals};
 use crate::capture::{Timestamp, Writer};
 use crate::clock::wall_time;
 use crate::dissect::LinkType;
@@ -78,6 +78,14 @@ impl<B: Backend, T: Tap> Backend for Wrapped<B, T> {
 
     fn clock(&mut self) -> io::Result<Self::Clock> {
         self.inner.clock()
+    }
+
+    fn removals(&mut self) -> io::Result<Removals> {
+        self.inner.removals()
+    }
+
+    fn programs(&self) -> Option<fn() -> Vec<String>> {
+        self.inner.programs()
     }
 
     fn guard(&mut self) -> Option<Post> {

@@ -99,7 +99,7 @@ impl<'a> Election<'a> {
     }
 
     /// The configuration of the virtual router. `counter_seed` should be random: it is the first CARP
-    /// counter.
+    /// counter, and what jitter is drawn from.
     ///
     /// # Errors
     /// None for a router of a [`Config`](super::Config), which was checked so; [`Unfit`] for one that
@@ -118,7 +118,8 @@ impl<'a> Election<'a> {
         let config = config
             .with_preempt(router.preempt)
             .with_preempt_delay(router.preempt_delay)
-            .with_announce(router.announce);
+            .with_announce(router.announce)
+            .with_seed(counter_seed);
         let config = match router.handover {
             Some(window) => config.with_handover(window),
             None => config,

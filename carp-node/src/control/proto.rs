@@ -272,6 +272,9 @@ pub struct RouterStatus {
     /// The latest datagram that was not acted on.
     #[serde(default)]
     pub last_reject: Option<RejectStatus>,
+    /// The address that somebody removed last while the router was active.
+    #[serde(default)]
+    pub last_removal: Option<RemovalStatus>,
     /// The last run of each configured hook.
     #[serde(default)]
     pub hooks: Vec<HookReport>,
@@ -350,6 +353,7 @@ impl RouterStatus {
                 age_ms: age(last.at).into(),
                 text: last.reject.to_string(),
             }),
+            last_removal: None,
             hooks: Vec::new(),
         }
     }
@@ -471,4 +475,17 @@ pub struct RejectStatus {
     pub age_ms: Millis,
     /// Why, in words.
     pub text: String,
+}
+
+/// An address that somebody removed while the router was active.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemovalStatus {
+    /// When.
+    pub time: WallTime,
+    /// The address, if the kernel named it.
+    pub address: Option<IpAddr>,
+    /// Who did it, if the kernel said so.
+    pub by: Option<String>,
+    /// What to do, if that is known.
+    pub hint: Option<String>,
 }

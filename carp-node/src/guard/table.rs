@@ -77,6 +77,10 @@ impl<T> GuardedTable<T> {
 }
 
 impl<T: AddressTable> AddressTable for GuardedTable<T> {
+    fn port(&self) -> Option<u32> {
+        self.inner.port()
+    }
+
     fn list(&mut self, interface: &str) -> io::Result<Vec<InstalledAddress>> {
         let listed = self.inner.list(interface);
         match &listed {

@@ -1,11 +1,13 @@
 //! The protocol task: one loop that owns every router of the process.
 
+pub(crate) mod contest;
 mod group;
 mod handle;
 mod port;
 pub(crate) mod remark;
 mod setup;
 mod status;
+mod suspects;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -28,7 +30,10 @@ pub use self::handle::{Handle, YieldError, Yielded};
 use self::port::PortState;
 pub use self::setup::RouterSetup;
 use crate::addresses::{AddressFault, AddressKeeper, AddressThread, Place, Record, Report, Task};
-use crate::backend::{Backend, Clock, Interface, LinkChange, LinkWatch, PacketIo, Received};
+use crate::backend::{
+    AddressTable, Backend, Clock, Interface, LinkChange, LinkWatch, PacketIo, Received, Removal,
+    Removals,
+};
 use crate::control::proto::is_called;
 use crate::demotion::Contributions;
 use crate::driver::{Driver, GuardSeat, Member, Tickets};
@@ -74,6 +79,9 @@ pub struct Node<B: Backend> {
     backend: B,
     clock: B::Clock,
     links: B::Links,
+    removals: Removals,
+    /// What removals by the address thread have as their port.
+    own_port: Option<u32>,
     addresses: AddressThread,
     ports: Vec<PortState<B::Packets>>,
     /// The interfaces that are there, of those that matter.
@@ -110,6 +118,7 @@ enum Wake {
     Received { port: usize, received: io::Result<Received> },
     Report(Report),
     Link(LinkChange),
+    Removed(Removal),
     Command(Option<Command>),
     Timer,
 }
@@ -129,7 +138,9 @@ impl<B: Backend> Node<B> {
         extras: Extras,
     ) -> io::Result<(Self, Handle)> {
         let clock = backend.clock()?;
-        let keeper = AddressKeeper::new(backend.addresses()?, backend.announcer()?, extras.record);
+        let table = backend.addresses()?;
+        let (own_port, removals) = (table.port(), backend.removals()?);
+        let keeper = AddressKeeper::new(table, backend.announcer()?, extras.record);
         let ports: Vec<PortState<_>> = port::ports(&setups);
         let links = backend.watch(&port::watched(&setups))?;
         let addresses = AddressThread::start(keeper)?;
@@ -141,6 +152,8 @@ impl<B: Backend> Node<B> {
             backend,
             clock,
             links,
+            removals,
+            own_port,
             addresses,
             ports,
             interfaces: BTreeMap::new(),
@@ -225,6 +238,9 @@ impl<B: Backend> Node<B> {
         if let Poll::Ready(Some(report)) = self.addresses.reports.poll_recv(cx) {
             return Poll::Ready(Wake::Report(report));
         }
+        if let Poll::Ready(removal) = self.removals.poll_removal(cx) {
+            return Poll::Ready(Wake::Removed(removal));
+        }
         if let Poll::Ready(change) = self.links.poll_change(cx) {
             return Poll::Ready(Wake::Link(change));
         }
@@ -250,6 +266,7 @@ impl<B: Backend> Node<B> {
             Wake::Received { port, received } => self.received(port, &received),
             Wake::Report(report) => self.reported(report),
             Wake::Link(change) => self.link_changed(change),
+            Wake::Removed(removal) => self.removed(&removal),
             Wake::Command(command) => self.command(command.unwrap_or(Command::Stop)),
             Wake::Timer => self.timeout(),
         }
@@ -311,7 +328,12 @@ impl<B: Backend> Node<B> {
             scratch: &mut self.scratch,
             guard: guard_seat(self.guard.as_ref(), &self.interfaces, &member.interface),
         };
+        let before = member.last_state;
         driver.carry_out(index, member, now);
+        member.last_state = member.router.state();
+        if member.last_state != before {
+            self.note_strangers(index);
+        }
         self.note_in_group(index);
     }
 }
@@ -412,8 +434,15 @@ impl<B: Backend> Node<B> {
             (Task::Release, Err(fault)) => {
                 Some(Input::Fault(Fault::Release { code: fault.code() }))
             }
-            (Task::Verify, Ok(true)) => Some(Input::AddressLost),
-            (Task::Acquire { .. } | Task::Release | Task::Verify | Task::Dismantle, _)
+            (Task::Verify, Ok(true)) => return self.missed(report.router),
+            (Task::Clear, Ok(true)) => {
+                let text =
+                    "an address was left here by carp, and removed: this router is not active";
+                self.events.tell(Some(&member.name), EventKind::Log { text: text.into() });
+                None
+            }
+            (Task::Acquire { .. } | Task::Release | Task::Verify | Task::Clear, _)
+            | (Task::Dismantle, _)
             | (Task::Prepare | Task::Announce { .. }, _) => None,
         };
         if let Some(text) = text {
@@ -517,7 +546,10 @@ fn member<P>(setup: RouterSetup, ports: &[PortState<P>]) -> Member {
         tickets: Tickets::default(),
         yielding: Vec::new(),
         fault_text: None,
+        send_fault: None,
         remarked: remark::Told::default(),
+        contest: contest::Contest::default(),
+        last_state: State::Init,
     }
 }
 

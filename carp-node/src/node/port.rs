@@ -78,6 +78,7 @@ impl<B: Backend> Node<B> {
             self.refresh_port(port);
         }
         self.verify_addresses(&name);
+        self.inspect_backups(&name);
     }
 
     /// Opens what can be opened, and tells the routers of the link.

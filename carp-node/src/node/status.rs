@@ -21,9 +21,10 @@ impl<B: Backend> Node<B> {
             };
             let snapshot = member.router.snapshot(now);
             let mut status = RouterStatus::new(identity, &snapshot, now, wall);
-            if status.fault.is_some() && member.fault_text.is_some() {
-                status.fault.clone_from(&member.fault_text);
-            }
+            status.fault = snapshot.fault.map(|fault| member.fault_words(fault));
+            status.fault = status.fault.or_else(|| member.send_fault.clone());
+            status.fault = status.fault.or_else(|| member.contest.fault(&member.place.interface));
+            status.last_removal = member.contest.status(now, wall);
             if status.fault.is_none() && snapshot.state == State::Init {
                 status.fault = self.link_fault(index, snapshot.link);
             }

@@ -18,6 +18,8 @@ pub(crate) struct ElectionConfig {
     pub(crate) prepare_limit: Option<Duration>,
     pub(crate) acquire_limit: Duration,
     pub(crate) announce: AnnouncePlan,
+    /// What the jitter of refreshes is drawn from.
+    pub(crate) seed: u64,
 }
 
 /// A backup learns an interval of up to this many times its own.
@@ -92,7 +94,8 @@ pub struct AnnouncePlan {
     /// When to announce again after a takeover, and after another active router was heard: times
     /// since then, ascending.
     pub repeat: [Option<Duration>; 4],
-    /// How often to announce without any reason; `None` for never. Under a second counts as one.
+    /// How often to announce without any reason, give or take 10 %, so that routers that started
+    /// together do not announce together; `None` for never. Under a second counts as one.
     pub refresh: Option<Duration>,
 }
 

@@ -32,6 +32,8 @@ pub struct RouterConfig {
     pub(super) addresses: Vec<VirtualAddress>,
     pub(super) speech: Speech,
     pub(super) announce: AnnouncePlan,
+    /// What the jitter of refreshes is drawn from.
+    seed: u64,
     pub(super) min_ttl: u8,
     /// Where adverts go: the groups of the router's families, or its peers.
     pub(super) destinations: Vec<IpAddr>,
@@ -170,6 +172,10 @@ impl RouterConfig {
     }
 
     fn new(id: VirtualId, addresses: Vec<VirtualAddress>, speech: Speech) -> Self {
+        let seed = match &speech {
+            Speech::Carp(carp) => carp.counter_seed,
+            Speech::Vrrp2 { .. } | Speech::Vrrp3 { .. } => id.get().into(),
+        };
         let group = |family| match family {
             Family::Ipv4 => IpAddr::V4(GROUP_IPV4),
             Family::Ipv6 => IpAddr::V6(GROUP_IPV6),
@@ -183,6 +189,7 @@ impl RouterConfig {
             preempt: speech.protocol() != Protocol::Carp,
             speech,
             announce: AnnouncePlan::default(),
+            seed,
             min_ttl: TTL,
             unicast: false,
             accept_from: Vec::new(),
@@ -329,6 +336,14 @@ impl RouterConfig {
         self
     }
 
+    /// Sets what the jitter of refreshing announcements is drawn from, which should be random. Unset, it
+    /// is CARP's counter seed, and the id of a VRRP router.
+    #[must_use]
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
     /// Sets the handover window: how long a router that resigned serves on at the most. Unset, it is
     /// the advert interval and one second.
     #[must_use]
@@ -428,6 +443,7 @@ impl RouterConfig {
             prepare_limit: self.prepare_limit,
             acquire_limit: ACQUIRE_LIMIT,
             announce: self.announce,
+            seed: self.seed,
         }
     }
 }

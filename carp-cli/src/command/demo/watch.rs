@@ -172,7 +172,7 @@ impl Watch {
             EventKind::State { .. }
             | EventKind::Rival { .. }
             | EventKind::Remark { .. }
-            | EventKind::AddressLost
+            | EventKind::AddressLost { .. }
             | EventKind::YieldUnanswered
             | EventKind::Reject { .. }
             | EventKind::Hook { .. }

@@ -4,7 +4,7 @@
 
 use std::io;
 
-use crate::backend::{Backend, Port};
+use crate::backend::{Backend, Port, Removals};
 use crate::clock::BootClock;
 
 mod announce;
@@ -15,6 +15,8 @@ mod ipv6;
 mod names;
 mod netlink;
 mod packets;
+mod programs;
+mod removals;
 mod requests;
 mod settings;
 mod sys;
@@ -54,6 +56,14 @@ impl Backend for Linux {
 
     fn watch(&mut self, interfaces: &[String]) -> io::Result<NetlinkWatch> {
         NetlinkWatch::start(interfaces)
+    }
+
+    fn removals(&mut self) -> io::Result<Removals> {
+        removals::start()
+    }
+
+    fn programs(&self) -> Option<fn() -> Vec<String>> {
+        Some(programs::running)
     }
 
     fn clock(&mut self) -> io::Result<BootClock> {

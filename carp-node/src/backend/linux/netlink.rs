@@ -43,6 +43,10 @@ impl NetlinkAddresses {
 }
 
 impl AddressTable for NetlinkAddresses {
+    fn port(&self) -> Option<u32> {
+        Some(self.requests.port())
+    }
+
     fn list(&mut self, interface: &str) -> io::Result<Vec<InstalledAddress>> {
         let index = self.names.index_of(interface)?;
         let mut request = AddressMessage::default();

@@ -21,6 +21,7 @@ const TIME_LIMIT: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(super) struct Requests {
     socket: Socket,
+    port: u32,
     sequence: u32,
     buffer: Vec<u8>,
 }
@@ -28,12 +29,17 @@ pub(super) struct Requests {
 impl Requests {
     pub(super) fn open() -> io::Result<Self> {
         let mut socket = Socket::new(NETLINK_ROUTE)?;
-        socket.bind_auto()?;
+        let port = socket.bind_auto()?.port_number();
         socket.connect(&SocketAddr::new(0, 0))?;
         // Kernels before 4.20 cannot filter dumps; what does not belong is left out by who asks.
         let _ = socket.set_netlink_get_strict_chk(true);
         SockRef::from(&socket).set_read_timeout(Some(TIME_LIMIT))?;
-        Ok(Self { socket, sequence: 0, buffer: Vec::new() })
+        Ok(Self { socket, port, sequence: 0, buffer: Vec::new() })
+    }
+
+    /// The port that the kernel knows us by, and tells others of in its events.
+    pub(super) const fn port(&self) -> u32 {
+        self.port
     }
 
     /// Asks for changes: one answer a request, in order.

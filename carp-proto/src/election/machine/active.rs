@@ -5,6 +5,7 @@ use core::net::IpAddr;
 use core::time::Duration;
 
 use super::announce::AnnounceTimer;
+use super::leaving::Goal;
 use super::{HOLD, Machine, Stage};
 use crate::election::input::Fault;
 use crate::election::output::{Advertisement, Cause, Event, Evidence, Output, State};
@@ -12,7 +13,7 @@ use crate::election::policy::{Farewell, OwnerRule, ResignedWhileActive, WorseWhi
 use crate::election::rank::Claim;
 use crate::time::Instant;
 
-/// Addresses that are removed once more than this within [`LOSS_PERIOD`] are given up.
+/// Addresses that are removed once more than this within [`LOSS_PERIOD`] are offered to others.
 pub(super) const LOSSES_BORNE: usize = 2;
 const LOSS_PERIOD: Duration = Duration::from_secs(60);
 
@@ -119,6 +120,7 @@ impl Machine {
             }
             // The addresses are back after a loss, and announced with it.
             Stage::Serving(serving) => {
+                self.fault = None;
                 serving.announce = AnnounceTimer::new(now);
                 serving.reacquiring = None;
             }
@@ -257,7 +259,7 @@ impl Machine {
             serving.advert_at = self.next_advert(now, serving.advert_at);
         }
         let plan = &self.config.announce;
-        let announces = serving.announce.due_at(plan).is_some_and(|at| now >= at);
+        let announces = serving.announce.due_at(plan, self.config.seed).is_some_and(|at| now >= at);
         if announces {
             serving.announce.announced(now, plan);
         }
@@ -298,11 +300,14 @@ impl Machine {
     fn count_loss(&mut self, now: Instant) {
         self.losses.rotate_right(1);
         let oldest = self.losses[0].replace(now);
+        self.push(Output::Event(Event::AddressLost));
         if oldest.is_some_and(|at| now.saturating_since(at) < LOSS_PERIOD) {
             self.losses = [None; LOSSES_BORNE];
-            return self.give_up(now, Fault::AddressLost);
+            self.fault = Some(Fault::AddressLost);
+            // Whoever removes them here may leave the other host alone. Until that serves, they are taken
+            // here once more, and not again.
+            self.leave(now, Goal::Contest);
         }
-        self.push(Output::Event(Event::AddressLost));
         self.push(Output::Acquire);
     }
 

@@ -8,6 +8,9 @@ use crate::time::Instant;
 /// A refresh more often than this would be a flood, and one without a pause a loop.
 const LEAST_REFRESH: Duration = Duration::from_secs(1);
 
+/// How far a refresh may be from its time, in either direction.
+const JITTER_PERCENT: u32 = 10;
+
 /// When the addresses are announced again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct AnnounceTimer {
@@ -16,23 +19,37 @@ pub(super) struct AnnounceTimer {
     /// Which repetition is next.
     pub(super) next: usize,
     pub(super) last_at: Instant,
+    /// How many there were since the addresses were taken.
+    count: u64,
 }
 
 impl AnnounceTimer {
     pub(super) const fn new(now: Instant) -> Self {
-        Self { reason_at: now, next: 0, last_at: now }
+        Self { reason_at: now, next: 0, last_at: now, count: 0 }
     }
 
-    pub(super) fn due_at(&self, plan: &AnnouncePlan) -> Option<Instant> {
+    /// `seed` tells routers apart, so that they do not refresh all at once.
+    pub(super) fn due_at(&self, plan: &AnnouncePlan, seed: u64) -> Option<Instant> {
         let repeat = plan.repeat.get(self.next).copied().flatten();
         let repeat_at = repeat.map(|after| self.reason_at + after);
-        let refresh_at = plan.refresh.map(|every| self.last_at + every.max(LEAST_REFRESH));
+        let every = plan.refresh.map(|every| every.max(LEAST_REFRESH));
+        let refresh_at = every.map(|every| self.last_at + self.jittered(every, seed));
         [repeat_at, refresh_at].into_iter().flatten().min()
+    }
+
+    /// A time from 90 % to 110 % of this one: another after each announcement, and the same whenever it
+    /// is asked for.
+    fn jittered(&self, every: Duration, seed: u64) -> Duration {
+        let bits = mix(seed ^ self.count);
+        let part = u32::from(u16::from_le_bytes([bits.to_le_bytes()[0], bits.to_le_bytes()[1]]));
+        let spread = every / (100 / (2 * JITTER_PERCENT));
+        every.saturating_sub(spread / 2).saturating_add(spread / (1 << u16::BITS) * part)
     }
 
     /// Notes an announcement at `now`, which stands for every repetition that is due.
     pub(super) fn announced(&mut self, now: Instant, plan: &AnnouncePlan) {
         self.last_at = now;
+        self.count = self.count.wrapping_add(1);
         while let Some(&Some(after)) = plan.repeat.get(self.next) {
             if self.reason_at + after > now {
                 return;
@@ -40,4 +57,11 @@ impl AnnounceTimer {
             self.next = self.next.saturating_add(1);
         }
     }
+}
+
+/// The finalizer of `SplitMix64`: every bit of the result depends on every bit of the input.
+const fn mix(bits: u64) -> u64 {
+    let bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^ (bits >> 31)
 }

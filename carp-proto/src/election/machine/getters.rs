@@ -38,7 +38,7 @@ impl Machine {
             Stage::Serving(Serving { advert_at, announce, reacquiring }) => earliest([
                 deadline(advert_at, Wait::Advert),
                 announce
-                    .due_at(&self.config.announce)
+                    .due_at(&self.config.announce, self.config.seed)
                     .map(|at| Deadline { at, why: Wait::Announce }),
                 reacquiring.map(|pending| Deadline { at: pending.limit_at, why: Wait::Takeover }),
             ]),

@@ -64,7 +64,7 @@ impl Machine {
     fn take_back(&mut self, now: Instant, goal: Goal) {
         self.serve_on(now);
         match goal {
-            Goal::Yield => self.push(Output::Event(Event::YieldUnanswered)),
+            Goal::Yield | Goal::Contest => self.push(Output::Event(Event::YieldUnanswered)),
             // Nobody has asked how it ended.
             Goal::Group | Goal::Follow | Goal::Stop => {}
         }

@@ -7,6 +7,7 @@ use super::active::{Reacquiring, Serving};
 use super::announce::AnnounceTimer;
 use super::backup::{ActivePeer, Waiting};
 use super::{HOLD, Machine, Stage};
+use crate::election::input::Fault;
 use crate::election::output::{Advertisement, Cause, Evidence, Output};
 use crate::election::rank::{Claim, Rank};
 use crate::time::Instant;
@@ -42,6 +43,8 @@ pub(super) struct Successor {
 pub(super) enum Goal {
     Stop,
     Yield,
+    /// Others keep removing the addresses: they are for another host.
+    Contest,
     /// To be a backup together with its group.
     Group,
     /// To be the backup of a better router.
@@ -66,7 +69,7 @@ impl Machine {
     /// have to wait for the silence of one here that could not resign.
     fn handover_window(&self, goal: Goal) -> Duration {
         match goal {
-            Goal::Stop | Goal::Yield | Goal::Follow => self.config.handover,
+            Goal::Stop | Goal::Yield | Goal::Contest | Goal::Follow => self.config.handover,
             Goal::Group => self.active_down() + self.config.handover,
         }
     }
@@ -135,8 +138,9 @@ impl Machine {
             return;
         }
         match (leaving.goal, leaving.successor) {
-            (Goal::Yield | Goal::Group, None) => self.be_unanswered(now, leaving),
-            (Goal::Stop | Goal::Follow, _) | (Goal::Yield | Goal::Group, Some(_)) => {
+            (Goal::Yield | Goal::Contest | Goal::Group, None) => self.be_unanswered(now, leaving),
+            (Goal::Stop | Goal::Follow, _)
+            | (Goal::Yield | Goal::Contest | Goal::Group, Some(_)) => {
                 self.handed_over(now, leaving);
             }
         }
@@ -164,6 +168,11 @@ impl Machine {
             Goal::Yield => {
                 self.hold_until = Some(now + HOLD);
                 self.enter_backup(now, Cause::Yield, evidence);
+            }
+            Goal::Contest => {
+                self.hold_until = Some(now + HOLD);
+                let evidence = Evidence { fault: Some(Fault::AddressLost), ..evidence };
+                self.enter_backup(now, Cause::Fault, evidence);
             }
             Goal::Group => {
                 // From a better router it would not take back anyway, and need not wait the longer for it.

@@ -163,7 +163,9 @@ impl Machine {
         match self.stage {
             Stage::TakingOver(_) => self.withdraw(now, Goal::Yield),
             Stage::Serving(_) => self.leave(now, Goal::Yield),
-            Stage::Leaving(leaving @ Leaving { goal: Goal::Follow | Goal::Group, .. }) => {
+            Stage::Leaving(
+                leaving @ Leaving { goal: Goal::Follow | Goal::Contest | Goal::Group, .. },
+            ) => {
                 self.turn(now, leaving, Goal::Yield);
             }
             Stage::Init
