@@ -8,6 +8,8 @@ mod addresses;
 mod links;
 mod packets;
 mod process;
+#[path = "../../../carp-proto/tests/support/mod.rs"]
+mod proto;
 mod restart;
 mod scene;
 #[path = "../support/mod.rs"]

@@ -52,11 +52,13 @@ pub(crate) struct Rack {
     pub(crate) primary: Host,
     pub(crate) secondary: Host,
     pub(crate) switch: Switch,
+    /// Where more switches can be had.
+    pub(crate) lab: &'static Lab,
     directory: PathBuf,
 }
 
 impl Rack {
-    fn new(lab: &Lab, test: &str) -> Result<Self, Failed> {
+    fn new(lab: &'static Lab, test: &str) -> Result<Self, Failed> {
         let switch = Switch::new(lab)?;
         let directory = lab.directory().join(test);
         fs::create_dir_all(&directory)?;
@@ -64,6 +66,7 @@ impl Rack {
             primary: switch.host("primary", lab::mac(0x50), &[&format!("{PRIMARY}/24")])?,
             secondary: switch.host("secondary", lab::mac(0x10), &[&format!("{SECONDARY}/24")])?,
             directory,
+            lab,
             switch,
         };
         rack.write("up", "#!/bin/sh\nexec ip address add \"$2\"/32 dev \"$1\"\n", 0o755)?;

@@ -13,7 +13,7 @@ use super::machine::Machine;
 use super::net::{Netlink, Port};
 use super::process::{Shared, lock};
 use super::switch::Backplane;
-use super::{AddressWatch, LabError, Process, Switch, Tap, echo, wait_until, web};
+use super::{AddressWatch, Flood, LabError, Process, Switch, Tap, echo, wait_until, web};
 
 /// The name of a host's interface.
 const INTERFACE: &str = "eth0";
@@ -374,6 +374,21 @@ impl Host {
             Err(error) => error.to_string(),
         };
         Err(LabError::Nft { said })
+    }
+
+    /// Sends these frames from its interface, one after the other and again from the first: `rate` a
+    /// second, for `time`.
+    ///
+    /// # Errors
+    /// [`LabError::Off`]; [`LabError::System`] if the kernel refuses.
+    pub fn flood(
+        &self,
+        frames: Vec<Vec<u8>>,
+        rate: u32,
+        time: Duration,
+    ) -> Result<Flood, LabError> {
+        let interface = self.power()?.interface;
+        self.run_inside(|| Flood::start(&self.name, interface, frames, rate, time))?
     }
 
     /// Listens to all that passes its port: also what it sends while it is cut.

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::mem;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -80,4 +80,28 @@ pub(super) fn receive_stamped(
         Some(UNIX_EPOCH + Duration::new(seconds, nanos))
     });
     Ok((length, time.unwrap_or_else(SystemTime::now)))
+}
+
+/// Sends frames in one system call; returns how many of them the kernel took.
+pub(super) fn send_many(socket: BorrowedFd<'_>, frames: &[&[u8]]) -> io::Result<usize> {
+    let mut slices: Vec<_> = frames
+        .iter()
+        .map(|frame| libc::iovec {
+            iov_base: frame.as_ptr().cast_mut().cast(),
+            iov_len: frame.len(),
+        })
+        .collect();
+    let header = |slice: &mut libc::iovec| {
+        // SAFETY: mmsghdr is a plain C structure for which all-zero is a value.
+        let mut header: libc::mmsghdr = unsafe { mem::zeroed() };
+        header.msg_hdr.msg_iov = slice;
+        header.msg_hdr.msg_iovlen = 1;
+        header
+    };
+    let mut headers: Vec<_> = slices.iter_mut().map(header).collect();
+    let count = u32::try_from(headers.len()).map_err(io::Error::other)?;
+    // SAFETY: there are that many headers, each points to one slice, and each of those to a frame; all of
+    // them live until the call is over, and sendmmsg writes to nothing but the headers.
+    let sent = unsafe { libc::sendmmsg(socket.as_raw_fd(), headers.as_mut_ptr(), count, 0) };
+    usize::try_from(sent).map_err(|_| io::Error::last_os_error())
 }

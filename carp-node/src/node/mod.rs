@@ -8,6 +8,7 @@ pub(crate) mod remark;
 mod setup;
 mod status;
 mod suspects;
+mod turn;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -29,6 +30,7 @@ use self::handle::Command;
 pub use self::handle::{Handle, YieldError, Yielded};
 use self::port::PortState;
 pub use self::setup::RouterSetup;
+use self::turn::{Due, Turns};
 use crate::addresses::{AddressFault, AddressKeeper, AddressThread, Place, Record, Report, Task};
 use crate::backend::{
     AddressTable, Backend, Clock, Interface, LinkChange, LinkWatch, PacketIo, Received, Removal,
@@ -39,10 +41,6 @@ use crate::demotion::Contributions;
 use crate::driver::{Driver, GuardSeat, Member, Tickets};
 use crate::event::{EventKind, EventSource};
 use crate::guard::Post;
-
-/// Datagrams that are handled before timers get their turn. Received adverts come first, so that a
-/// node that was stalled does not take over from a router that is alive; but not without end.
-const BATCH: u32 = 64;
 
 /// Requests that may wait for the protocol task.
 const COMMANDS: usize = 64;
@@ -95,7 +93,7 @@ pub struct Node<B: Backend> {
     guard: Option<Post>,
     buffer: Box<[u8]>,
     scratch: BytesMut,
-    batch: u32,
+    turns: Turns,
     stopping: bool,
     /// Whether every [`Handle`] is gone.
     abandoned: bool,
@@ -120,7 +118,7 @@ enum Wake {
     Link(LinkChange),
     Removed(Removal),
     Command(Option<Command>),
-    Timer,
+    Timer(Due),
 }
 
 /// Making and running.
@@ -166,7 +164,7 @@ impl<B: Backend> Node<B> {
             guard,
             buffer: vec![0; BUFFER].into(),
             scratch: BytesMut::with_capacity(64),
-            batch: 0,
+            turns: Turns::default(),
             stopping: false,
             abandoned: false,
         };
@@ -221,20 +219,31 @@ impl<B: Backend> Node<B> {
         if let Some(guard) = &self.guard {
             guard.beat(self.clock.now());
         }
-        if self.batch >= BATCH {
-            self.batch = 0;
-            if self.deadline().is_some_and(|at| at <= self.clock.now()) {
-                return Poll::Ready(Wake::Timer);
+        if self.turns.is_over() {
+            if let Some(due) = self.due_after_batch() {
+                return Poll::Ready(Wake::Timer(due));
+            }
+            if let Poll::Ready(wake) = self.poll_others(cx) {
+                return Poll::Ready(wake);
             }
         }
-        for (port, state) in self.ports.iter_mut().enumerate() {
-            let Some(packets) = &mut state.packets else { continue };
+        for port in self.turns.ports(self.ports.len()) {
+            let Some(packets) = &mut self.ports[port].packets else { continue };
             if let Poll::Ready(received) = packets.poll_receive(cx, &mut self.buffer) {
-                self.batch += 1;
+                self.turns.note_received(port);
                 return Poll::Ready(Wake::Received { port, received });
             }
         }
-        self.batch = 0;
+        self.turns.note_empty();
+        if let Poll::Ready(wake) = self.poll_others(cx) {
+            return Poll::Ready(wake);
+        }
+        let deadline = self.deadline(Due::All);
+        self.clock.poll_deadline(cx, deadline).map(|()| Wake::Timer(Due::All))
+    }
+
+    /// What is neither received nor due.
+    fn poll_others(&mut self, cx: &mut Context<'_>) -> Poll<Wake> {
         if let Poll::Ready(Some(report)) = self.addresses.reports.poll_recv(cx) {
             return Poll::Ready(Wake::Report(report));
         }
@@ -250,12 +259,12 @@ impl<B: Backend> Node<B> {
             self.abandoned = command.is_none();
             return Poll::Ready(Wake::Command(command));
         }
-        let deadline = self.deadline();
-        self.clock.poll_deadline(cx, deadline).map(|()| Wake::Timer)
+        Poll::Pending
     }
 
-    fn deadline(&self) -> Option<Instant> {
-        let routers = self.members.iter().filter_map(|member| member.router.poll_timeout());
+    fn deadline(&self, due: Due) -> Option<Instant> {
+        let routers = self.members.iter().filter(|member| due.includes(member));
+        let routers = routers.filter_map(|member| member.router.poll_timeout());
         let ports = self.ports.iter().filter_map(|port| port.reopen_at);
         let beat = self.guard.as_ref().and_then(Post::next_beat);
         routers.map(|deadline| deadline.at).chain(ports).chain(beat).min()
@@ -268,15 +277,16 @@ impl<B: Backend> Node<B> {
             Wake::Link(change) => self.link_changed(change),
             Wake::Removed(removal) => self.removed(&removal),
             Wake::Command(command) => self.command(command.unwrap_or(Command::Stop)),
-            Wake::Timer => self.timeout(),
+            Wake::Timer(due) => self.timeout(due),
         }
         self.settle_groups();
     }
 
-    fn timeout(&mut self) {
+    fn timeout(&mut self, due: Due) {
         let now = self.clock.now();
         for index in 0..self.members.len() {
-            let deadline = self.members[index].router.poll_timeout();
+            let member = &self.members[index];
+            let deadline = member.router.poll_timeout().filter(|_| due.includes(member));
             if deadline.is_some_and(|deadline| deadline.at <= now) {
                 self.input(index, Input::Timeout);
             }

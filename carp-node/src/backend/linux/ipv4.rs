@@ -3,7 +3,7 @@
 use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, OwnedFd};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use carp_proto::Protocol;
 use carp_proto::wire::ip::{GROUP_IPV4, TOS_LOW_DELAY, TTL};
@@ -12,7 +12,8 @@ use rustix::net::sockopt::{Ipv4PathMtuDiscovery, set_ip_mtu_discover};
 use socket2::{Domain, InterfaceIndexOrAddress, Socket, Type};
 use tokio::io::unix::AsyncFd;
 
-use super::packets::{RECEIVE_BUFFER, drain, poll_socket};
+use super::batch::Batch;
+use super::packets::{drain, poll_socket, set_receive_buffer};
 use super::{filter, sys};
 use crate::backend::{Port, Received};
 
@@ -22,6 +23,7 @@ pub(super) struct Ipv4Sockets {
     index: u32,
     /// IP protocol 112, bound to the interface, member of the group.
     adverts: AsyncFd<OwnedFd>,
+    batch: Batch,
     /// Receives gratuitous ARP.
     announcements: AsyncFd<OwnedFd>,
 }
@@ -31,19 +33,18 @@ impl Ipv4Sockets {
         Ok(Self {
             index: port.index,
             adverts: sys::register_for_reading(advert_socket(port)?.into())?,
+            batch: Batch::new(),
             announcements: sys::register_for_reading(arp_socket(port.index)?.into())?,
         })
     }
 
     pub(super) fn poll_advert(
-        &self,
+        &mut self,
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<Received>> {
-        poll_socket(&self.adverts, cx, |socket| {
-            let (len, ttl) = sys::receive_with_ttl(socket.as_fd(), buffer)?;
-            Ok(Some(Received::Ipv4 { len, ttl }))
-        })
+        let slot = ready!(self.batch.poll_next(&self.adverts, cx, buffer))?;
+        Poll::Ready(Ok(Received::Ipv4 { len: slot.len, ttl: slot.ttl }))
     }
 
     pub(super) fn poll_announcement(&self, cx: &mut Context<'_>) -> Poll<io::Result<Received>> {
@@ -81,7 +82,7 @@ fn advert_socket(port: &Port) -> io::Result<Socket> {
     socket.set_tos_v4(TOS_LOW_DELAY.into())?;
     set_ip_mtu_discover(&socket, Ipv4PathMtuDiscovery::DO)?;
     sys::set_option(socket.as_fd(), libc::IPPROTO_IP, libc::IP_RECVTTL, 1)?;
-    socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
+    set_receive_buffer(&socket)?;
     socket.join_multicast_v4_n(&GROUP_IPV4, &InterfaceIndexOrAddress::Index(port.index))?;
     drain(&socket);
     socket.attach_filter(&filter::advert_ids_ipv4(&port.ids))?;

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv6Addr};
 use std::os::fd::{AsFd, OwnedFd};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use carp_proto::wire::ip::{GROUP_IPV6, IPV6_HEADER_LEN, TOS_LOW_DELAY, TTL, emit_ipv6};
 use carp_proto::wire::ndp;
@@ -11,7 +11,8 @@ use carp_proto::{Protocol, RxMeta};
 use socket2::{Domain, Socket, Type};
 use tokio::io::unix::AsyncFd;
 
-use super::packets::{RECEIVE_BUFFER, drain, poll_socket};
+use super::batch::Batch;
+use super::packets::{drain, poll_socket, set_receive_buffer};
 use super::{filter, sys};
 use crate::backend::{Port, Received};
 
@@ -29,6 +30,7 @@ pub(super) struct Ipv6Sockets {
     index: u32,
     /// Next header 112, bound to the interface, member of the group.
     adverts: AsyncFd<OwnedFd>,
+    batch: Batch,
     /// Receives unsolicited neighbour advertisements.
     announcements: AsyncFd<OwnedFd>,
 }
@@ -38,19 +40,18 @@ impl Ipv6Sockets {
         Ok(Self {
             index: port.index,
             adverts: sys::register_for_reading(advert_socket(port)?.into())?,
+            batch: Batch::new(),
             announcements: sys::register_for_reading(announcement_socket(port)?.into())?,
         })
     }
 
     pub(super) fn poll_advert(
-        &self,
+        &mut self,
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<Received>> {
-        poll_socket(&self.adverts, cx, |socket| {
-            let (len, meta) = sys::receive_ipv6(socket.as_fd(), buffer)?;
-            Ok(Some(Received::Ipv6 { len, meta }))
-        })
+        let slot = ready!(self.batch.poll_next(&self.adverts, cx, buffer))?;
+        Poll::Ready(slot.meta_ipv6().map(|meta| Received::Ipv6 { len: slot.len, meta }))
     }
 
     pub(super) fn poll_announcement(&self, cx: &mut Context<'_>) -> Poll<io::Result<Received>> {
@@ -105,7 +106,7 @@ fn advert_socket(port: &Port) -> io::Result<Socket> {
     socket.set_tclass_v6(TOS_LOW_DELAY.into())?;
     let whole = libc::IPV6_PMTUDISC_DO;
     sys::set_option(socket.as_fd(), libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, whole)?;
-    socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
+    set_receive_buffer(&socket)?;
     socket.join_multicast_v6(&GROUP_IPV6, port.index)?;
     drain(&socket);
     socket.attach_filter(&filter::advert_ids_ipv6(&port.ids))?;

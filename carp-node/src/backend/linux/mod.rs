@@ -8,6 +8,7 @@ use crate::backend::{Backend, Port, Removals};
 use crate::clock::BootClock;
 
 mod announce;
+mod batch;
 mod device;
 mod filter;
 mod ipv4;

@@ -12,6 +12,8 @@ use socket2::{SockAddr, SockAddrStorage};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use super::batch::{SLOTS, Slot};
+
 /// Registers a descriptor with the tokio runtime of the calling thread.
 pub(crate) fn register(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     register_for(fd, Interest::READABLE | Interest::WRITABLE)
@@ -196,50 +198,17 @@ pub(crate) fn dropped(socket: BorrowedFd<'_>) -> io::Result<u64> {
     if result == 0 { Ok(values[SK_MEMINFO_DROPS].into()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Receives one datagram, with the TTL that `IP_RECVTTL` adds to it.
-pub(super) fn receive_with_ttl(
-    socket: BorrowedFd<'_>,
-    buffer: &mut [u8],
-) -> io::Result<(usize, Option<u8>)> {
-    let mut ttl = None;
-    let len = receive(socket, buffer, 0, |level, kind, data| {
-        if let ((libc::IPPROTO_IP, libc::IP_TTL), Some(&value)) =
-            ((level, kind), data.first_chunk())
-        {
-            ttl = u8::try_from(i32::from_ne_bytes(value)).ok();
-        }
-    })?;
-    Ok((len, ttl))
-}
-
 /// Receives what an IPv6 packet carried, and what its headers said as far as `IPV6_RECVPKTINFO` and
 /// `IPV6_RECVHOPLIMIT` add it.
 pub(super) fn receive_ipv6(
     socket: BorrowedFd<'_>,
     buffer: &mut [u8],
 ) -> io::Result<(usize, RxMeta)> {
-    // SAFETY: sockaddr_in6 is a plain C structure for which all-zero is a value.
-    let mut sender: libc::sockaddr_in6 = unsafe { zeroed() };
-    let (mut destination, mut ttl) = (None, None);
-    let len = receive_message(socket, buffer, 0, Some(&mut sender), |level, kind, data| {
-        match (level, kind) {
-            (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
-                // SAFETY: every pattern of bits is an in6_pktinfo.
-                let info = unsafe { read::<libc::in6_pktinfo>(data) };
-                destination = info.map(|info| Ipv6Addr::from(info.ipi6_addr.s6_addr));
-            }
-            (libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT) => {
-                let value = data.first_chunk().map(|bytes| i32::from_ne_bytes(*bytes));
-                ttl = value.and_then(|value| u8::try_from(value).ok());
-            }
-            _ => {}
-        }
-    })?;
-    let source = Ipv6Addr::from(sender.sin6_addr.s6_addr).into();
-    let (Some(destination), Some(ttl)) = (destination, ttl) else {
-        return Err(io::Error::other("the kernel did not say what an IPv6 header said"));
-    };
-    Ok((len, RxMeta { source, destination: destination.into(), ttl }))
+    let mut slot = [Slot::default()];
+    let slot_len = buffer.len();
+    receive_many(socket, buffer, slot_len, &mut slot)?;
+    let [slot] = slot;
+    Ok((slot.len, slot.meta_ipv6()?))
 }
 
 /// Receives one datagram without waiting. Shows level, type and data of every control message to a
@@ -250,26 +219,11 @@ pub(crate) fn receive(
     flags: i32,
     each: impl FnMut(i32, i32, &[u8]),
 ) -> io::Result<usize> {
-    receive_message(socket, buffer, flags, None, each)
-}
-
-/// Receives one datagram, and the address of an IPv6 sender if there is a place for it.
-fn receive_message(
-    socket: BorrowedFd<'_>,
-    buffer: &mut [u8],
-    flags: i32,
-    sender: Option<&mut libc::sockaddr_in6>,
-    mut each: impl FnMut(i32, i32, &[u8]),
-) -> io::Result<usize> {
     // Room for a few control messages; an array of u64 is aligned as they have to be.
     let mut control = [0_u64; 16];
     let mut slice = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
     // SAFETY: msghdr is a plain C structure for which all-zero is a value.
     let mut message: libc::msghdr = unsafe { zeroed() };
-    if let Some(sender) = sender {
-        message.msg_name = from_mut(sender).cast();
-        message.msg_namelen = size_of::<libc::sockaddr_in6>() as libc::socklen_t;
-    }
     message.msg_iov = &raw mut slice;
     message.msg_iovlen = 1;
     message.msg_control = control.as_mut_ptr().cast();
@@ -278,8 +232,19 @@ fn receive_message(
     // SAFETY: everything that the header points to lives until the call is over, with these lengths.
     let len = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, flags) };
     let len = usize::try_from(len).map_err(|_| io::Error::last_os_error())?;
-    // SAFETY: the kernel has filled in the control messages and their total length.
-    let mut header = unsafe { libc::CMSG_FIRSTHDR(&raw const message) };
+    // SAFETY: the call has succeeded, and the control buffer lives until the end of the function.
+    unsafe { each_control(&message, each) };
+    Ok(len)
+}
+
+/// Shows level, type and data of every control message that a call has filled in.
+///
+/// # Safety
+/// The control messages of the header are those that the kernel has written, their total length is what it
+/// said, and the buffer they are in is live and initialized.
+unsafe fn each_control(message: &libc::msghdr, mut each: impl FnMut(i32, i32, &[u8])) {
+    // SAFETY: the caller says that the kernel has filled in the control messages and their total length.
+    let mut header = unsafe { libc::CMSG_FIRSTHDR(message) };
     while !header.is_null() {
         // SAFETY: CMSG_FIRSTHDR and CMSG_NXTHDR return null or a header inside the control buffer.
         let (level, kind, whole) =
@@ -290,9 +255,79 @@ fn receive_message(
         // which is initialized and is not written to while the slice lives.
         each(level, kind, unsafe { from_raw_parts(data, whole.saturating_sub(start)) });
         // SAFETY: header is one of this message's.
-        header = unsafe { libc::CMSG_NXTHDR(&raw const message, header) };
+        header = unsafe { libc::CMSG_NXTHDR(message, header) };
     }
-    Ok(len)
+}
+
+/// Receives as many datagrams as there are slots and the queue has, without waiting. Each has `slot_len`
+/// bytes of the buffer. Returns how many there were.
+pub(super) fn receive_many(
+    socket: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    slot_len: usize,
+    slots: &mut [Slot],
+) -> io::Result<usize> {
+    let count = slots.len().min(SLOTS).min(buffer.len() / slot_len.max(1));
+    // SAFETY: these are plain C structures for which all-zero is a value.
+    let mut senders: [libc::sockaddr_in6; SLOTS] = unsafe { zeroed() };
+    // SAFETY: the same.
+    let mut slices: [libc::iovec; SLOTS] = unsafe { zeroed() };
+    // SAFETY: the same.
+    let mut messages: [libc::mmsghdr; SLOTS] = unsafe { zeroed() };
+    // Room for two control messages each; an array of u64 is aligned as they have to be.
+    let mut control = [[0_u64; 12]; SLOTS];
+    let rooms = buffer.chunks_exact_mut(slot_len.max(1)).take(count);
+    let parts = senders.iter_mut().zip(&mut slices).zip(&mut control);
+    for ((message, ((sender, slice), control)), room) in messages.iter_mut().zip(parts).zip(rooms) {
+        *slice = libc::iovec { iov_base: room.as_mut_ptr().cast(), iov_len: room.len() };
+        let header = &mut message.msg_hdr;
+        header.msg_name = from_mut(sender).cast();
+        header.msg_namelen = size_of::<libc::sockaddr_in6>() as libc::socklen_t;
+        header.msg_iov = slice;
+        header.msg_iovlen = 1;
+        header.msg_control = control.as_mut_ptr().cast();
+        header.msg_controllen = size_of_val(control) as _;
+    }
+    // SAFETY: everything that the first `count` headers point to lives until the end of the function, with
+    // these lengths. No time limit is given.
+    let received = unsafe {
+        libc::recvmmsg(
+            socket.as_raw_fd(),
+            messages.as_mut_ptr(),
+            count as u32,
+            libc::MSG_DONTWAIT,
+            std::ptr::null_mut(),
+        )
+    };
+    let received = usize::try_from(received).map_err(|_| io::Error::last_os_error())?;
+    for ((slot, message), sender) in slots.iter_mut().zip(&messages).zip(&senders).take(received) {
+        *slot = Slot { len: message.msg_len as usize, ..Slot::default() };
+        if i32::from(sender.sin6_family) == libc::AF_INET6 {
+            slot.source = Some(Ipv6Addr::from(sender.sin6_addr.s6_addr));
+        }
+        // SAFETY: the kernel has filled in the header of every message that it says it has received, and
+        // the control buffers live until the end of the function.
+        unsafe {
+            each_control(&message.msg_hdr, |level, kind, data| note(slot, level, kind, data));
+        };
+    }
+    Ok(received)
+}
+
+/// Notes what a control message says.
+fn note(slot: &mut Slot, level: i32, kind: i32, data: &[u8]) {
+    match (level, kind) {
+        (libc::IPPROTO_IP, libc::IP_TTL) | (libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT) => {
+            let value = data.first_chunk().map(|bytes| i32::from_ne_bytes(*bytes));
+            slot.ttl = value.and_then(|value| u8::try_from(value).ok());
+        }
+        (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
+            // SAFETY: every pattern of bits is an in6_pktinfo.
+            let info = unsafe { read::<libc::in6_pktinfo>(data) };
+            slot.destination = info.map(|info| Ipv6Addr::from(info.ipi6_addr.s6_addr));
+        }
+        _ => {}
+    }
 }
 
 /// The time in a control message of `SO_TIMESTAMPNS`, if it is one: seconds and nanoseconds since the
