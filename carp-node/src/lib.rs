@@ -37,6 +37,7 @@
 //! | [`event`], [`hooks`], [`runner`], [`control`] | the parts of it |
 //! | [`config`] | the configuration file |
 //! | [`lock`] | one daemon a router |
+//! | [`state`] | files that outlast the process |
 //! | [`notify`] | telling the service manager: ready, status, watchdog |
 //! | [`capture`], [`dissect`] | capture files; from a frame to the message in it |
 //! | [`sniff`], [`census`] | listening on a link; who speaks there |
@@ -64,3 +65,4 @@ pub mod notify;
 pub mod runner;
 pub mod service;
 pub mod sniff;
+pub mod state;

@@ -17,6 +17,8 @@ pub(crate) const TESTS: &[Test] = &[
     ("f1_a_graceful_stop_costs_the_client_nothing", graceful_stop),
     ("f1_a_restart_of_a_backup_is_invisible", backup_restarts),
     ("f1_a_restart_of_the_active_router_is_a_handover_there_and_back", active_restarts),
+    ("f13_a_state_directory_that_cannot_be_used_stops_nothing", unusable_state),
+    ("f14_a_damaged_state_file_is_told_and_stops_nothing", damaged_state),
     ("f15_a_host_that_reboots_quickly_listens_before_it_claims", reboot_preempting),
     ("f15_a_host_that_reboots_quickly_stays_backup_without_preempt", reboot_modest),
     ("f16_of_two_that_start_together_one_becomes_active", two_together),
@@ -96,6 +98,26 @@ fn active_restarts(rack: &Rack) -> Tested {
     ensure(unserved < MARGIN, format!("no answer for {unserved:?}"))?;
     let resigned = scene.primary.resignations(since);
     ensure((1..=2).contains(&resigned), format!("{resigned} resignations"))
+}
+
+fn unusable_state(rack: &Rack) -> Tested {
+    rack.write("primary.state", "a file where the directory should be", 0o600)?;
+    serves_and_says(rack, "primary.state/addresses: Not a directory")
+}
+
+fn damaged_state(rack: &Rack) -> Tested {
+    std::fs::create_dir(rack.path("primary.state"))?;
+    rack.write("primary.state/addresses", "eth0 192.168.130.100", 0o600)?;
+    serves_and_says(rack, "primary.state/addresses is damaged: it does not begin as version 1 does")
+}
+
+/// That a daemon has the address, and has told a fault as an event.
+fn serves_and_says(rack: &Rack, words: &str) -> Tested {
+    let config = rack.configure_vrrp("primary", "interval = \"100ms\"")?;
+    let daemon = rack.daemon(&rack.primary, &config)?;
+    wait_until(LIMIT, "it serves", || rack.primary.has_address(vip()).unwrap_or(false))?;
+    let (code, text) = told(&daemon.ask(&["events"])?);
+    ensure(code == Some(0) && text.contains(words), text)
 }
 
 /// Its active-down interval is 3.22 s, and the other one's 3.61 s.
