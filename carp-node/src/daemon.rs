@@ -100,7 +100,7 @@ impl Daemon {
         let (prepare, takeovers) = service::takeovers();
         let extras = Extras {
             events: events.clone(),
-            record: Record::open(&self.config.node.state_dir),
+            record: Record::open(&self.config.node.state_dir).telling(events.clone()),
             prepare: Some(prepare),
         };
         let (running, handle) = {

@@ -37,6 +37,8 @@
 //! | [`event`], [`hooks`], [`runner`], [`control`] | the parts of it |
 //! | [`config`] | the configuration file |
 //! | [`lock`] | one daemon a router |
+//! | [`state`] | files that outlast the process |
+//! | [`notify`] | telling the service manager: ready, status, watchdog |
 //! | [`capture`], [`dissect`] | capture files; from a frame to the message in it |
 //! | [`sniff`], [`census`] | listening on a link; who speaks there |
 //! | [`daemon`] | all of it together |
@@ -59,6 +61,8 @@ pub mod hooks;
 pub mod lab;
 pub mod lock;
 pub mod node;
+pub mod notify;
 pub mod runner;
 pub mod service;
 pub mod sniff;
+pub mod state;

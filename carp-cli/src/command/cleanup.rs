@@ -16,6 +16,9 @@ use crate::privilege;
 pub(crate) fn run(file: &Path, output: &Output) -> Result<(), Failure> {
     let config = load(file, output)?;
     privilege::check()?;
+    if let Some(trouble) = Record::open(&config.node.state_dir).trouble() {
+        eprintln!("carp: warning: {trouble}");
+    }
     for router in &config.routers {
         let _lock =
             RouterLock::take(&router.interface, router.protocol(), router.id).map_err(|error| {

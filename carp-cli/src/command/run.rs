@@ -4,7 +4,9 @@ use std::path::Path;
 
 use carp_node::config::{Config, Loaded};
 use carp_node::daemon::{Daemon, StartError};
+use carp_node::lock::LockError;
 use carp_node::node::Handle;
+use carp_node::notify::{Manager, Reporter};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::exit::{Exit, Failure};
@@ -18,8 +20,24 @@ pub(crate) fn run(file: &Path, socket: &Path, output: &Output) -> Result<(), Fai
     let daemon =
         Daemon::prepare(config, socket.to_owned()).map_err(|error| start_failure(error, output))?;
     privilege::keep_needed_only()?;
-    let show = |event: &carp_node::event::EventRecord| eprintln!("carp: {event}");
-    daemon.run(show, follow_signals).map_err(|error| start_failure(error, output))
+    let reporter = Reporter::new(service_manager());
+    let news = reporter.clone();
+    let show = move |event: &carp_node::event::EventRecord| {
+        eprintln!("carp: {event}");
+        news.note();
+    };
+    let task = |handle: Handle| async move {
+        tokio::join!(reporter.run(&handle), follow_signals(&handle, &reporter));
+    };
+    daemon.run(show, task).map_err(|error| start_failure(error, output))
+}
+
+/// The service manager that started this process. One that cannot be told is no reason not to serve.
+fn service_manager() -> Option<Manager> {
+    Manager::from_env().unwrap_or_else(|error| {
+        eprintln!("carp: warning: {error}; the service manager is told nothing");
+        None
+    })
 }
 
 /// Loads a configuration, and shows what is wrong or doubtful about it.
@@ -47,14 +65,15 @@ fn start_failure(error: StartError, output: &Output) -> Failure {
         {
             Failure::missing(source.to_string())
         }
-        StartError::Lock(_) | StartError::Control(_) | StartError::System { .. } => {
-            Failure::failed(error.to_string())
-        }
+        StartError::Lock(LockError::Taken { .. }) => Failure::new(Exit::Refused, error.to_string()),
+        StartError::Lock(LockError::System(_))
+        | StartError::Control(_)
+        | StartError::System { .. } => Failure::failed(error.to_string()),
     }
 }
 
 /// TERM and INT hand over and stop, HUP will reload, USR1 shows the status, USR2 yields.
-async fn follow_signals(handle: Handle) {
+async fn follow_signals(handle: &Handle, reporter: &Reporter) {
     let listen = |kind| signal(kind).ok();
     let (Some(mut term), Some(mut int), Some(mut hup), Some(mut usr1), Some(mut usr2)) = (
         listen(SignalKind::terminate()),
@@ -65,17 +84,22 @@ async fn follow_signals(handle: Handle) {
     ) else {
         // Without them nobody could stop the daemon in an orderly way.
         eprintln!("carp: error: cannot listen for signals; stopping");
-        return handle.stop().await;
+        return stop(handle, reporter).await;
     };
     loop {
         tokio::select! {
-            _ = term.recv() => handle.stop().await,
-            _ = int.recv() => handle.stop().await,
+            _ = term.recv() => stop(handle, reporter).await,
+            _ = int.recv() => stop(handle, reporter).await,
             _ = hup.recv() => eprintln!("carp: reload is not supported yet: restart to apply changes"),
-            _ = usr1.recv() => show_status(&handle).await,
+            _ = usr1.recv() => show_status(handle).await,
             _ = usr2.recv() => handle.yield_all().await,
         }
     }
+}
+
+async fn stop(handle: &Handle, reporter: &Reporter) {
+    reporter.stopping();
+    handle.stop().await;
 }
 
 async fn show_status(handle: &Handle) {

@@ -12,6 +12,9 @@ mod process;
 mod proto;
 mod restart;
 mod scene;
+#[path = "../support/supervisor.rs"]
+#[expect(dead_code, reason = "each test program uses a part of it")]
+mod supervisor;
 #[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "each test program uses a part of it")]
 mod support;

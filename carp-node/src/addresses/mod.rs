@@ -387,9 +387,7 @@ impl<T: AddressTable, A: Announcer> AddressKeeper<T, A> {
         interface: &str,
         addresses: &[VirtualAddress],
     ) -> Result<Vec<VirtualAddress>, AddressFault> {
-        self.record.insert(interface, addresses).map_err(|source| {
-            interface_fault("cannot record the addresses of", interface, source)
-        })?;
+        self.record.insert(interface, addresses);
         let labelled = |address: &VirtualAddress| NewAddress {
             address: *address,
             protocol: None,

@@ -5,7 +5,10 @@ use std::net::Ipv4Addr;
 use carp_node::addresses::{AddressKeeper, MARK, Place, Presence, Record};
 use carp_node::backend::Announcer;
 use carp_node::backend::memory::{Lan, MemoryHost};
+use carp_node::event::EventInbox;
+use carp_node::state::StateFile;
 use carp_proto::{MacAddr, VirtualAddress, VirtualId};
+use futures_util::FutureExt;
 
 use super::{VIP, two_hosts};
 
@@ -47,13 +50,64 @@ fn an_old_kernel_is_helped_by_a_label_and_a_record() {
     let installed = a.installed();
     let found = installed.iter().find(|found| found.ip == VIP).unwrap();
     assert_eq!((found.protocol, found.label.as_deref()), (None, Some("eth0:carp")));
-    let record = std::fs::read_to_string(directory.path().join("addresses")).unwrap();
-    assert_eq!(record, "eth0 192.168.130.100\n");
+    let record = StateFile::of_this_boot(directory.path(), "addresses");
+    assert_eq!(record.read().unwrap().as_deref(), Some("eth0 192.168.130.100\n"));
     // Another process, after a crash.
     let mut next = keeper(&a, Record::open(directory.path()));
     assert_eq!(next.release(&Place::on("eth0"), &vip()).unwrap(), vip());
     assert!(!a.has(VIP));
-    assert_eq!(std::fs::read_to_string(directory.path().join("addresses")).unwrap(), "");
+    assert_eq!(record.read().unwrap().as_deref(), Some(""));
+}
+
+#[test]
+fn a_record_that_cannot_be_kept_is_told_once_and_stops_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let state_dir = directory.path().join("state");
+    std::fs::write(&state_dir, "a file where the directory should be").unwrap();
+    let (a, _) = two_hosts(&Lan::default());
+    a.forget_marks();
+    let (events, mut inbox) = carp_node::event::channel();
+    let mut keeper = keeper(&a, Record::open(&state_dir).telling(events));
+    for _ in 0..2 {
+        keeper.acquire(&Place::on("eth0"), &vip(), Presence::Unknown, 1).unwrap();
+        assert!(a.has(VIP));
+        assert_eq!(keeper.release(&Place::on("eth0"), &vip()).unwrap(), vip());
+    }
+    std::fs::remove_file(&state_dir).unwrap();
+    keeper.acquire(&Place::on("eth0"), &vip(), Presence::Unknown, 1).unwrap();
+    let told = told(&mut inbox);
+    let says = |number: usize, text: &str| {
+        assert!(
+            told[number].contains(text) && told[number].contains("state/addresses"),
+            "{told:?}"
+        );
+    };
+    assert_eq!(told.len(), 3, "{told:?}");
+    says(0, "cannot read");
+    says(1, "cannot write");
+    says(2, "is kept again");
+}
+
+#[test]
+fn a_damaged_record_is_told_and_not_trusted() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("addresses"), "eth0 192.168.130.100\n").unwrap();
+    let (events, mut inbox) = carp_node::event::channel();
+    let record = Record::open(directory.path()).telling(events);
+    assert!(
+        told(&mut inbox)[0].contains("addresses is damaged: it does not begin as version 1 does")
+    );
+    let (a, _) = two_hosts(&Lan::default());
+    a.add_foreign(VIP, 32);
+    let mut keeper = keeper(&a, record);
+    assert_eq!(keeper.release(&Place::on("eth0"), &vip()).unwrap(), []);
+    assert!(a.has(VIP), "nobody says that it is ours");
+}
+
+/// What was told so far, in words.
+fn told(inbox: &mut EventInbox) -> Vec<String> {
+    let next = || inbox.recv().now_or_never().flatten();
+    std::iter::from_fn(next).map(|happening| happening.kind.to_string()).collect()
 }
 
 /// Somebody who removes an address in the very moment in which it is announced.
