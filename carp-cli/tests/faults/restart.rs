@@ -87,6 +87,9 @@ fn speaks_of_it(frame: &Frame, host: &Host) -> bool {
     frame.source() == Some(host.mac()) && of_it
 }
 
+/// The longest overlap of a handover: an interval and a second.
+const HANDOVER: Duration = Duration::from_secs(2);
+
 /// In the order of `KillMode=mixed`; the other one is that of the graceful stop.
 fn active_restarts(rack: &Rack) -> Tested {
     let scene = Scene::new(rack)?;
@@ -98,7 +101,9 @@ fn active_restarts(rack: &Rack) -> Tested {
     ensure(scene.first_answer(since, &rack.secondary).is_some(), "and answered")?;
     scene.wait_until_served_by(&rack.primary)?;
     let unserved = scene.unserved(since);
-    println!("both had the address for {:?}", scene.both_held(since));
+    let both = scene.both_held(since);
+    println!("both had the address for {both:?}");
+    ensure(both < 2 * HANDOVER, format!("both had the address for {both:?}"))?;
     ensure(unserved < MARGIN, format!("no answer for {unserved:?}"))?;
     let resigned = scene.primary.resignations(since);
     ensure((1..=2).contains(&resigned), format!("{resigned} resignations"))
