@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use carp_node::lab::{AddressWatch, Frame, Host, Process, Signal, Tap, mac, wait_until};
 use libtest_mimic::Failed;
 
-use crate::scene::{Scene, Watched, vip};
+use crate::scene::{Scene, vip};
 use crate::supervisor::{KillMode, Unit};
 use crate::support::{
     Daemon, LIMIT, Rack, Test, Tested, carp, claims, ensure, run_on, run_on_machine, told,
@@ -61,13 +61,17 @@ fn graceful_stop(rack: &Rack) -> Tested {
 fn backup_restarts(rack: &Rack) -> Tested {
     let scene = Scene::new(rack)?;
     let (_first, mut second) = units(&scene, KillMode::ControlGroup)?;
+    let heard = scene.client.tap()?;
     let since = Instant::now();
     for _ in 0..3 {
         second.restart()?;
     }
     let last = Instant::now();
     wait_until(LIMIT, "three adverts", || scene.primary.adverts(last).len() >= 3)?;
-    is_silent(&scene.secondary, since)?;
+    let of_primary = heard.frames().iter().filter(|it| speaks_of_it(it, &rack.primary)).count();
+    ensure(of_primary >= 3, "the client hears adverts")?;
+    let loud = heard.frames().iter().filter(|frame| speaks_of_it(frame, &rack.secondary)).count();
+    ensure(loud == 0, format!("the client has heard it {loud} times"))?;
     for server in [&scene.primary, &scene.secondary] {
         let changes = server.addresses.changes();
         let late: Vec<_> = changes.iter().filter(|change| change.at >= since).collect();
@@ -77,13 +81,14 @@ fn backup_restarts(rack: &Rack) -> Tested {
     ensure(unserved < MARGIN, format!("no answer for {unserved:?}"))
 }
 
-/// That a server has neither advertised nor said to have the address.
-fn is_silent(server: &Watched, since: Instant) -> Tested {
-    let loud = |frame: &&Frame| frame.advert().is_some() || frame.answer() == Some(vip());
-    let frames = server.sent.frames();
-    let loud: Vec<_> = frames.iter().filter(|frame| frame.at >= since).filter(loud).collect();
-    ensure(loud.is_empty(), format!("it was heard: {loud:?}"))
+/// Whether a host advertises or says to have the address, by this frame.
+fn speaks_of_it(frame: &Frame, host: &Host) -> bool {
+    let of_it = frame.advert().is_some() || frame.answer() == Some(vip());
+    frame.source() == Some(host.mac()) && of_it
 }
+
+/// The longest overlap of a handover: an interval and a second.
+const HANDOVER: Duration = Duration::from_secs(2);
 
 /// In the order of `KillMode=mixed`; the other one is that of the graceful stop.
 fn active_restarts(rack: &Rack) -> Tested {
@@ -92,9 +97,13 @@ fn active_restarts(rack: &Rack) -> Tested {
     let since = Instant::now();
     first.restart()?;
     ensure(scene.secondary.addresses.came(vip(), since).is_some(), "the secondary took over")?;
+    ensure(!scene.secondary.announcements(since).is_empty(), "and said so")?;
+    ensure(scene.first_answer(since, &rack.secondary).is_some(), "and answered")?;
     scene.wait_until_served_by(&rack.primary)?;
     let unserved = scene.unserved(since);
-    println!("both had the address for {:?}", scene.both_held(since));
+    let both = scene.both_held(since);
+    println!("both had the address for {both:?}");
+    ensure(both < 2 * HANDOVER, format!("both had the address for {both:?}"))?;
     ensure(unserved < MARGIN, format!("no answer for {unserved:?}"))?;
     let resigned = scene.primary.resignations(since);
     ensure((1..=2).contains(&resigned), format!("{resigned} resignations"))

@@ -1,5 +1,6 @@
 //! The runner's main loop.
 
+use std::fs;
 use std::io::{self, PipeReader};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -45,10 +46,22 @@ fn settle() -> io::Result<OwnedFd> {
     // when merely the thread ends that started us.
     rustix::process::set_parent_process_death_signal(Some(Signal::TERM))?;
     super::sys::close_inherited_on_exec()?;
+    give_up_oom_protection();
     rustix::thread::set_name(c"carp-runner")?;
     rustix::process::umask(Mode::from_raw_mode(0o022));
     std::env::set_current_dir("/")?;
     io::stdin().as_fd().try_clone_to_owned()
+}
+
+/// A daemon may be protected when memory is short (`OOMScoreAdjust=`). Programs that are not ours are not:
+/// one that takes all memory is the one to choose.
+fn give_up_oom_protection() {
+    const FILE: &str = "/proc/self/oom_score_adj";
+    let score = fs::read_to_string(FILE).ok().and_then(|text| text.trim().parse::<i32>().ok());
+    if score.is_some_and(|score| score < 0) {
+        // Giving it up needs no privilege.
+        let _ = fs::write(FILE, "0");
+    }
 }
 
 fn serve_on(socket: &OwnedFd, parent: Option<Pid>) -> io::Result<()> {

@@ -25,6 +25,7 @@ pub(crate) const TESTS: &[(&str, Test)] = &[
     ("a_device_has_its_settings_and_gives_back_the_parent_s", settings_are_given_back),
     ("settings_survive_who_made_them", settings_survive_who_made_them),
     ("a_device_of_somebody_else_is_left_alone", a_device_of_somebody_else_is_left_alone),
+    ("a_device_whose_maker_was_killed_before_it_could_say_so_is_ours", half_made_device_is_ours),
     ("what_forbids_answers_is_told", what_forbids_answers_is_told),
 ];
 
@@ -291,6 +292,30 @@ fn a_device_of_somebody_else_is_left_alone(lab: &Lab) -> Result {
     }
     assert!(!one.run_inside(|| table.remove_device(&device))??);
     assert_eq!(run(&one, &format!("ip -d link show {name}"))?, before);
+    assert_eq!(parent_settings(&one)?, ["0", "0"]);
+    Ok(())
+}
+
+fn half_made_device_is_ours(lab: &Lab) -> Result {
+    let (_switch, one, _two) = pair(lab)?;
+    let device = VirtualDevice::new("eth0", macs()[0]);
+    let name = &device.name;
+    let mut table = one.run_inside(NetlinkAddresses::open)??;
+    let mac = "00:00:5e:00:01:01";
+    let half = format!("ip link add link eth0 name {name} address {mac} type macvlan mode bridge");
+    run(&one, &half)?;
+    assert!(one.run_inside(|| table.remove_device(&device))??);
+    run(&one, &half)?;
+    one.run_inside(|| table.make_device(&device))??;
+    assert!(run(&one, &format!("ip link show {name}"))?.contains("alias carp parent="));
+    assert!(one.run_inside(|| table.remove_device(&device))??);
+    // Somebody uses this one, or has named it.
+    for more in [format!("ip link set {name} up"), format!("ip link set {name} alias mine")] {
+        run(&one, &format!("{half} && {more}"))?;
+        assert!(one.run_inside(|| table.make_device(&device))?.is_err());
+        assert!(!one.run_inside(|| table.remove_device(&device))??);
+        run(&one, &format!("ip link del {name}"))?;
+    }
     assert_eq!(parent_settings(&one)?, ["0", "0"]);
     Ok(())
 }

@@ -7,11 +7,15 @@
 //! ```text
 //! carp parent=2 arp_ignore=0 arp_announce=0
 //! ```
+//!
+//! The kernel takes no alias together with a new device. One without any that is otherwise what we make,
+//! and off, is one whose maker was killed between the two: it is ours too.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 
+use carp_proto::MacAddr;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
@@ -49,6 +53,7 @@ impl Devices {
             Some(link) if link.alias.is_some_and(|alias| alias.parent == parent.index) => {
                 Some(link)
             }
+            Some(link) if link.is_half_made(device, parent.index) => Some(link),
             Some(_) => return Err(not_ours(device)),
             None => None,
         };
@@ -109,7 +114,7 @@ impl Devices {
         device: &VirtualDevice,
     ) -> io::Result<bool> {
         self.made.remove(&device.name);
-        let Some(link) = ours(requests, &device.name)? else { return Ok(false) };
+        let Some(link) = removable(requests, device)? else { return Ok(false) };
         let mut batch = Vec::new();
         if let Some(alias) = link.alias
             && siblings(requests, alias.parent)?.iter().all(|other| other.index == link.index)
@@ -298,15 +303,27 @@ struct Link {
     index: u32,
     /// What its alias says, if it is one of our devices.
     alias: Option<Alias>,
+    /// Its parent and link-layer address, if it is a macvlan without an alias that is off.
+    blank: Option<(u32, MacAddr)>,
     conf: Option<InetDevConf>,
+}
+
+impl Link {
+    /// Whether it is this device, and whoever made it was killed before it could say so.
+    fn is_half_made(&self, device: &VirtualDevice, parent: u32) -> bool {
+        self.blank == Some((parent, device.mac))
+    }
 }
 
 impl From<LinkMessage> for Link {
     fn from(message: LinkMessage) -> Self {
-        let (mut is_macvlan, mut alias, mut conf) = (false, None, None);
+        let (mut is_macvlan, mut text, mut conf) = (false, None, None);
+        let (mut parent, mut mac) = (None, None);
         for attribute in message.attributes {
             match attribute {
-                LinkAttribute::IfAlias(text) => alias = Alias::parse(&text),
+                LinkAttribute::IfAlias(found) => text = Some(found),
+                LinkAttribute::Link(index) => parent = Some(index),
+                LinkAttribute::Address(bytes) => mac = bytes.try_into().ok().map(MacAddr),
                 LinkAttribute::LinkInfo(infos) => {
                     is_macvlan = infos.contains(&LinkInfo::Kind(InfoKind::MacVlan));
                 }
@@ -314,7 +331,11 @@ impl From<LinkMessage> for Link {
                 _ => {}
             }
         }
-        Self { index: message.header.index, alias: alias.filter(|_| is_macvlan), conf }
+        let is_blank =
+            is_macvlan && text.is_none() && !message.header.flags.contains(LinkFlags::Up);
+        let alias = text.filter(|_| is_macvlan).and_then(|text| Alias::parse(&text));
+        let blank = parent.zip(mac).filter(|_| is_blank);
+        Self { index: message.header.index, alias, blank, conf }
     }
 }
 
@@ -329,6 +350,16 @@ fn inet_conf(family: &AfSpecUnspec) -> Option<InetDevConf> {
 /// The interface of this name, if it is one of our devices.
 fn ours(requests: &mut Requests, name: &str) -> io::Result<Option<Link>> {
     Ok(by_name(requests, name)?.filter(|link| link.alias.is_some()))
+}
+
+/// The interface of this device's name, if it is ours or a half-made one.
+fn removable(requests: &mut Requests, device: &VirtualDevice) -> io::Result<Option<Link>> {
+    let Some(link) = by_name(requests, &device.name)? else { return Ok(None) };
+    if link.alias.is_some() {
+        return Ok(Some(link));
+    }
+    let parent = by_name(requests, &device.parent)?;
+    Ok(parent.filter(|parent| link.is_half_made(device, parent.index)).map(|_| link))
 }
 
 /// Our devices on a parent.
@@ -437,7 +468,7 @@ mod tests {
         let parent = |arp_ignore| {
             let mut conf = InetDevConf::default();
             (conf.arp_ignore, conf.arp_announce) = (arp_ignore, 2);
-            Link { index: 2, alias: None, conf: Some(conf) }
+            Link { index: 2, alias: None, blank: None, conf: Some(conf) }
         };
         let names = |arp_ignore| {
             let restored = alias.restored(&parent(arp_ignore));
