@@ -18,6 +18,7 @@ mod netlink;
 mod packets;
 mod requests;
 mod settings;
+mod sieve;
 mod sys;
 mod watch;
 
