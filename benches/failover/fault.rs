@@ -162,12 +162,14 @@ impl<'a> Scene<'a> {
     }
 
     fn delete(&self) -> Result<Option<f64>> {
+        let since = Instant::now();
         self.rack.primary.host.remove_address(VIP, 32)?;
-        let since = self.primary.changes().last().map_or_else(Instant::now, |change| change.at);
         let end = since + WATCHED;
         while Instant::now() < end {
-            if let Some(back) = self.primary.came(VIP, since) {
-                return Ok(Some(millis(back - since)));
+            let left = self.primary.left(VIP, since);
+            let back = left.and_then(|left| Some(self.primary.came(VIP, left)? - left));
+            if let Some(back) = back {
+                return Ok(Some(millis(back)));
             }
             std::thread::sleep(Duration::from_millis(10));
         }

@@ -73,12 +73,8 @@ impl Outcome {
     /// Markdown, for a terminal as well as for the documentation.
     pub(crate) fn tables(&self) -> String {
         let names: Vec<_> = self.contenders.iter().map(Candidate::title).collect();
-        let rounds = self.rounds.len() / self.contenders.len().max(1);
-        let mut text = format!(
-            "{}; {rounds} rounds; the client asks every {} ms\n\n",
-            self.machine,
-            millis(ASKS_EVERY),
-        );
+        let asks = millis(ASKS_EVERY);
+        let mut text = format!("{}; the client asks every {asks} ms\n\n", self.machine);
         let mut tables = Vec::new();
         if !self.rounds.is_empty() {
             tables.push(self.round_table(&names));
@@ -101,7 +97,8 @@ impl Outcome {
     }
 
     fn round_table(&self, names: &[String]) -> String {
-        let mut rows = vec![[&["median (min–max), ms".to_owned()], names].concat()];
+        let rounds = self.rounds.len() / self.contenders.len().max(1);
+        let mut rows = vec![[&[format!("{rounds} rounds: median (min–max), ms")], names].concat()];
         for Figure { label, of, .. } in FIGURES.iter().chain([&NOTHING]) {
             let cells = self.contenders.iter().map(|candidate| {
                 let spread = Spread::of(self.figures(candidate.contender, *of));

@@ -85,7 +85,9 @@ pub(super) fn flood_table(rounds: &[FloodRound], daemon: &str) -> String {
         let quantile = |part: f64| {
             let last = late.len().saturating_sub(1);
             let place = (part * last as f64).ceil() as usize;
-            late.get(place).map_or_else(|| "–".to_owned(), |value| format!("{value:.2}"))
+            // A little less than zero is zero.
+            let shown = |value: &f64| format!("{:.2}", (value * 100.0).round() / 100.0 + 0.0);
+            late.get(place).map_or_else(|| "–".to_owned(), shown)
         };
         let median = |of: fn(&FloodRound) -> f64, unit: &str| {
             let spread = Spread::of(of_kind().map(of));
