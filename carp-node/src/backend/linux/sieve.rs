@@ -174,7 +174,7 @@ mod tests {
         let sources = (0..16_u16).map(|last| [0xfe80, 0, 0, 0, 0, 0, 0, last].into()).collect();
         let id = carp_proto::VirtualId::new(1).unwrap();
         let wanted = Wanted { id, protocol: Protocol::Vrrp3, min_ttl: 255, sources };
-        let program = wanted_ipv6(&[wanted.clone()]);
+        let program = wanted_ipv6(std::slice::from_ref(&wanted));
         assert_eq!(program.len(), 6 + 16 * 9 + 1);
         let more = Wanted { sources: [wanted.sources.clone(), wanted.sources].concat(), ..wanted };
         assert_eq!(wanted_ipv6(&[more]).len(), 6 + 1 + 1, "then the source is not looked at");
