@@ -36,8 +36,8 @@ interop: deps
 	INTEROP_REPORT="$(CURDIR)/docs/interop.md" \
 		$(CARGO) test -p carp-cli --test interop -- --include-ignored
 
-## Measure failover and steady cost beside keepalived and ucarp: about 25 minutes on a machine that does
-## nothing else. BENCH="--runs 3 --only carp" is a quick look.
+## Measure failover, faults and steady cost beside keepalived and ucarp, and our daemon under rejected packets:
+## about an hour on a machine that does nothing else. BENCH="--runs 3 --only carp" is a quick look.
 bench:
 	./.ci/install-test-deps --peers
 	$(CARGO) build --release -p carp-cli -p carp-benches

@@ -18,6 +18,9 @@ use crate::rack::{INTERFACE, VIP};
 const SKEW: u8 = 156;
 const PRIORITY: u8 = 100;
 
+/// What the daemons of CARP share.
+pub(crate) const KEY: &str = "secret";
+
 /// From the last advert of the primary to the takeover by the secondary (RFC 9568 section 6.1, and CARP
 /// alike): 3.609375 s.
 pub(crate) const ACTIVE_DOWN: Duration = Duration::from_nanos(3_609_375_000);
@@ -40,10 +43,26 @@ pub(crate) enum Role {
     Secondary,
 }
 
+/// How our daemon is configured. The others know one way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Manner {
+    /// CARP, as the secondary's timers above want it.
+    Usual,
+    /// VRRP version 3, with the same timers.
+    Vrrp3,
+    /// CARP, and the primary advertises about ten times a second: an interval of [`QUICK`].
+    Quick,
+}
+
+/// The skew of a primary that advertises that often, and its interval.
+const QUICK_SKEW: u8 = 26;
+pub(crate) const QUICK: Duration = Duration::from_nanos(3_906_250 * QUICK_SKEW as u64);
+
 /// A daemon that is installed.
 #[derive(Clone, Debug)]
 pub(crate) struct Candidate {
     pub(crate) contender: Contender,
+    pub(crate) manner: Manner,
     pub(crate) program: PathBuf,
     pub(crate) version: String,
 }
@@ -54,14 +73,6 @@ impl Contender {
             Self::Carp => "carp",
             Self::Keepalived => "keepalived",
             Self::Ucarp => "ucarp",
-        }
-    }
-
-    /// What it elects by.
-    pub(crate) const fn protocol(self) -> &'static str {
-        match self {
-            Self::Carp | Self::Ucarp => "CARP",
-            Self::Keepalived => "VRRPv3",
         }
     }
 }
@@ -112,7 +123,8 @@ pub(crate) fn installed(carp: &Path, only: &[Contender]) -> Result<Vec<Candidate
         match program {
             Some(program) => {
                 let version = version(contender, &program)?;
-                found.push(Candidate { contender, program, version });
+                let manner = Manner::Usual;
+                found.push(Candidate { contender, manner, program, version });
             }
             None if only.is_empty() => {
                 eprintln!("{} is not installed, and left out", contender.name());
@@ -149,6 +161,19 @@ fn version(contender: Contender, program: &Path) -> Result<String> {
 }
 
 impl Candidate {
+    /// The same program in another manner.
+    pub(crate) fn with(&self, manner: Manner) -> Self {
+        Self { manner, ..self.clone() }
+    }
+
+    /// What it elects by.
+    pub(crate) const fn protocol(&self) -> &'static str {
+        match (self.contender, self.manner) {
+            (Contender::Keepalived, _) | (Contender::Carp, Manner::Vrrp3) => "VRRPv3",
+            (Contender::Ucarp, _) | (Contender::Carp, Manner::Usual | Manner::Quick) => "CARP",
+        }
+    }
+
     /// The command that runs the daemon as the primary or the secondary. What it needs is written into
     /// `folder`; what a daemon of a machine that died left there is removed, as at a boot.
     pub(crate) fn command(&self, folder: &Path, role: Role) -> Result<Command> {
@@ -164,16 +189,26 @@ impl Candidate {
     }
 
     fn carp(&self, folder: &Path, role: Role) -> Result<Command> {
-        write(&folder.join("web.key"), 0o600, "secret")?;
-        let (skew, preempt) = match role {
-            Role::Primary => (0, true),
-            Role::Secondary => (SKEW, false),
+        write(&folder.join("web.key"), 0o600, KEY)?;
+        let carp = |base: u8, skew: u8| {
+            format!(
+                "protocol = \"carp\"\nkey_file = \"web.key\"\nadvbase = {base}\nadvskew = {skew}"
+            )
         };
+        let vrrp3 = |priority: u8| format!("protocol = \"vrrp3\"\npriority = {priority}");
+        let rank = match (self.manner, role) {
+            (Manner::Usual, Role::Primary) => carp(1, 0),
+            (Manner::Quick, Role::Primary) => carp(0, QUICK_SKEW),
+            (Manner::Usual | Manner::Quick, Role::Secondary) => carp(1, SKEW),
+            (Manner::Vrrp3, Role::Primary) => vrrp3(200),
+            (Manner::Vrrp3, Role::Secondary) => vrrp3(PRIORITY),
+        };
+        let preempt = role == Role::Primary;
         let config = folder.join("carp.toml");
         let text = format!(
             "[node]\nname = \"{}\"\nstate_dir = \"{}\"\n\n\
-             [router.web]\nprotocol = \"carp\"\ninterface = \"{INTERFACE}\"\nid = 1\n\
-             addresses = [\"{VIP}\"]\nkey_file = \"web.key\"\nadvskew = {skew}\npreempt = {preempt}\n",
+             [router.web]\n{rank}\ninterface = \"{INTERFACE}\"\nid = 1\n\
+             addresses = [\"{VIP}\"]\npreempt = {preempt}\n",
             role.name(),
             folder.display(),
         );
@@ -212,7 +247,7 @@ impl Candidate {
             Ok(path)
         };
         let mut command = Command::new(&self.program);
-        command.args(["-i", INTERFACE, "-v", "1", "-p", "secret", "-b", "1", "-z"]);
+        command.args(["-i", INTERFACE, "-v", "1", "-p", KEY, "-b", "1", "-z"]);
         command.arg("-a").arg(VIP.to_string()).arg("-s").arg(role.address().to_string());
         command.arg("-u").arg(script("up", "add")?).arg("-d").arg(script("down", "del")?);
         match role {

@@ -39,9 +39,7 @@ pub(crate) struct Cost {
 
 /// All pairs at once, so that they have the same minute.
 pub(crate) fn measure(lab: &Lab, candidates: &[Candidate], time: Duration) -> Result<Vec<Cost>> {
-    if fs::read_link("/proc/self")? != Path::new(&std::process::id().to_string()) {
-        return Err("/proc cannot be mounted here, so the cost of processes is not seen".into());
-    }
+    expect_proc()?;
     let mut racks = Vec::new();
     for candidate in candidates {
         let name = format!("{}-steady", candidate.contender.name());
@@ -88,6 +86,14 @@ pub(crate) fn measure(lab: &Lab, candidates: &[Candidate], time: Duration) -> Re
     Ok(costs)
 }
 
+/// Fails unless `/proc` shows the processes of the lab.
+pub(crate) fn expect_proc() -> Result<()> {
+    if fs::read_link("/proc/self")? != Path::new(&std::process::id().to_string()) {
+        return Err("/proc cannot be mounted here, so the cost of processes is not seen".into());
+    }
+    Ok(())
+}
+
 /// Adverts on the wire of a rack, whoever sent them.
 fn adverts(tap: &Tap, from: Instant, to: Instant) -> f64 {
     let frames = tap.frames();
@@ -95,17 +101,23 @@ fn adverts(tap: &Tap, from: Instant, to: Instant) -> f64 {
     within.filter(|frame| frame.advert_source().is_some()).count() as f64
 }
 
+/// A process and all that descend from it, parents first.
+pub(crate) fn family(root: u32) -> Result<Vec<u32>> {
+    Ok(Sample::take(root)?.processes)
+}
+
 /// What the kernel has counted for a daemon.
-struct Sample {
+pub(crate) struct Sample {
     processes: Vec<u32>,
-    cpu: f64,
+    /// Seconds on a processor.
+    pub(crate) cpu: f64,
     wakeups: u64,
     pss: f64,
 }
 
 impl Sample {
     /// Looks at a process and all that descend from it.
-    fn take(root: u32) -> Result<Self> {
+    pub(crate) fn take(root: u32) -> Result<Self> {
         let mut sample = Self { processes: vec![root], cpu: 0.0, wakeups: 0, pss: 0.0 };
         let mut next = 0;
         while let Some(&process) = sample.processes.get(next) {
@@ -144,12 +156,12 @@ impl Sample {
     }
 }
 
-fn read(path: &str) -> Result<String> {
+pub(crate) fn read(path: &str) -> Result<String> {
     fs::read_to_string(path).map_err(|error| format!("cannot read {path}: {error}").into())
 }
 
 /// The number behind a name that begins a line.
-fn field(text: &str, name: &str) -> Option<u64> {
+pub(crate) fn field(text: &str, name: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     line.split_whitespace().next()?.parse().ok()
 }

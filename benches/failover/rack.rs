@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use carp_node::lab::{Host, Lab, Process, Switch, mac};
 
 use crate::Result;
-use crate::contender::{Candidate, Role};
+use crate::contender::{Candidate, Contender, Role};
 
 /// The address that is kept alive.
 pub(crate) const VIP: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 168, 130, 100));
@@ -69,6 +69,11 @@ impl Server<'_> {
         let command = self.candidate.command(&self.folder, self.role)?;
         self.daemon = Some(self.host.spawn(command)?);
         Ok(())
+    }
+
+    /// Which daemon it runs.
+    pub(crate) fn contender(&self) -> Contender {
+        self.candidate.contender
     }
 
     /// The daemon's process.

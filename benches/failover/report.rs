@@ -1,11 +1,16 @@
 //! The result as tables and as JSON.
 
+mod faults;
+
 use std::fmt::Write;
 
 use serde_json::{Value, json};
 
 use crate::contender::{Candidate, Contender, Role};
 use crate::cost::Cost;
+use crate::fault::FaultRound;
+use crate::flood::FloodRound;
+use crate::guard::GuardCost;
 use crate::round::{ASKS_EVERY, Round};
 use crate::stats::{Spread, millis};
 
@@ -15,6 +20,11 @@ pub(crate) struct Outcome {
     pub(crate) contenders: Vec<Candidate>,
     pub(crate) rounds: Vec<Round>,
     pub(crate) costs: Vec<Cost>,
+    /// Those of the faults, in which all that can speak VRRPv3 do.
+    pub(crate) equals: Vec<Candidate>,
+    pub(crate) faults: Vec<FaultRound>,
+    pub(crate) floods: Vec<FloodRound>,
+    pub(crate) guards: Vec<GuardCost>,
 }
 
 /// A figure of a round.
@@ -63,13 +73,32 @@ impl Outcome {
     /// Markdown, for a terminal as well as for the documentation.
     pub(crate) fn tables(&self) -> String {
         let names: Vec<_> = self.contenders.iter().map(Candidate::title).collect();
+        let asks = millis(ASKS_EVERY);
+        let mut text = format!("{}; the client asks every {asks} ms\n\n", self.machine);
+        let mut tables = Vec::new();
+        if !self.rounds.is_empty() {
+            tables.push(self.round_table(&names));
+        }
+        if !self.costs.is_empty() {
+            tables.push(markdown(&self.cost_rows()));
+        }
+        if !self.faults.is_empty() {
+            tables.push(faults::fault_table(&self.faults, &self.equals));
+        }
+        if !self.floods.is_empty() {
+            let ours = names.first().map_or("carp", String::as_str);
+            tables.push(faults::flood_table(&self.floods, ours));
+        }
+        if !self.guards.is_empty() {
+            tables.push(faults::guard_table(&self.guards));
+        }
+        text.push_str(&tables.join("\n"));
+        text
+    }
+
+    fn round_table(&self, names: &[String]) -> String {
         let rounds = self.rounds.len() / self.contenders.len().max(1);
-        let mut text = format!(
-            "{}; {rounds} rounds; the client asks every {} ms\n\n",
-            self.machine,
-            millis(ASKS_EVERY),
-        );
-        let mut rows = vec![[vec!["median (min–max), ms".to_owned()], names].concat()];
+        let mut rows = vec![[&[format!("{rounds} rounds: median (min–max), ms")], names].concat()];
         for Figure { label, of, .. } in FIGURES.iter().chain([&NOTHING]) {
             let cells = self.contenders.iter().map(|candidate| {
                 let spread = Spread::of(self.figures(candidate.contender, *of));
@@ -77,12 +106,7 @@ impl Outcome {
             });
             rows.push(std::iter::once((*label).to_owned()).chain(cells).collect());
         }
-        text.push_str(&markdown(&rows));
-        if !self.costs.is_empty() {
-            text.push('\n');
-            text.push_str(&markdown(&self.cost_rows()));
-        }
-        text
+        markdown(&rows)
     }
 
     fn cost_rows(&self) -> Vec<Vec<String>> {
@@ -137,6 +161,9 @@ impl Outcome {
             "versions": Value::Object(versions.collect()),
             "rounds": self.rounds.iter().map(round).collect::<Vec<_>>(),
             "costs": self.costs.iter().map(cost).collect::<Vec<_>>(),
+            "faults": self.faults.iter().map(faults::fault_json).collect::<Vec<_>>(),
+            "floods": self.floods.iter().map(faults::flood_json).collect::<Vec<_>>(),
+            "guards": self.guards.iter().map(faults::guard_json).collect::<Vec<_>>(),
         })
     }
 }
@@ -144,7 +171,7 @@ impl Outcome {
 impl Candidate {
     /// What it is called in a table.
     pub(crate) fn title(&self) -> String {
-        format!("{} {} ({})", self.contender.name(), self.version, self.contender.protocol())
+        format!("{} {} ({})", self.contender.name(), self.version, self.protocol())
     }
 }
 

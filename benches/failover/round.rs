@@ -13,7 +13,7 @@ use crate::stats::millis;
 pub(crate) const ASKS_EVERY: Duration = Duration::from_micros(500);
 
 /// Answers that come this late do not count any more.
-const LAST_ANSWERS: Duration = Duration::from_millis(500);
+pub(crate) const LAST_ANSWERS: Duration = Duration::from_millis(500);
 
 /// For how long a server has to answer everything before the next thing happens to it: a client that is
 /// still cut off by the last fault would make the next outage look small.
@@ -130,7 +130,7 @@ fn switch_over(prober: &Prober, from: Instant, to: Instant) -> Result<SwitchOver
 }
 
 /// Waits until a server has answered everything for a while: the largest gap at the end of that time.
-fn settle(prober: &Prober, role: Role) -> Result<Duration> {
+pub(crate) fn settle(prober: &Prober, role: Role) -> Result<Duration> {
     let what = format!("a steady second of the {}", role.name());
     let begin = Instant::now();
     wait_for(&what, || {
@@ -156,7 +156,7 @@ fn first_answer(prober: &Prober, role: Role, since: Instant) -> Result<Instant> 
 }
 
 /// The largest gap between two answers that begins before `to` and ends after `from`.
-fn largest_gap(prober: &Prober, from: Instant, to: Instant) -> Result<Duration> {
+pub(crate) fn largest_gap(prober: &Prober, from: Instant, to: Instant) -> Result<Duration> {
     // The answer before the gap may be much older than the gap's window.
     let probes = prober.probes(from.checked_sub(Duration::from_secs(2)).unwrap_or(from));
     let mut answers: Vec<_> =

@@ -4,11 +4,13 @@ mod support;
 
 use std::time::Duration;
 
+use carp_proto::Reject;
 use carp_proto::election::{Fault, Input};
 use proptest::prelude::*;
 use support::lan::{Weather, slowest};
 use support::site::Site;
 use support::vrrp::Version;
+use support::wrong::Wrong;
 use support::{Setup, ms, secs};
 
 const HOLD: Duration = Duration::from_secs(60);
@@ -96,6 +98,31 @@ fn all_is_well_again(site: &mut Site) {
     }
 }
 
+/// A mistake that every router of the LAN rejects. Its own source is not the one that these have.
+fn any_wrong() -> impl Strategy<Value = Wrong> {
+    let wrong = Wrong::ALL.into_iter().filter(|wrong| {
+        ![Wrong::OwnSource, Wrong::OwnOtherSource, Wrong::OwnCookie].contains(wrong)
+    });
+    prop::sample::select(wrong.collect::<Vec<_>>())
+}
+
+/// Lets a router hear something bad, which it has to reject. Whether there was anything to hear.
+fn reject(
+    site: &mut Site,
+    (node, member): (usize, usize),
+    setup: Setup,
+    wrong: Wrong,
+    resigns: bool,
+) -> bool {
+    let (now, router) = (site.now, &mut site.lans[member].nodes[node].router);
+    let Some(label) = wrong.label(setup) else { return false };
+    let (meta, message) =
+        if resigns { wrong.resignation(setup, now) } else { wrong.datagram(setup, now) };
+    let rejected = router.handle_datagram(now, &meta, &message).map_err(Reject::label);
+    assert_eq!(rejected, Err(label), "{wrong:?}");
+    true
+}
+
 /// By when one host has everything: a handover, and one collision.
 fn settled(site: &Site) -> Duration {
     let slowest: Vec<_> = site.lans.iter().map(slowest).collect();
@@ -130,6 +157,35 @@ proptest! {
         prop_assert!(holder.is_some(), "{:?} are active", site.active());
         site.run(secs(300));
         prop_assert_eq!((site.holder(), site.transitions()), (holder, changes));
+    }
+
+    /// What a router rejects, its group does not learn of either.
+    #[test]
+    fn rejected_packets_change_nothing_for_a_group(
+        members in any_members(),
+        troubles in prop::collection::vec(any_trouble(), 0..20),
+        bad in prop::collection::vec((0..3_usize, 0..3_usize, any_wrong(), any::<bool>()), 1..8),
+        seed: u64,
+    ) {
+        let run = |bad: &[(usize, usize, Wrong, bool)]| {
+            let mut site = Site::new(&members, Weather { loss: 20, ..Weather::FAIR }, seed);
+            let mut rejected = 0;
+            for trouble in &troubles {
+                meet(&mut site, trouble);
+                for &(node, member, wrong, resigns) in bad {
+                    let (node, member) = (node % site.nodes(), member % site.members());
+                    let setup = members[member][node];
+                    rejected += u32::from(reject(&mut site, (node, member), setup, wrong, resigns));
+                }
+            }
+            let next = site.lans.iter().flat_map(|lan| &lan.nodes);
+            let next: Vec<_> = next.map(|node| node.router.poll_timeout()).collect();
+            let seen = site.lans.into_iter().map(|lan| (lan.events, lan.transitions, lan.holders));
+            (rejected, (next, seen.collect::<Vec<_>>()))
+        };
+        let ((none, quiet), (_, flooded)) = (run(&[]), run(&bad));
+        prop_assert_eq!(none, 0);
+        prop_assert_eq!(quiet, flooded);
     }
 
     #[test]

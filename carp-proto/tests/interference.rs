@@ -5,11 +5,11 @@ mod support;
 
 use carp_proto::Instant;
 use proptest::prelude::*;
-use support::Setup;
 use support::peers::{Datagram, Extra, Peers, Said};
 use support::steps::{ORIGIN, Run, any_setup, any_steps};
 use support::wire::flipped;
 use support::wrong::Wrong;
+use support::{Setup, written};
 
 /// A datagram that no router accepts: most are an excellent advert but for one thing.
 #[derive(Clone, Debug)]
@@ -18,6 +18,10 @@ enum Bad {
     Flipped(prop::sample::Index),
     Cut(prop::sample::Index),
     Wrong(Wrong),
+    /// The same with a resignation.
+    Resignation(Wrong),
+    /// The resignation that the router keeps ready for its guard, come back to it.
+    Echo(prop::sample::Index),
     /// What was signed and heard before.
     Repeated,
 }
@@ -28,13 +32,15 @@ fn any_bad() -> impl Strategy<Value = Bad> {
         2 => any::<prop::sample::Index>().prop_map(Bad::Flipped),
         1 => any::<prop::sample::Index>().prop_map(Bad::Cut),
         6 => prop::sample::select(&Wrong::ALL[..]).prop_map(Bad::Wrong),
+        3 => prop::sample::select(&Wrong::ALL[..]).prop_map(Bad::Resignation),
+        1 => any::<prop::sample::Index>().prop_map(Bad::Echo),
         1 => Just(Bad::Repeated),
     ]
 }
 
 impl Bad {
-    /// The datagram; `None` if a router like this, which has heard this before, may accept it.
-    fn datagram(&self, setup: Setup, heard: Option<&Datagram>, now: Instant) -> Option<Datagram> {
+    /// The datagram; `None` if this router, at this point of its run, may accept it.
+    fn datagram(&self, setup: Setup, run: &Run, now: Instant) -> Option<Datagram> {
         let good = || {
             let said = Said { advbase: 1, advskew: 1, demotion: 0 };
             Peers::new(setup).advert(now, 9, said)
@@ -51,14 +57,24 @@ impl Bad {
                 message.truncate(len.index(message.len()));
                 Some((meta, message))
             }
-            Self::Wrong(wrong) => {
-                // What the own source is, the steps decide; the own cookie is always the same.
-                let certain = |label: &&str| *label != "own-loop" || *wrong == Wrong::OwnCookie;
-                wrong.label(setup).filter(certain).map(|_| wrong.datagram(setup, now))
+            Self::Wrong(wrong) => certain(*wrong, setup).then(|| wrong.datagram(setup, now)),
+            Self::Resignation(wrong) => {
+                certain(*wrong, setup).then(|| wrong.resignation(setup, now))
             }
-            Self::Repeated => heard.filter(|_| setup.extra == Extra::Signatures).cloned(),
+            Self::Echo(which) => {
+                let written = written(&run.router);
+                (!written.is_empty()).then(|| which.get(&written).clone())
+            }
+            Self::Repeated => run.last_heard.clone().filter(|_| setup.extra == Extra::Signatures),
         }
     }
+}
+
+/// Whether every router of this kind rejects it. What the own source is, the steps decide; the own cookie
+/// is always the same.
+fn certain(wrong: Wrong, setup: Setup) -> bool {
+    let certain = |label: &str| label != "own-loop" || wrong == Wrong::OwnCookie;
+    wrong.label(setup).is_some_and(certain)
 }
 
 proptest! {
@@ -77,17 +93,19 @@ proptest! {
             for nth in 1..=rate {
                 let now = run.now + pause * nth;
                 let deadline = run.router.poll_timeout();
-                let heard = run.last_heard.clone();
-                let bad = bad.iter().filter_map(|bad| bad.datagram(setup, heard.as_ref(), now));
-                for (meta, message) in bad {
+                let resignation = written(&run.router);
+                let bad = bad.iter().filter_map(|bad| bad.datagram(setup, &run, now));
+                for (meta, message) in bad.collect::<Vec<_>>() {
                     prop_assert!(!run.hear(now, &meta, &message), "{:?}: {:?}", meta, message);
                     rejected += 1;
                 }
                 let after = run.outcome();
                 prop_assert_eq!((after.effects, after.sent), (vec![], vec![]));
                 prop_assert_eq!(run.router.poll_timeout(), deadline);
+                prop_assert_eq!(written(&run.router), resignation);
             }
             prop_assert_eq!(run.take(step), quiet.take(step));
+            prop_assert_eq!(written(&run.router), written(&quiet.router));
         }
         let total = |run: &Run| run.router.snapshot(run.now).counters.rejected.total();
         prop_assert_eq!(total(&run), total(&quiet) + rejected);

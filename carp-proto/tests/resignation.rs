@@ -10,21 +10,9 @@ use bytes::BytesMut;
 use carp_proto::auth::{AntiReplay, HmacAuthenticator, HmacKey, HmacMode, Window};
 use carp_proto::election::{Cause, Dialect, Input, State};
 use carp_proto::wire::carp;
-use carp_proto::{Key, RouterConfig, RxMeta, VirtualRouter};
+use carp_proto::{Key, RouterConfig, RxMeta};
 use support::vrrp::{Version, VrrpSetup, sent_by};
-use support::{Rig, Setup, addresses, id, ip, secs};
-
-/// What the router would send: one datagram for each destination that it reaches.
-fn written(router: &VirtualRouter) -> Vec<(RxMeta, Vec<u8>)> {
-    let mut scratch = BytesMut::new();
-    let destinations = 0..router.config().destinations().len();
-    let write = |index| {
-        let sent = router.write_resignation(index, &mut scratch)?;
-        let meta = RxMeta { source: sent.source, destination: sent.destination, ttl: 255 };
-        Some((meta, sent.payload.to_vec()))
-    };
-    destinations.filter_map(write).collect()
-}
+use support::{Rig, Setup, addresses, id, ip, secs, written};
 
 /// A serving router of host 5, and its backup, host 9, that hears it.
 fn pair([first, second]: [RouterConfig; 2], hosts: [IpAddr; 2]) -> (Rig, Rig) {

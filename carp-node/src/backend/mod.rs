@@ -9,7 +9,9 @@ use std::net::IpAddr;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use carp_proto::{Family, Instant, MacAddr, RxMeta, Transmit, VirtualAddress, VirtualId};
+use carp_proto::{
+    Family, Instant, MacAddr, Protocol, RouterConfig, RxMeta, Transmit, VirtualAddress, VirtualId,
+};
 
 pub use self::removal::{Program, Removal, Removals, Remover};
 use crate::guard::Post;
@@ -91,8 +93,37 @@ pub struct Port {
     pub index: u32,
     /// The ids whose adverts are wanted; others may be dropped unseen.
     pub ids: Vec<VirtualId>,
+    /// What those adverts are like. When more comes than can be handled, anything else may be dropped
+    /// unseen, too; if there is nothing here, only other ids are.
+    pub wanted: Vec<Wanted>,
     /// The families in which adverts are sent and heard.
     pub families: Families,
+}
+
+/// What every advert is like that a router may accept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// The id of the router.
+    pub id: VirtualId,
+    /// Its protocol.
+    pub protocol: Protocol,
+    /// The least TTL or hop limit that it accepts.
+    pub min_ttl: u8,
+    /// The only sources that it hears, of whatever family; empty if it hears everybody.
+    pub sources: Vec<IpAddr>,
+}
+
+impl Wanted {
+    /// What a router wants to hear.
+    #[must_use]
+    pub fn by(config: &RouterConfig) -> Self {
+        Self {
+            id: config.id(),
+            protocol: config.protocol(),
+            min_ttl: config.min_ttl(),
+            sources: config.heard().to_vec(),
+        }
+    }
 }
 
 /// Which address families something is about.

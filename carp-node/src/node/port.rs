@@ -9,7 +9,7 @@ use carp_proto::{Family, Instant, VirtualId};
 use super::{Node, RouterSetup};
 use crate::addresses::{MARK, Task};
 use crate::backend::{
-    Backend, Clock, Families, InstalledAddress, Interface, LinkChange, Port, same_subnet,
+    Backend, Clock, Families, InstalledAddress, Interface, LinkChange, Port, Wanted, same_subnet,
 };
 use crate::event::EventKind;
 
@@ -20,6 +20,7 @@ const REOPEN: Duration = Duration::from_secs(1);
 pub(super) struct PortState<P> {
     pub(super) name: String,
     ids: Vec<VirtualId>,
+    wanted: Vec<Wanted>,
     families: Families,
     pub(super) packets: Option<P>,
     pub(super) reopen_at: Option<Instant>,
@@ -34,6 +35,7 @@ pub(super) fn ports<P>(setups: &[RouterSetup]) -> Vec<PortState<P>> {
             ports.push(PortState {
                 name: setup.interface.clone(),
                 ids: Vec::new(),
+                wanted: Vec::new(),
                 families: Families::default(),
                 packets: None,
                 reopen_at: None,
@@ -45,6 +47,7 @@ pub(super) fn ports<P>(setups: &[RouterSetup]) -> Vec<PortState<P>> {
         if !port.ids.contains(&config.id()) {
             port.ids.push(config.id());
         }
+        port.wanted.push(Wanted::by(config));
     }
     ports
 }
@@ -138,6 +141,7 @@ impl<B: Backend> Node<B> {
             interface: state.name.clone(),
             index: interface.index,
             ids: state.ids.clone(),
+            wanted: state.wanted.clone(),
             families: state.families,
         };
         match self.backend.open(&request) {

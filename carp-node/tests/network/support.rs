@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use carp_node::backend::linux::LinuxPackets;
-use carp_node::backend::{Families, PacketIo, Port, Received};
+use carp_node::backend::{Families, PacketIo, Port, Received, Wanted};
 use carp_node::lab::{Host, Lab, Switch, mac, wait_until};
 use carp_proto::election::Advertisement;
 use carp_proto::{MacAddr, Transmit, VirtualId};
@@ -114,11 +114,22 @@ pub(crate) struct Station {
 
 impl Station {
     pub(crate) fn open(host: &Host, interface: &str, families: Families) -> Result<Self> {
+        Self::open_for(host, interface, families, &[])
+    }
+
+    /// The same, where no other adverts than these are wanted when there is too much.
+    pub(crate) fn open_for(
+        host: &Host,
+        interface: &str,
+        families: Families,
+        wanted: &[Wanted],
+    ) -> Result<Self> {
         let open = || -> io::Result<Self> {
             let runtime = Builder::new_current_thread().enable_all().build()?;
             let index = index_of(interface)?;
             let interface = interface.to_owned();
-            let port = Port { interface, index, ids: vec![id(1), id(2)], families };
+            let (ids, wanted) = (vec![id(1), id(2)], wanted.to_vec());
+            let port = Port { interface, index, ids, wanted, families };
             let packets = {
                 let _inside = runtime.enter();
                 LinuxPackets::open(&port)?
@@ -142,6 +153,11 @@ impl Station {
         let source = source.parse()?;
         let advert = Transmit { source, destination, payload, advertisement: Advertisement::Claim };
         Ok(self.packets.send(&advert, mac)?)
+    }
+
+    /// How many packets the kernel has dropped because the queue was full.
+    pub(crate) fn kernel_dropped(&self) -> u64 {
+        self.packets.kernel_dropped()
     }
 
     /// What arrives next: what it is, and its bytes.

@@ -425,6 +425,20 @@ impl RouterConfig {
     }
 
     /// Who may send.
+    /// The only sources that are heard, peers or others; empty if everybody is.
+    #[must_use]
+    pub fn heard(&self) -> &[IpAddr] {
+        match self.senders() {
+            Senders::Group { only } | Senders::Peers(only) => only,
+        }
+    }
+
+    /// The least TTL or hop limit that is accepted.
+    #[must_use]
+    pub const fn min_ttl(&self) -> u8 {
+        self.min_ttl
+    }
+
     pub(super) fn senders(&self) -> Senders<'_> {
         if self.unicast {
             Senders::Peers(&self.destinations)

@@ -26,7 +26,7 @@ use carp_proto::{
     RxMeta, Transmit, VirtualAddress, VirtualId, VirtualRouter,
 };
 
-use self::peers::Extra;
+use self::peers::{Datagram, Extra};
 
 pub(crate) const SKEW_UNIT: Duration = Duration::from_nanos(3_906_250);
 
@@ -170,6 +170,19 @@ pub(crate) fn advert(advbase: u8, advskew: u8, demotion: u8, counter: u64) -> Ve
     let mut bytes = Vec::new();
     carp::emit(&advert, &mut bytes);
     bytes
+}
+
+/// The resignation that is kept ready for somebody else to send: one datagram for each destination that the
+/// router reaches.
+pub(crate) fn written(router: &VirtualRouter) -> Vec<Datagram> {
+    let mut scratch = BytesMut::new();
+    let destinations = 0..router.config().destinations().len();
+    let write = |index| {
+        let sent = router.write_resignation(index, &mut scratch)?;
+        let meta = RxMeta { source: sent.source, destination: sent.destination, ttl: 255 };
+        Some((meta, sent.payload.to_vec()))
+    };
+    destinations.filter_map(write).collect()
 }
 
 /// An [`Action`], owned.

@@ -12,6 +12,9 @@ use super::{Setup, secs};
 /// The best that a peer can say without resigning: who acts on it gives way.
 const EXCELLENT: Said = Said { advbase: 1, advskew: 1, demotion: 0 };
 
+/// Who acts on it takes over, if it was a backup.
+const RESIGNING: Said = Said { advbase: 255, advskew: 255, demotion: 0 };
+
 /// One thing that is wrong with an otherwise excellent advert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wrong {
@@ -147,9 +150,18 @@ impl Wrong {
     }
 
     /// The same from others.
-    pub(crate) fn datagram_by(self, mut peers: Peers, setup: Setup, now: Instant) -> Datagram {
+    pub(crate) fn datagram_by(self, peers: Peers, setup: Setup, now: Instant) -> Datagram {
+        self.datagram_saying(EXCELLENT, peers, setup, now)
+    }
+
+    /// A resignation with the mistake.
+    pub(crate) fn resignation(self, setup: Setup, now: Instant) -> Datagram {
+        self.datagram_saying(RESIGNING, self.peers(setup), setup, now)
+    }
+
+    fn datagram_saying(self, said: Said, mut peers: Peers, setup: Setup, now: Instant) -> Datagram {
         let is = |wrong| self == wrong;
-        let (mut meta, mut message) = peers.advert(self.signed_at(now), 9, EXCELLENT);
+        let (mut meta, mut message) = peers.advert(self.signed_at(now), 9, said);
         self.change_carrier(setup, &mut meta);
         self.change_content(setup, &mut message);
         self.change_length(setup, &mut message);

@@ -301,7 +301,7 @@ fn configure(
 }
 
 /// A frame with an advert, whatever its IP header says.
-fn frame(to: MacAddr, (meta, message): &Datagram) -> Vec<u8> {
+pub(super) fn frame(to: MacAddr, (meta, message): &Datagram) -> Vec<u8> {
     const TTL_OFFSET: usize = ethernet::HEADER_LEN + 8;
     const HOP_LIMIT_OFFSET: usize = ethernet::HEADER_LEN + 7;
     const CHECKSUM: std::ops::Range<usize> = ethernet::HEADER_LEN + 10..ethernet::HEADER_LEN + 12;

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use carp_proto::RxMeta;
 use tokio::io::unix::AsyncFd;
 
+use super::sieve::Sieve;
 use super::sys;
 
 /// At most this many in one system call.
@@ -50,15 +51,18 @@ pub(super) struct Batch {
     /// Those that are left.
     next: usize,
     end: usize,
+    sieve: Sieve,
 }
 
 impl Batch {
-    pub(super) fn new() -> Self {
+    /// For a socket with the usual filter of the sieve.
+    pub(super) fn new(sieve: Sieve) -> Self {
         Self {
             bytes: vec![0; SLOTS * SLOT_LEN].into(),
             slots: [Slot::default(); SLOTS],
             next: 0,
             end: 0,
+            sieve,
         }
     }
 
@@ -87,6 +91,7 @@ impl Batch {
         socket: &AsyncFd<OwnedFd>,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
+        self.sieve.review(socket.get_ref());
         loop {
             let mut guard = ready!(socket.poll_read_ready(cx))?;
             let filled = guard.try_io(|socket| {
@@ -98,6 +103,8 @@ impl Batch {
             // that is not cleared: one call is saved an advert.
             if self.end < SLOTS {
                 guard.clear_ready();
+            } else {
+                self.sieve.note_long_queue(socket.get_ref());
             }
             if self.end > 0 {
                 return Poll::Ready(Ok(()));

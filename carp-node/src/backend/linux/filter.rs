@@ -4,33 +4,39 @@ use carp_proto::VirtualId;
 use carp_proto::wire::arp;
 use socket2::SockFilter;
 
-const LOAD_BYTE_ABSOLUTE: u16 = (libc::BPF_LD | libc::BPF_B | libc::BPF_ABS) as u16;
+pub(super) const LOAD_BYTE_ABSOLUTE: u16 = (libc::BPF_LD | libc::BPF_B | libc::BPF_ABS) as u16;
 const LOAD_HALF_ABSOLUTE: u16 = (libc::BPF_LD | libc::BPF_H | libc::BPF_ABS) as u16;
-const LOAD_WORD_ABSOLUTE: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
-const LOAD_BYTE_INDEXED: u16 = (libc::BPF_LD | libc::BPF_B | libc::BPF_IND) as u16;
+pub(super) const LOAD_WORD_ABSOLUTE: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
+pub(super) const LOAD_BYTE_INDEXED: u16 = (libc::BPF_LD | libc::BPF_B | libc::BPF_IND) as u16;
 const LOAD_HEADER_LENGTH: u16 = (libc::BPF_LDX | libc::BPF_B | libc::BPF_MSH) as u16;
 const COPY_TO_INDEX: u16 = (libc::BPF_MISC | libc::BPF_TAX) as u16;
-const JUMP_EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
+pub(super) const JUMP_EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
+pub(super) const JUMP_AT_LEAST: u16 = (libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K) as u16;
 const JUMP_EQUAL_INDEX: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_X) as u16;
 const JUMP_ANY_BIT: u16 = (libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K) as u16;
-const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
+pub(super) const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
 
-const ALL: u32 = u32::MAX;
+pub(super) const ALL: u32 = u32::MAX;
 
 /// For a raw IPv4 socket: whole datagrams whose second byte after the IP header is one of these ids.
 /// CARP and VRRP both have their id there.
 pub(super) fn advert_ids_ipv4(ids: &[VirtualId]) -> Vec<SockFilter> {
+    let mut program = whole_ipv4();
+    program.push(SockFilter::new(LOAD_BYTE_INDEXED, 0, 0, 1));
+    program.extend(one_of(ids));
+    program
+}
+
+/// Drops fragments, and leaves the length of the IP header in the index.
+pub(super) fn whole_ipv4() -> Vec<SockFilter> {
     const FLAGS_OFFSET: u32 = 6;
     const FRAGMENT: u32 = 0x3fff;
-    let mut program = vec![
+    vec![
         SockFilter::new(LOAD_HALF_ABSOLUTE, 0, 0, FLAGS_OFFSET),
         SockFilter::new(JUMP_ANY_BIT, 0, 1, FRAGMENT),
         SockFilter::new(RETURN, 0, 0, 0),
         SockFilter::new(LOAD_HEADER_LENGTH, 0, 0, 0),
-        SockFilter::new(LOAD_BYTE_INDEXED, 0, 0, 1),
-    ];
-    program.extend(one_of(ids));
-    program
+    ]
 }
 
 /// The same for a raw IPv6 socket, which sees what follows the headers.

@@ -14,7 +14,8 @@ use tokio::io::unix::AsyncFd;
 
 use super::batch::Batch;
 use super::packets::{drain, poll_socket, set_receive_buffer};
-use super::{filter, sys};
+use super::sieve::Sieve;
+use super::{filter, sieve, sys};
 use crate::backend::{Port, Received};
 
 /// What IPv4 needs on one interface.
@@ -33,7 +34,10 @@ impl Ipv4Sockets {
         Ok(Self {
             index: port.index,
             adverts: sys::register_for_reading(advert_socket(port)?.into())?,
-            batch: Batch::new(),
+            batch: Batch::new(Sieve::new(
+                filter::advert_ids_ipv4(&port.ids),
+                sieve::wanted_ipv4(&port.wanted),
+            )),
             announcements: sys::register_for_reading(arp_socket(port.index)?.into())?,
         })
     }

@@ -13,7 +13,8 @@ use tokio::io::unix::AsyncFd;
 
 use super::batch::Batch;
 use super::packets::{drain, poll_socket, set_receive_buffer};
-use super::{filter, sys};
+use super::sieve::Sieve;
+use super::{filter, sieve, sys};
 use crate::backend::{Port, Received};
 
 /// Room for a neighbour advertisement with more options than anybody sends.
@@ -40,7 +41,10 @@ impl Ipv6Sockets {
         Ok(Self {
             index: port.index,
             adverts: sys::register_for_reading(advert_socket(port)?.into())?,
-            batch: Batch::new(),
+            batch: Batch::new(Sieve::new(
+                filter::advert_ids_ipv6(&port.ids),
+                sieve::wanted_ipv6(&port.wanted),
+            )),
             announcements: sys::register_for_reading(announcement_socket(port)?.into())?,
         })
     }

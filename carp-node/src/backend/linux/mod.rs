@@ -20,6 +20,7 @@ mod programs;
 mod removals;
 mod requests;
 mod settings;
+mod sieve;
 mod sys;
 mod watch;
 

@@ -22,6 +22,9 @@ use crate::backend::{PacketIo, Port, Received};
 /// a packet takes of its memory, which is about 1 KiB at least: 2000 packets, 40 ms of 50 000 a second.
 const RECEIVE_BUFFER: usize = 1 << 20;
 
+/// Adverts after which announcements have a turn.
+const ADVERTS: u32 = 64;
+
 /// The sockets of one interface, for the families that are spoken on it.
 #[derive(Debug)]
 pub struct LinuxPackets {
@@ -32,6 +35,8 @@ pub struct LinuxPackets {
     frame: BytesMut,
     /// Whose turn it is to be asked first, so that a flood in one family does not silence the other.
     turn: Family,
+    /// Adverts since announcements were asked for.
+    adverts: u32,
 }
 
 impl LinuxPackets {
@@ -47,6 +52,7 @@ impl LinuxPackets {
             frames: sending_socket(port.index)?,
             frame: BytesMut::with_capacity(128),
             turn: Family::Ipv4,
+            adverts: 0,
         })
     }
 
@@ -101,18 +107,23 @@ impl PacketIo for LinuxPackets {
             Family::Ipv6 => [Family::Ipv6, Family::Ipv4],
         };
         self.turn = order[1];
-        // Adverts first: what a neighbour announces is to be seen in the light of what it advertised.
-        for family in order {
-            if let Poll::Ready(received) = self.poll_advert(family, cx, buffer) {
-                return Poll::Ready(received);
+        // Adverts first: what a neighbour announces is to be seen in the light of what it advertised. But
+        // there may be no end of them.
+        if self.adverts < ADVERTS {
+            for family in order {
+                if let Poll::Ready(received) = self.poll_advert(family, cx, buffer) {
+                    self.adverts += 1;
+                    return Poll::Ready(received);
+                }
             }
         }
+        let had_enough = std::mem::take(&mut self.adverts) >= ADVERTS;
         for family in order {
             if let Poll::Ready(received) = self.poll_announcement(family, cx) {
                 return Poll::Ready(received);
             }
         }
-        Poll::Pending
+        if had_enough { self.poll_receive(cx, buffer) } else { Poll::Pending }
     }
 
     fn send(&mut self, advert: &Transmit<'_>, source_mac: Option<MacAddr>) -> io::Result<()> {

@@ -1,0 +1,183 @@
+//! The tables of faults, of floods and of the guard.
+
+use serde_json::{Value, json};
+
+use super::{cell, markdown};
+use crate::contender::{Candidate, Contender, Role};
+use crate::fault::{FaultRound, Loss, WATCHED};
+use crate::flood::{FloodRound, Kind};
+use crate::guard::GuardCost;
+use crate::stats::Spread;
+
+/// A figure of a round; `None` is what has never come in the time that was watched.
+struct Figure {
+    label: &'static str,
+    of: fn(&FaultRound) -> Option<f64>,
+}
+
+const fn figure(label: &'static str, of: fn(&FaultRound) -> Option<f64>) -> Figure {
+    Figure { label, of }
+}
+
+/// In milliseconds but for the unanswered questions.
+const FIGURES: [Figure; 13] = [
+    figure("SIGKILL of the process that advertises: address gone", |it| it.killed.gone),
+    figure("… longest time unanswered", |it| Some(it.killed.unserved)),
+    figure("… both servers had the address", |it| Some(it.killed.both)),
+    figure("SIGSTOP of it: address gone", |it| it.stopped.gone),
+    figure("… longest time unanswered", |it| Some(it.stopped.unserved)),
+    figure("… both servers had the address", |it| Some(it.stopped.both)),
+    figure("SIGKILL of all its processes at once: address gone", |it| it.all_killed.gone),
+    figure("… longest time unanswered", |it| Some(it.all_killed.unserved)),
+    figure("… both servers had the address", |it| Some(it.all_killed.both)),
+    figure("heal of a partition: longest time unanswered", |it| Some(it.heal.unserved)),
+    figure("… unanswered questions", |it| Some(it.heal.lost as f64)),
+    figure("… both servers had the address", |it| Some(it.heal.both)),
+    figure("address deleted by somebody: back after", |it| it.deleted),
+];
+
+/// What the faults have shown, daemon by daemon.
+pub(super) fn fault_table(rounds: &[FaultRound], candidates: &[Candidate]) -> String {
+    let of = |contender: Contender| rounds.iter().filter(move |it| it.contender == contender);
+    let count = candidates.first().map_or(0, |candidate| of(candidate.contender).count());
+    let corner = format!("faults, {count} rounds: median (min–max), ms");
+    let titles = candidates.iter().map(Candidate::title);
+    let mut rows = vec![std::iter::once(corner).chain(titles).collect::<Vec<_>>()];
+    for Figure { label, of: figure } in &FIGURES {
+        let cells = candidates
+            .iter()
+            .map(|candidate| limited(&of(candidate.contender).map(figure).collect::<Vec<_>>()));
+        rows.push(std::iter::once((*label).to_owned()).chain(cells).collect());
+    }
+    markdown(&rows)
+}
+
+/// A cell for figures of which some have never come.
+fn limited(figures: &[Option<f64>]) -> String {
+    let missing = figures.iter().filter(|figure| figure.is_none()).count();
+    let never = format!("never ({} s watched)", WATCHED.as_secs());
+    match Spread::of(figures.iter().flatten().copied()) {
+        None if missing == 0 => "–".to_owned(),
+        None => never,
+        Some(spread) if missing == 0 => cell(spread),
+        Some(spread) => format!("{}; {missing} of {}: {never}", cell(spread), figures.len()),
+    }
+}
+
+/// What the floods have shown.
+pub(super) fn flood_table(rounds: &[FloodRound], daemon: &str) -> String {
+    let header = [
+        &format!("{daemon}: adverts under rejected packets"),
+        "packets a second",
+        "adverts",
+        "late: p50, ms",
+        "p99",
+        "max",
+        "address moved",
+        "CPU, active",
+        "CPU, backup",
+    ];
+    let mut rows = vec![header.map(str::to_owned).to_vec()];
+    for kind in Kind::ALL {
+        let of_kind = || rounds.iter().filter(move |round| round.kind == kind);
+        let mut late: Vec<_> = of_kind().flat_map(|round| round.lateness.iter().copied()).collect();
+        late.sort_by(f64::total_cmp);
+        let quantile = |part: f64| {
+            let last = late.len().saturating_sub(1);
+            let place = (part * last as f64).ceil() as usize;
+            // A little less than zero is zero.
+            let shown = |value: &f64| format!("{:.2}", (value * 100.0).round() / 100.0 + 0.0);
+            late.get(place).map_or_else(|| "–".to_owned(), shown)
+        };
+        let median = |of: fn(&FloodRound) -> f64, unit: &str| {
+            let spread = Spread::of(of_kind().map(of));
+            spread.map_or_else(|| "–".to_owned(), |it| format!("{:.0}{unit}", it.median))
+        };
+        rows.push(vec![
+            kind.label().to_owned(),
+            median(|round| round.rate, ""),
+            late.len().to_string(),
+            quantile(0.5),
+            quantile(0.99),
+            quantile(1.0),
+            of_kind().map(|round| round.moves).sum::<usize>().to_string(),
+            median(|round| round.active_cpu, " %"),
+            median(|round| round.backup_cpu, " %"),
+        ]);
+    }
+    markdown(&rows)
+}
+
+/// What the guard costs.
+pub(super) fn guard_table(costs: &[GuardCost]) -> String {
+    let header =
+        ["the guard", "PSS private KiB", "PSS shared KiB", "RSS KiB", "wake-ups", "in seconds"];
+    let mut rows = vec![header.map(str::to_owned).to_vec()];
+    for cost in costs {
+        let state = match cost.role {
+            Role::Primary => "active",
+            Role::Secondary => "backup",
+        };
+        let numbers = [cost.private, cost.shared, cost.rss, cost.wakeups];
+        let numbers = numbers.iter().map(ToString::to_string);
+        let cells = std::iter::once(state.to_owned()).chain(numbers);
+        rows.push(cells.chain([format!("{:.0}", cost.seconds)]).collect());
+    }
+    markdown(&rows)
+}
+
+/// Every single figure of a round.
+pub(super) fn fault_json(round: &FaultRound) -> Value {
+    let loss =
+        |it: &Loss| json!({ "gone_ms": it.gone, "unserved_ms": it.unserved, "both_ms": it.both });
+    json!({
+        "daemon": round.contender.name(),
+        "round": round.number,
+        "watched_ms": WATCHED.as_secs() * 1000,
+        "killed": loss(&round.killed),
+        "stopped": loss(&round.stopped),
+        "all_killed": loss(&round.all_killed),
+        "heal": {
+            "unserved_ms": round.heal.unserved,
+            "unanswered": round.heal.lost,
+            "both_ms": round.heal.both,
+        },
+        "deleted": { "back_ms": round.deleted },
+    })
+}
+
+pub(super) fn flood_json(round: &FloodRound) -> Value {
+    json!({
+        "kind": round.kind.label(),
+        "round": round.number,
+        "packets_a_second": round.rate,
+        "late_ms": round.lateness,
+        "moves": round.moves,
+        "active_cpu_percent": round.active_cpu,
+        "backup_cpu_percent": round.backup_cpu,
+    })
+}
+
+pub(super) fn guard_json(cost: &GuardCost) -> Value {
+    json!({
+        "server": cost.role.name(),
+        "private_kibibytes": cost.private,
+        "shared_kibibytes": cost.shared,
+        "rss_kibibytes": cost.rss,
+        "wakeups": cost.wakeups,
+        "seconds": cost.seconds,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_never_came_is_told_so() {
+        assert_eq!(limited(&[]), "–");
+        assert_eq!(limited(&[None, None]), "never (12 s watched)");
+        assert_eq!(limited(&[Some(2.0), Some(2.0)]), "2 (2–2)");
+        assert_eq!(limited(&[Some(2.0), None]), "2 (2–2); 1 of 2: never (12 s watched)");
+    }
+}
