@@ -116,6 +116,26 @@ fn a_router_whose_address_cannot_be_taken_is_not_active() {
 }
 
 #[test]
+fn whatever_the_kernel_refuses_for_good_makes_no_active_router_and_is_tried_again() {
+    for errno in [libc::EPERM, libc::ENODEV, libc::ENOBUFS, libc::EINTR, libc::EAGAIN] {
+        in_virtual_time(async |lan| {
+            let (a, _) = two_hosts(&lan);
+            a.refuse_addresses(Some(errno));
+            let only = start(a.clone(), setup(0, true));
+            pass(&lan, SECONDS * 4).await;
+            assert_eq!(state(&only).await, "backup", "{errno}");
+            let status = only.status().await.unwrap();
+            assert!(status[0].fault.as_deref().unwrap().contains("cannot add"), "{status:?}");
+            a.refuse_addresses(None);
+            pass(&lan, SECONDS * 4).await;
+            assert_eq!(state(&only).await, "active", "{errno}");
+            assert!(a.has(VIP));
+            assert_eq!(only.status().await.unwrap()[0].fault, None);
+        });
+    }
+}
+
+#[test]
 fn a_machine_that_slept_does_not_go_on_as_active() {
     in_virtual_time(async |lan| {
         let (a, _) = two_hosts(&lan);
