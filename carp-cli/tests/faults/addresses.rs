@@ -143,8 +143,11 @@ fn contested(rack: &Rack) -> Tested {
     for _ in 0..2 {
         delete_and_watch(&rack.primary, &scene.primary, VIP)?;
     }
+    let third = Instant::now();
     delete(&rack.primary, VIP)?;
     scene.wait_until_served_by(&rack.secondary)?;
+    let taken = scene.first_answer(third, &rack.secondary).ok_or("no answer of the secondary")?;
+    println!("the secondary answered {:?} after the deletion", taken - third);
     first.wait_for_state("backup")?;
     let resigned = scene.primary.resignations(since);
     ensure((1..=2).contains(&resigned), format!("{resigned} resignations"))?;
@@ -241,6 +244,8 @@ fn was_there(rack: &Rack) -> Tested {
         only.stop()?;
         ensure(list(&format!("after{round}"))? == before, format!("{kind}: changed at the end"))?;
         ensure(scene.primary.left(since).is_none(), format!("{kind}: it was away"))?;
+        let answer = scene.client.ask(vip(), MARGIN)?;
+        ensure(answer.as_deref() == Some("primary"), format!("{kind}: {answer:?}"))?;
         let (_, prefix) = kind.split_at(1);
         let prefix = prefix.split(' ').next().unwrap_or("32");
         run_on_machine(&rack.primary, &format!("ip address del {VIP}/{prefix} dev eth0"))?;

@@ -1,13 +1,12 @@
 //! Packets that must change nothing (chapter C).
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Instant;
 
 use carp_node::lab::wait_until;
-use libtest_mimic::Failed;
 
 use crate::scene::Scene;
-use crate::support::{LIMIT, Rack, Test, Tested, ensure, run_on_machine, serves};
+use crate::support::{Daemon, LIMIT, Rack, Test, Tested, ensure, run_on_machine, serves};
 
 pub(crate) const TESTS: &[Test] = &[
     ("f48_own_adverts_that_come_back_change_nothing_in_carp", reflected_carp),
@@ -27,13 +26,13 @@ fn reflected_vrrp(rack: &Rack) -> Tested {
 
 /// A switch that sends back what it floods. Linux takes its own address for the source of a packet only
 /// where it is told to, as with `accept_local`.
-fn reflected(rack: &Rack, first: &PathBuf, second: &PathBuf) -> Result<(), Failed> {
+fn reflected(rack: &Rack, first: &Path, second: &Path) -> Tested {
     let scene = Scene::new(rack)?;
     run_on_machine(&rack.primary, "echo 1 > /proc/sys/net/ipv4/conf/eth0/accept_local")?;
     let first = rack.daemon(&rack.primary, first)?;
     let second = rack.daemon(&rack.secondary, second)?;
     scene.wait_until_served_by(&rack.primary)?;
-    let transitions = |daemon: &crate::support::Daemon| {
+    let transitions = |daemon: &Daemon| {
         daemon.status().map(|router| router["transitions"].clone()).unwrap_or_default()
     };
     let before = (transitions(&first), transitions(&second));
