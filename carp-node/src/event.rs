@@ -512,6 +512,21 @@ mod tests {
     }
 
     #[test]
+    fn a_loss_says_who_did_it_if_that_is_known() {
+        let unknown: EventKind = serde_json::from_str(r#"{"kind":"address-lost"}"#).unwrap();
+        assert_eq!(unknown.to_string(), "another program removed an address: taking it again");
+        let known = EventKind::AddressLost {
+            address: Some("192.168.130.100".parse().unwrap()),
+            by: Some("ip (process 42)".into()),
+            hint: Some("let it be".into()),
+        };
+        let text = "ip (process 42) removed 192.168.130.100: taking it again; let it be";
+        assert_eq!(known.to_string(), text);
+        let json = serde_json::to_string(&known).unwrap();
+        assert_eq!(serde_json::from_str::<EventKind>(&json).unwrap(), known);
+    }
+
+    #[test]
     fn a_kind_of_a_newer_daemon_is_readable() {
         let json = r#"{"schema":"carp.event/1","seq":1,"time":"2026-07-01T12:00:00Z","router":null,"kind":"sync","share":"www"}"#;
         let record: EventRecord = serde_json::from_str(json).unwrap();

@@ -1008,6 +1008,27 @@ fn an_echo_of_the_own_cookie_is_a_loop_in_the_openbsd_dialect_alone() {
 }
 
 #[test]
+fn own_adverts_that_come_back_change_nothing_in_any_state() {
+    use carp_proto::Reject;
+    let rigs = [
+        native().rig().backup(),
+        native().rig().acquiring(),
+        native().rig().serving(),
+        native().rig().leaving(Input::Yield),
+    ];
+    for mut rig in rigs {
+        let mut undisturbed = rig.clone();
+        // Better than we are, equal, and a resignation: whatever we may have said.
+        for (base, skew) in [(1, 0), (1, 100), (255, 255)] {
+            let own = support::advert(base, skew, 0, 5);
+            assert_eq!(rig.hears_bytes(&support::meta(ip(5)), &own), Err(Reject::OwnLoop));
+        }
+        assert_eq!(rig.router.snapshot(rig.now).peers, [None; carp_proto::MAX_PEERS]);
+        assert_eq!(rig.runs(secs(10)), undisturbed.runs(secs(10)), "as if nothing had come");
+    }
+}
+
+#[test]
 fn without_a_link_no_source_is_our_own() {
     let mut rig = native().rig();
     let unspecified = support::meta("0.0.0.0".parse().unwrap());

@@ -564,3 +564,25 @@ fn a_backup_follows_keepalived_and_frr_and_takes_over_when_they_have_left() {
         assert_eq!(rig.input(Input::Acquired), [active]);
     }
 }
+
+#[test]
+fn own_adverts_that_come_back_change_nothing_in_any_state() {
+    for version in Version::ALL {
+        let rigs = [
+            setup(version).rig().backup(),
+            setup(version).rig().acquiring(),
+            setup(version).rig().serving(),
+            setup(version).rig().leaving(Input::Yield),
+        ];
+        for mut rig in rigs {
+            let mut undisturbed = rig.clone();
+            let meta = version.meta(rig.source);
+            for priority in [254, 100, 0] {
+                let own = advert(version, &meta, priority, secs(1), ChecksumForm::PseudoHeader);
+                assert_eq!(rig.hears_bytes(&meta, &own), Err(Reject::OwnLoop), "{version:?}");
+            }
+            let (heard, silent) = (rig.runs(secs(10)), undisturbed.runs(secs(10)));
+            assert_eq!(heard, silent, "{version:?}: as if nothing had come");
+        }
+    }
+}

@@ -5,6 +5,7 @@
 
 mod flood;
 mod pair;
+mod reflected;
 mod rejected;
 
 use crate::support::Test;
@@ -12,4 +13,6 @@ use crate::support::Test;
 pub(crate) const TESTS: &[Test] = &[
     ("f45_rejected_adverts_make_no_router_late", rejected::no_router_is_late),
     ("f46_a_flood_of_adverts_moves_no_address", flood::no_address_moves),
+    ("f48_own_adverts_that_come_back_change_nothing_in_carp", reflected::in_carp),
+    ("f48_own_adverts_that_come_back_change_nothing_in_vrrp", reflected::in_vrrp),
 ];

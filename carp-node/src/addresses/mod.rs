@@ -16,6 +16,8 @@
 //! - Addresses at a virtual link-layer address live on a **device** of their own, which is on only while
 //!   they are there, so that a backup takes no frame for it (RFC 9568 section 6.4.2).
 
+mod pace;
+mod patience;
 mod place;
 mod record;
 mod thread;
@@ -26,6 +28,7 @@ use std::net::IpAddr;
 use carp_proto::{Protocol, VirtualAddress};
 use thiserror::Error;
 
+use self::patience::{each_patiently, patiently};
 pub use self::place::Place;
 pub use self::record::Record;
 pub(crate) use self::thread::{AddressThread, Job, Report, Task};
@@ -324,8 +327,7 @@ impl<T: AddressTable, A: Announcer> AddressKeeper<T, A> {
     }
 
     fn list(&mut self, interface: &str) -> Result<Vec<InstalledAddress>, AddressFault> {
-        self.table
-            .list(interface)
+        patiently(|| self.table.list(interface))
             .map_err(|source| interface_fault("cannot read the addresses of", interface, source))
     }
 
@@ -401,9 +403,7 @@ impl<T: AddressTable, A: Announcer> AddressKeeper<T, A> {
         interface: &str,
         new: Vec<NewAddress>,
     ) -> Result<Vec<VirtualAddress>, AddressFault> {
-        let results = self
-            .table
-            .add(interface, &new)
+        let results = each_patiently(&new, |new| self.table.add(interface, new))
             .map_err(|source| interface_fault("cannot add addresses to", interface, source))?;
         let mut added = Vec::new();
         let mut fault = None;
@@ -426,9 +426,7 @@ impl<T: AddressTable, A: Announcer> AddressKeeper<T, A> {
         interface: &str,
         addresses: &[VirtualAddress],
     ) -> Result<(), AddressFault> {
-        let results = self
-            .table
-            .remove(interface, addresses)
+        let results = each_patiently(addresses, |these| self.table.remove(interface, these))
             .map_err(|source| interface_fault("cannot remove addresses of", interface, source))?;
         let mut outcome = Ok(());
         for (address, result) in addresses.iter().zip(results) {

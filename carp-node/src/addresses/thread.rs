@@ -7,6 +7,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use carp_proto::VirtualAddress;
 use tokio::sync::mpsc;
 
+use super::pace::Jobs;
 use super::{AddressFault, AddressKeeper, Place, Presence};
 use crate::backend::{AddressTable, Announcer};
 
@@ -80,7 +81,8 @@ fn work<T: AddressTable, A: Announcer>(
     jobs: &Receiver<Job>,
     reports: &mpsc::UnboundedSender<Report>,
 ) {
-    while let Ok(Job { task, router, ticket, place, addresses }) = jobs.recv() {
+    let mut jobs = Jobs::new(jobs);
+    while let Some(Job { task, router, ticket, place, addresses }) = jobs.next() {
         let outcome = match task {
             Task::Prepare => {
                 // What fails here fails again when it matters, and is told then.

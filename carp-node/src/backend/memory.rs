@@ -44,6 +44,7 @@ struct HostState {
     forgets_marks: bool,
     promote_secondaries: bool,
     refuses: Option<i32>,
+    mishaps: VecDeque<Mishap>,
     announced: Vec<IpAddr>,
     /// Devices, and whether they are on.
     devices: BTreeMap<String, bool>,
@@ -117,6 +118,15 @@ impl Lan {
     }
 }
 
+/// What goes wrong once when addresses are added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mishap {
+    /// None is added, for this reason.
+    Refused(i32),
+    /// They are added, and nobody says so.
+    AnswerLost,
+}
+
 /// A host on a [`Lan`]. Clones are the same host.
 #[derive(Clone, Debug)]
 pub struct MemoryHost {
@@ -143,6 +153,11 @@ impl MemoryHost {
     /// Makes every attempt to add an address fail with this error number; `None` ends that.
     pub fn refuse_addresses(&self, errno: Option<i32>) {
         self.with(|host| host.refuses = errno);
+    }
+
+    /// Has these go wrong, one after the other, at the next attempts to add addresses.
+    pub fn expect_mishaps(&self, mishaps: impl IntoIterator<Item = Mishap>) {
+        self.with(|host| host.mishaps.extend(mishaps));
     }
 
     /// Adds an address as some other program would.
@@ -368,8 +383,13 @@ impl AddressTable for MemoryHost {
         interface: &str,
         addresses: &[NewAddress],
     ) -> io::Result<Vec<io::Result<()>>> {
+        let mishap = self.with(|host| host.mishaps.pop_front());
+        let refused = match mishap {
+            Some(Mishap::Refused(errno)) => Some(errno),
+            Some(Mishap::AnswerLost) | None => None,
+        };
         let add = |host: &mut HostState, new: &NewAddress| {
-            if let Some(errno) = host.refuses {
+            if let Some(errno) = host.refuses.or(refused) {
                 return Err(io::Error::from_raw_os_error(errno));
             }
             let present = host.addresses.get(interface).into_iter().flatten();
@@ -388,7 +408,11 @@ impl AddressTable for MemoryHost {
             host.install(interface, installed);
             Ok(())
         };
-        Ok(self.with(|host| addresses.iter().map(|new| add(host, new)).collect()))
+        let results = self.with(|host| addresses.iter().map(|new| add(host, new)).collect());
+        if mishap == Some(Mishap::AnswerLost) {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        Ok(results)
     }
 
     fn remove(

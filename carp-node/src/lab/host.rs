@@ -241,6 +241,16 @@ impl Host {
         self.switch.netlink.set_up(port, false).doing(|| self.on("unplug the port"))
     }
 
+    /// Its switch sends back to it what it floods of its frames, as a loop between two cables does.
+    ///
+    /// # Errors
+    /// [`LabError::Off`]; [`LabError::System`] if the kernel refuses.
+    pub fn set_reflected(&self, reflected: bool) -> Result<(), LabError> {
+        let port = self.power()?.port;
+        let set = self.switch.netlink.set_hairpin(port, reflected);
+        set.doing(|| self.on("reflect at the port"))
+    }
+
     /// Undoes [`cut`](Self::cut) and [`unplug`](Self::unplug); returns when the switch forwards.
     ///
     /// # Errors

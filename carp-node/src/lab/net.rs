@@ -184,6 +184,12 @@ impl Netlink {
         }
     }
 
+    /// `ip link set dev PORT type bridge_slave hairpin on`.
+    pub(super) fn set_hairpin(&self, port: u32, on: bool) -> io::Result<()> {
+        let hairpin = LinkBridgePort::new(port).hairpin(on).build();
+        self.wait(self.handle.link().set_port(hairpin).execute())
+    }
+
     /// `ip link set dev PORT nomaster`: takes longer than silence, and lasts.
     pub(super) fn detach(&self, port: u32) -> io::Result<()> {
         let free = LinkUnspec::new_with_index(port).nocontroller().build();

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use carp_node::addresses::{AddressKeeper, MARK, Place, Presence, Record};
 use carp_node::backend::Announcer;
-use carp_node::backend::memory::{Lan, MemoryHost};
+use carp_node::backend::memory::{Lan, MemoryHost, Mishap};
 use carp_node::event::EventInbox;
 use carp_node::state::StateFile;
 use carp_proto::{MacAddr, VirtualAddress, VirtualId};
@@ -192,6 +192,34 @@ fn what_was_added_before_a_failure_is_removed_again() {
         1
     );
     assert!(!a.has(VIP) && a.announced().is_empty());
+}
+
+#[test]
+fn what_the_kernel_refuses_for_a_moment_is_asked_for_again() {
+    let place = Place::on("eth0");
+    for errno in [libc::EINTR, libc::EAGAIN, libc::ENOBUFS, libc::ENOMEM] {
+        let (a, _) = two_hosts(&Lan::default());
+        let mut keeper = keeper(&a, Record::in_memory());
+        a.expect_mishaps([Mishap::Refused(errno); 2]);
+        keeper.acquire(&place, &vip(), Presence::Absent, 1).unwrap();
+        assert!(a.has(VIP) && a.announced() == [VIP], "{errno}");
+        a.expect_mishaps([Mishap::Refused(errno); 3]);
+        assert_eq!(keeper.release(&place, &vip()).unwrap(), vip());
+        let fault = keeper.acquire(&place, &vip(), Presence::Absent, 1).unwrap_err();
+        assert_eq!(fault.code(), errno, "the third time is the last");
+        assert!(!a.has(VIP));
+    }
+}
+
+#[test]
+fn an_address_whose_answer_was_lost_is_found_and_ours() {
+    let (a, _) = two_hosts(&Lan::default());
+    let mut keeper = keeper(&a, Record::in_memory());
+    a.expect_mishaps([Mishap::AnswerLost]);
+    keeper.acquire(&Place::on("eth0"), &vip(), Presence::Absent, 1).unwrap();
+    assert_eq!(a.announced(), [VIP]);
+    assert_eq!(keeper.release(&Place::on("eth0"), &vip()).unwrap(), vip());
+    assert!(!a.has(VIP));
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod keeper;
 mod protocols;
 
 use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -117,6 +118,26 @@ fn a_router_whose_address_cannot_be_taken_is_not_active() {
 }
 
 #[test]
+fn whatever_the_kernel_refuses_for_good_makes_no_active_router_and_is_tried_again() {
+    for errno in [libc::EPERM, libc::ENODEV, libc::ENOBUFS, libc::EINTR, libc::EAGAIN] {
+        in_virtual_time(async |lan| {
+            let (a, _) = two_hosts(&lan);
+            a.refuse_addresses(Some(errno));
+            let only = start(a.clone(), setup(0, true));
+            pass(&lan, SECONDS * 4).await;
+            assert_eq!(state(&only).await, "backup", "{errno}");
+            let status = only.status().await.unwrap();
+            assert!(status[0].fault.as_deref().unwrap().contains("cannot add"), "{status:?}");
+            a.refuse_addresses(None);
+            pass(&lan, SECONDS * 4).await;
+            assert_eq!(state(&only).await, "active", "{errno}");
+            assert!(a.has(VIP));
+            assert_eq!(only.status().await.unwrap()[0].fault, None);
+        });
+    }
+}
+
+#[test]
 fn a_machine_that_slept_does_not_go_on_as_active() {
     in_virtual_time(async |lan| {
         let (a, _) = two_hosts(&lan);
@@ -147,16 +168,64 @@ fn a_planned_stop_ends_the_node_without_its_addresses() {
 }
 
 #[test]
-fn three_adverts_that_cannot_be_sent_demote() {
+fn three_adverts_that_cannot_be_sent_demote_and_three_that_can_end_it() {
+    for errno in [libc::EPERM, libc::ENOBUFS, libc::ENETUNREACH] {
+        in_virtual_time(async |lan| {
+            let (a, _) = two_hosts(&lan);
+            let forbidden = Arc::new(AtomicBool::new(true));
+            let forbids = Arc::clone(&forbidden);
+            let lossy = Loss(move |direction, _: &[u8]| match direction {
+                Direction::Out if forbids.load(Ordering::Relaxed) => {
+                    Err(std::io::Error::from_raw_os_error(errno))
+                }
+                Direction::Out | Direction::In => Ok(()),
+            });
+            let only = start(Wrapped::new(a.clone(), lossy), setup(0, true));
+            pass(&lan, SECONDS * 7).await;
+            let status = only.status().await.unwrap().remove(0);
+            assert_eq!((status.demotion, status.state.as_ref()), (240, "active"));
+            let words = std::io::Error::from_raw_os_error(errno).to_string();
+            assert!(status.fault.unwrap().contains(&words), "{words}");
+            assert!(a.has(VIP), "alone, it serves on");
+            forbidden.store(false, Ordering::Relaxed);
+            // An advert every 1 + 240/256 s.
+            pass(&lan, SECONDS * 7).await;
+            let status = only.status().await.unwrap().remove(0);
+            assert_eq!((status.demotion, status.fault), (0, None));
+        });
+    }
+}
+
+#[test]
+fn an_address_that_others_put_on_a_backup_is_a_fault_until_it_goes() {
+    in_virtual_time(async |lan| {
+        let (a, b) = two_hosts(&lan);
+        let _first = start(a.clone(), setup(0, true));
+        let second = start(b.clone(), setup(100, false));
+        pass(&lan, SECONDS * 4).await;
+        b.add_foreign(VIP, 24);
+        pass(&lan, SECONDS).await;
+        let fault = async || second.status().await.unwrap().remove(0).fault;
+        let told = fault().await.unwrap();
+        assert!(told.ends_with("ip address del 192.168.130.100/24 dev eth0"), "{told}");
+        assert!(b.has(VIP) && b.announced().is_empty());
+        b.remove_foreign(VIP);
+        pass(&lan, SECONDS).await;
+        assert_eq!(fault().await, None);
+    });
+}
+
+#[test]
+fn an_address_that_is_missing_is_taken_again_and_status_tells_of_it() {
     in_virtual_time(async |lan| {
         let (a, _) = two_hosts(&lan);
-        let lossy = Loss(|direction, _: &[u8]| match direction {
-            Direction::Out => Err(std::io::Error::other("lost")),
-            Direction::In => Ok(()),
-        });
-        let only = start(Wrapped::new(a, lossy), setup(0, true));
-        pass(&lan, SECONDS * 7).await;
-        assert_eq!(only.status().await.unwrap()[0].demotion, 240);
+        let only = start(a.clone(), setup(0, true));
+        pass(&lan, SECONDS * 4).await;
+        a.remove_foreign(VIP);
+        settle().await;
+        assert!(a.has(VIP));
+        let removal = only.status().await.unwrap().remove(0).last_removal.unwrap();
+        assert_eq!((removal.address, removal.by), (None, None), "nobody said who it was");
     });
 }
 

@@ -5,8 +5,10 @@ use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
 
 use carp_node::addresses::MARK;
-use carp_node::backend::linux::{NetlinkAddresses, NetlinkWatch};
-use carp_node::backend::{AddressTable, InstalledAddress, LinkChange, LinkWatch, NewAddress};
+use carp_node::backend::linux::{Linux, NetlinkAddresses, NetlinkWatch};
+use carp_node::backend::{
+    AddressTable, Backend as _, InstalledAddress, LinkChange, LinkWatch, NewAddress,
+};
 use carp_node::lab::{Host, Lab, wait_until};
 use carp_proto::VirtualAddress;
 use tokio::runtime::Builder;
@@ -18,6 +20,8 @@ pub(crate) const TESTS: &[(&str, Test)] = &[
     ("an_address_can_be_used_as_soon_as_it_is_added", used_as_soon_as_it_is_added),
     ("no_connection_leaves_from_a_virtual_address", no_connection_leaves_from_one),
     ("adding_is_exclusive_and_removing_tells_what_is_gone", adding_is_exclusive),
+    ("of_a_thousand_addresses_every_answer_comes", every_answer_comes),
+    ("a_removal_names_who_asked_for_it", a_removal_names_who_asked),
     ("a_duplicate_is_tentative_for_ever", a_duplicate_is_tentative_for_ever),
     ("addresses_of_both_families_are_watched", addresses_of_both_families_are_watched),
 ];
@@ -64,6 +68,52 @@ fn no_connection_leaves_from_one(lab: &Lab) -> Result {
         };
         assert_eq!(one.run_inside(connect)??.ip(), ip(from));
     }
+    Ok(())
+}
+
+fn every_answer_comes(lab: &Lab) -> Result {
+    let (_switch, one, _two) = pair(lab)?;
+    let mut table = one.run_inside(NetlinkAddresses::open)??;
+    let text = |number: u16| format!("10.9.{}.{}", number / 256, number % 256);
+    let all: Vec<NewAddress> = (0..1000).map(|number| new(&text(number))).collect();
+    assert!(table.add("eth0", &all)?.iter().all(std::io::Result::is_ok));
+    // A refusal repeats the request, and is longer.
+    let again = table.add("eth0", &all)?;
+    let exists = |result: &std::io::Result<()>| {
+        result.as_ref().is_err_and(|error| error.kind() == ErrorKind::AlreadyExists)
+    };
+    assert!(again.len() == 1000 && again.iter().all(exists));
+    let ours: Vec<VirtualAddress> = all.iter().map(|new| new.address).collect();
+    assert!(table.remove("eth0", &ours)?.iter().all(std::io::Result::is_ok));
+    Ok(())
+}
+
+fn a_removal_names_who_asked(lab: &Lab) -> Result {
+    let (_switch, one, _two) = pair(lab)?;
+    let mut table = one.run_inside(NetlinkAddresses::open)??;
+    let mut removals = one.run_inside(|| Linux.removals())??;
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let mut next = || {
+        let removal = poll_fn(|cx| removals.poll_removal(cx));
+        runtime.block_on(async { timeout(LIMIT, removal).await })
+    };
+    for result in table.add("eth0", &VIRTUAL.map(new))? {
+        result?;
+    }
+    // In IPv6 the kernel does not say who it was.
+    for result in table.remove("eth0", &VIRTUAL.map(|text| new(text).address))? {
+        result?;
+    }
+    let own = next()?;
+    assert_eq!((own.ip, own.prefix_len), (ip(VIRTUAL[0]), 32));
+    assert_eq!(Some(own.by.port), table.port());
+    for result in table.add("eth0", &[new(VIRTUAL[0])])? {
+        result?;
+    }
+    run(&one, &format!("ip address del {}/32 dev eth0", VIRTUAL[0]))?;
+    let other = next()?;
+    assert_eq!(other.ip, own.ip);
+    assert!(other.by.port != 0 && other.by.port != own.by.port, "{other:?}");
     Ok(())
 }
 

@@ -56,9 +56,11 @@ impl Ipv4Sockets {
             let mut frame = [0; arp::FRAME_LEN];
             let len = rustix::net::recv(socket, &mut frame, rustix::net::RecvFlags::empty())?.0;
             let packet = frame[..len].get(ethernet::HEADER_LEN..).unwrap_or(&[]);
-            Ok(arp::parse(packet)
-                .ok()
-                .map(|(announcement, _)| Received::Announcement(announcement.address.into())))
+            let Ok((said, _)) = arp::parse(packet) else { return Ok(None) };
+            // Our own, which some loop of the link has sent back, says nothing of a successor. A virtual
+            // link-layer address is not our own: the successor has the same.
+            let own = sys::bound_mac(socket.as_fd())? == Some(said.mac);
+            Ok((!own).then(|| Received::Announcement(said.address.into())))
         })
     }
 

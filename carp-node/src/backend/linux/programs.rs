@@ -4,8 +4,8 @@ use std::fs;
 
 use crate::backend::Program;
 
-/// libnl, which NetworkManager uses, puts the process id into the lower 22 bits of its ports, and the
-/// number of the socket above.
+/// The library libnl puts the process id into the lower 22 bits of its ports, and the number of the socket
+/// above.
 const LIBNL_PID: u32 = 0x3f_ffff;
 
 /// The program that has a netlink port, as far as the port tells it and it still runs.

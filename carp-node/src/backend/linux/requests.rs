@@ -14,8 +14,13 @@ use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 use socket2::SockRef;
 
-/// The kernel answers at once, unless somebody holds its RTNL lock; then we had better give up.
-const TIME_LIMIT: Duration = Duration::from_secs(2);
+/// The kernel has answered before sending a request returns, however long it waited for its RTNL lock: an
+/// answer that does not come is lost. A takeover has a second, and asks again.
+const TIME_LIMIT: Duration = Duration::from_millis(400);
+
+/// Requests in one datagram. All their answers wait in the socket until the last one is there, and beyond
+/// its receive buffer they are lost.
+const AT_ONCE: usize = 64;
 
 /// A conversation with the kernel about the network namespace in which it was opened.
 #[derive(Debug)]
@@ -44,6 +49,20 @@ impl Requests {
 
     /// Asks for changes: one answer a request, in order.
     pub(super) fn change(
+        &mut self,
+        mut requests: Vec<RouteNetlinkMessage>,
+        flags: u16,
+    ) -> io::Result<Vec<io::Result<()>>> {
+        let mut answers = Vec::with_capacity(requests.len());
+        while !requests.is_empty() {
+            let rest = requests.split_off(requests.len().min(AT_ONCE));
+            answers.extend(self.change_at_once(requests, flags)?);
+            requests = rest;
+        }
+        Ok(answers)
+    }
+
+    fn change_at_once(
         &mut self,
         requests: Vec<RouteNetlinkMessage>,
         flags: u16,
