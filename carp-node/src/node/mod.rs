@@ -1,13 +1,16 @@
 //! The protocol task: one loop that owns every router of the process.
 
+mod daytime;
 mod group;
 mod handle;
+mod hearing;
+mod lateness;
 mod port;
 pub(crate) mod remark;
 mod setup;
 mod status;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::io;
 use std::net::IpAddr;
@@ -16,15 +19,20 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use carp_proto::election::{Fault, Input, State};
+use carp_proto::auth::Verdict;
+use carp_proto::election::{Fault, Input, State, Wait};
 use carp_proto::wire::classify;
 use carp_proto::wire::ip::strip_ipv4;
 use carp_proto::{Family, Instant, Reject, RxMeta, VirtualAddress, VirtualRouter};
 use tokio::sync::{mpsc, oneshot};
 
+use self::daytime::DayTime;
 use self::group::SyncGroup;
 use self::handle::Command;
 pub use self::handle::{Handle, YieldError, Yielded};
+use self::hearing::Hearing;
+use self::lateness::Lateness;
+pub use self::lateness::{Bucket, LatenessReport};
 use self::port::PortState;
 pub use self::setup::RouterSetup;
 use crate::addresses::{AddressFault, AddressKeeper, AddressThread, Place, Record, Report, Task};
@@ -88,6 +96,11 @@ pub struct Node<B: Backend> {
     buffer: Box<[u8]>,
     scratch: BytesMut,
     batch: u32,
+    hearing: Hearing,
+    lateness: Lateness,
+    day: DayTime,
+    /// Who waits until the address thread has done what it was asked for.
+    settling: VecDeque<oneshot::Sender<()>>,
     stopping: bool,
     /// Whether every [`Handle`] is gone.
     abandoned: bool,
@@ -107,11 +120,17 @@ struct RejectTold {
 
 /// What woke the loop.
 enum Wake {
-    Received { port: usize, received: io::Result<Received> },
+    Received {
+        port: usize,
+        received: io::Result<Received>,
+    },
     Report(Report),
     Link(LinkChange),
     Command(Option<Command>),
-    Timer,
+    /// A deadline has come. `empty`: and there was nothing left to read.
+    Timer {
+        empty: bool,
+    },
 }
 
 /// Making and running.
@@ -154,6 +173,10 @@ impl<B: Backend> Node<B> {
             buffer: vec![0; BUFFER].into(),
             scratch: BytesMut::with_capacity(64),
             batch: 0,
+            hearing: Hearing::default(),
+            lateness: Lateness::default(),
+            day: DayTime::default(),
+            settling: VecDeque::new(),
             stopping: false,
             abandoned: false,
         };
@@ -169,7 +192,11 @@ impl<B: Backend> Node<B> {
         self.input_to_all(Input::Start);
         while !(self.stopping && self.is_idle()) {
             let wake = std::future::poll_fn(|cx| self.poll_wake(cx)).await;
+            self.note_lateness();
             self.handle_wake(wake);
+            if self.hearing.takes_a_look() {
+                tokio::task::yield_now().await;
+            }
         }
         self.finish().await;
     }
@@ -211,13 +238,14 @@ impl<B: Backend> Node<B> {
         if self.batch >= BATCH {
             self.batch = 0;
             if self.deadline().is_some_and(|at| at <= self.clock.now()) {
-                return Poll::Ready(Wake::Timer);
+                return Poll::Ready(Wake::Timer { empty: false });
             }
         }
         for (port, state) in self.ports.iter_mut().enumerate() {
             let Some(packets) = &mut state.packets else { continue };
             if let Poll::Ready(received) = packets.poll_receive(cx, &mut self.buffer) {
                 self.batch += 1;
+                self.hearing.reads();
                 return Poll::Ready(Wake::Received { port, received });
             }
         }
@@ -235,7 +263,11 @@ impl<B: Backend> Node<B> {
             return Poll::Ready(Wake::Command(command));
         }
         let deadline = self.deadline();
-        self.clock.poll_deadline(cx, deadline).map(|()| Wake::Timer)
+        if deadline.is_none_or(|at| at > self.clock.now()) {
+            self.hearing.rests();
+        }
+        self.lateness.awaits(deadline, self.clock.time_asleep());
+        self.clock.poll_deadline(cx, deadline).map(|()| Wake::Timer { empty: true })
     }
 
     fn deadline(&self) -> Option<Instant> {
@@ -251,16 +283,17 @@ impl<B: Backend> Node<B> {
             Wake::Report(report) => self.reported(report),
             Wake::Link(change) => self.link_changed(change),
             Wake::Command(command) => self.command(command.unwrap_or(Command::Stop)),
-            Wake::Timer => self.timeout(),
+            Wake::Timer { empty } => self.timeout(empty),
         }
         self.settle_groups();
     }
 
-    fn timeout(&mut self) {
+    fn timeout(&mut self, empty: bool) {
         let now = self.clock.now();
+        let may_judge = self.may_judge(now, empty);
         for index in 0..self.members.len() {
-            let deadline = self.members[index].router.poll_timeout();
-            if deadline.is_some_and(|deadline| deadline.at <= now) {
+            let due = due(&self.members[index], now);
+            if due.is_some_and(|why| may_judge || !Hearing::is_about_silence(why)) {
                 self.input(index, Input::Timeout);
             }
         }
@@ -272,11 +305,35 @@ impl<B: Backend> Node<B> {
         self.renew_signatures(now);
     }
 
+    /// Whether deadlines that rest on silence can be met, if there are any.
+    fn may_judge(&mut self, now: Instant, empty: bool) -> bool {
+        let mut due = self.members.iter().filter_map(|member| due(member, now));
+        if due.any(Hearing::is_about_silence) {
+            return self.hearing.may_judge(empty);
+        }
+        self.hearing.rests();
+        true
+    }
+
+    /// Counts how late the loop wakes, and tells it if that was more than an advert interval.
+    fn note_lateness(&mut self) {
+        let now = self.clock.now();
+        let Some(met) = self.lateness.runs(now) else { return };
+        let running = self.members.iter().filter(|it| it.router.state() != State::Init);
+        let intervals = running.map(|it| it.router.config().standing().interval());
+        if intervals.min().is_some_and(|interval| met.late_by > interval) {
+            let slept = self.clock.time_asleep().saturating_sub(met.asleep);
+            if let Some(kind) = self.lateness.news(now, met.late_by, slept) {
+                self.events.tell(None, kind);
+            }
+        }
+    }
+
     /// Signatures of resignations that are kept ready grow old, even when no advert is due.
     fn renew_signatures(&mut self, now: Instant) {
         for index in 0..self.members.len() {
             if self.guard.is_some() && self.members[index].router.config().is_signed() {
-                tell_time_of_day(&mut self.members[index].router, now, &self.clock);
+                self.tell_time_of_day(index, now);
                 let (member, links) = (&self.members[index], &self.interfaces);
                 if let Some(seat) = guard_seat(self.guard.as_ref(), links, &member.interface) {
                     seat.keep(index, member, &mut self.scratch);
@@ -293,9 +350,8 @@ impl<B: Backend> Node<B> {
 
     fn input(&mut self, index: usize, input: Input) {
         let now = self.clock.now();
-        let router = &mut self.members[index].router;
-        tell_time_of_day(router, now, &self.clock);
-        router.handle(now, input);
+        self.tell_time_of_day(index, now);
+        self.members[index].router.handle(now, input);
         self.carry_out(index, now);
     }
 
@@ -358,17 +414,33 @@ impl<B: Backend> Node<B> {
 
     /// Hands a datagram, of which this part of the buffer is the message, to the router that it is for.
     fn datagram(&mut self, port: usize, meta: &RxMeta, message: Range<usize>) {
-        let message = &self.buffer[message];
-        let Some(index) = addressee(&self.members, port, meta, message) else { return };
+        let found = addressee(&self.members, port, meta, &self.buffer[message.clone()]);
+        let Some(index) = found else { return };
         let now = self.clock.now();
+        self.tell_time_of_day(index, now);
         let router = &mut self.members[index].router;
-        tell_time_of_day(router, now, &self.clock);
-        match router.handle_datagram(now, meta, message) {
+        match router.handle_datagram(now, meta, &self.buffer[message]) {
             Ok(()) => {
                 self.tell_remark(now, index);
                 self.carry_out(index, now);
             }
-            Err(reject) => self.tell_reject(now, index, Some(meta.source), reject),
+            Err(reject) => {
+                let verdict = router.last_verdict();
+                if reject == Reject::BadAuthentication
+                    && matches!(verdict, Some(Verdict::Stale { .. }))
+                {
+                    self.day.doubt();
+                }
+                self.tell_reject(now, index, Some(meta.source), reject);
+            }
+        }
+    }
+
+    /// Signatures need the time of day.
+    fn tell_time_of_day(&mut self, index: usize, now: Instant) {
+        let router = &mut self.members[index].router;
+        if router.config().is_signed() {
+            router.set_time_of_day(now, self.day.at(now, self.clock.time_of_day()));
         }
     }
 
@@ -413,6 +485,11 @@ impl<B: Backend> Node<B> {
                 Some(Input::Fault(Fault::Release { code: fault.code() }))
             }
             (Task::Verify, Ok(true)) => Some(Input::AddressLost),
+            (Task::Settle, _) => {
+                // Whoever asked may have gone.
+                let _ = self.settling.pop_front().map(|waiting| waiting.send(()));
+                None
+            }
             (Task::Acquire { .. } | Task::Release | Task::Verify | Task::Dismantle, _)
             | (Task::Prepare | Task::Announce { .. }, _) => None,
         };
@@ -431,6 +508,11 @@ impl<B: Backend> Node<B> {
                 // Whoever asked may have gone.
                 let _ = reply.send(self.status());
             }
+            Command::Lateness { reply } => {
+                // As above.
+                let _ = reply.send(self.lateness.report());
+            }
+            Command::Settle { reply } => self.settle(reply),
             Command::Yield { router, reply } => self.yield_router(&router, reply),
             Command::YieldAll => self.input_to_all(Input::Yield),
             Command::Prepared { router, ticket, ok } => {
@@ -442,6 +524,15 @@ impl<B: Backend> Node<B> {
                 self.stopping = true;
                 self.input_to_all(Input::Stop);
             }
+        }
+    }
+
+    /// Answers when the address thread has done what it was asked for: it works in order. Where it has no
+    /// work, or too much, the answer is nothing.
+    fn settle(&mut self, reply: oneshot::Sender<()>) {
+        let Some(member) = self.members.first() else { return };
+        if self.addresses.jobs.try_send(member.job(0, Task::Settle, 0)).is_ok() {
+            self.settling.push_back(reply);
         }
     }
 
@@ -468,11 +559,9 @@ impl<B: Backend> Node<B> {
     }
 }
 
-/// Signatures need the time of day. It is asked for anew each time: somebody may have set the clock.
-fn tell_time_of_day(router: &mut VirtualRouter, now: Instant, clock: &impl Clock) {
-    if router.config().is_signed() {
-        router.set_time_of_day(now, clock.time_of_day());
-    }
+/// What a router's deadline is for, if it has come.
+fn due(member: &Member, now: Instant) -> Option<Wait> {
+    member.router.poll_timeout().filter(|deadline| deadline.at <= now).map(|deadline| deadline.why)
 }
 
 /// The router that a message is for: the one of its protocol and id. What is for none is counted where

@@ -172,6 +172,7 @@ impl Watch {
             EventKind::State { .. }
             | EventKind::Rival { .. }
             | EventKind::Remark { .. }
+            | EventKind::Late { .. }
             | EventKind::AddressLost
             | EventKind::YieldUnanswered
             | EventKind::Reject { .. }
