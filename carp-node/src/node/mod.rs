@@ -192,7 +192,6 @@ impl<B: Backend> Node<B> {
         self.input_to_all(Input::Start);
         while !(self.stopping && self.is_idle()) {
             let wake = std::future::poll_fn(|cx| self.poll_wake(cx)).await;
-            self.note_lateness();
             self.handle_wake(wake);
             if self.hearing.takes_a_look() {
                 tokio::task::yield_now().await;
@@ -232,8 +231,10 @@ impl<B: Backend> Node<B> {
 /// Waking.
 impl<B: Backend> Node<B> {
     fn poll_wake(&mut self, cx: &mut Context<'_>) -> Poll<Wake> {
+        let now = self.clock.now();
+        self.note_lateness(now);
         if let Some(guard) = &self.guard {
-            guard.beat(self.clock.now());
+            guard.beat(now);
         }
         if self.batch >= BATCH {
             self.batch = 0;
@@ -316,8 +317,7 @@ impl<B: Backend> Node<B> {
     }
 
     /// Counts how late the loop wakes, and tells it if that was more than an advert interval.
-    fn note_lateness(&mut self) {
-        let now = self.clock.now();
+    fn note_lateness(&mut self, now: Instant) {
         let Some(met) = self.lateness.runs(now) else { return };
         let running = self.members.iter().filter(|it| it.router.state() != State::Init);
         let intervals = running.map(|it| it.router.config().standing().interval());
