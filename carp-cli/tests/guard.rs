@@ -1,13 +1,13 @@
 //! The guard: what becomes of an address when its daemon dies, hangs or is told to stop.
 //!
 //! The verdicts are those of outside observers: the addresses of the hosts by netlink, and a tap on the
-//! switch. This program is also a daemon of its own, with `--embed`: one whose protocol task panics or
-//! hangs when it is told to.
+//! switch.
 
+#[path = "support/embed.rs"]
+mod embed;
 #[expect(dead_code, reason = "each test program uses a part of it")]
 mod support;
 
-use std::error::Error;
 use std::fs;
 use std::net::IpAddr;
 use std::os::unix::process::ExitStatusExt;
@@ -15,21 +15,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
-use carp_node::addresses::{MARK, Record};
-use carp_node::backend::linux::Linux;
-use carp_node::backend::wrap::{Direction, Trace, Wrapped};
-use carp_node::backend::{AddressTable, Backend, NewAddress};
-use carp_node::clock::boot_time;
-use carp_node::guard::Guard;
 use carp_node::lab::{Frame, Process, Signal, Tap, wait_until};
-use carp_node::node::{Extras, Node, RouterSetup};
-use carp_proto::election::{Input, LinkState};
+use carp_proto::CarpInterval;
 use carp_proto::wire::vrrp::v3;
 use carp_proto::wire::{ethernet, ip};
-use carp_proto::{
-    CarpInterval, Key, RouterConfig, VirtualAddress, VirtualId, VirtualRouter, Vrrp3,
-};
 use libtest_mimic::Failed;
 use support::{
     Daemon, LIMIT, PRIMARY, Rack, SECONDARY, Test, Tested, VIP, carp, ensure, has, run_on,
@@ -56,18 +45,8 @@ const TESTS: &[Test] = &[
 ];
 
 fn main() -> ExitCode {
-    carp_node::guard::init();
-    let arguments: Vec<String> = std::env::args().collect();
-    if let [_, word, kind, directory] = arguments.as_slice()
-        && word == "--embed"
-    {
-        return match embed(kind, Path::new(directory)) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("{error}");
-                ExitCode::FAILURE
-            }
-        };
+    if let Some(status) = embed::init() {
+        return status;
     }
     support::main(&[TESTS])
 }
@@ -171,17 +150,8 @@ fn stopped(rack: &Rack) -> Tested {
     ensure(!serves(&rack.primary), "the address came back")
 }
 
-/// Starts this program's own daemon; the directory is where it is told what to do.
-fn start_embedded(rack: &Rack, kind: &str) -> Result<(Process, PathBuf), Failed> {
-    let directory = rack.path("orders");
-    fs::create_dir_all(&directory)?;
-    let mut command = Command::new(std::env::current_exe()?);
-    command.arg("--embed").arg(kind).arg(&directory);
-    Ok((rack.primary.spawn(command)?, directory))
-}
-
 fn embedded(rack: &Rack) -> Result<(Process, Daemon, PathBuf), Failed> {
-    let (first, directory) = start_embedded(rack, CARP)?;
+    let (first, directory) = embed::start(rack, embed::CARP)?;
     let second = successor(rack)?;
     wait_for_owner("the embedded daemon serves", &rack.primary, &rack.secondary)?;
     hears(&second, PRIMARY)?;
@@ -208,81 +178,9 @@ fn hung(rack: &Rack) -> Tested {
     Ok(())
 }
 
-/// A daemon whose protocol task looks for orders at every advert that it sends.
-fn embed(kind: &str, directory: &Path) -> Result<(), Box<dyn Error>> {
-    let address =
-        |text: &str| -> Result<_, Box<dyn Error>> { Ok(VirtualAddress::new(text.parse()?, None)?) };
-    let (id, key) = (VirtualId::new(1)?, Key::new(b"secret")?);
-    let carp = RouterConfig::carp(id, &key, vec![address(VIP)?], 7)?;
-    let config = match kind {
-        VRRP_IPV6 => {
-            let list = vec![address("fe80::100")?, address(VIP_IPV6)?];
-            return hold_ipv6(RouterConfig::vrrp3(id, list, Vrrp3::default())?);
-        }
-        UNICAST => carp.with_peers(vec![SECONDARY.parse()?])?,
-        _ => carp,
-    };
-    let setups = vec![RouterSetup::new("web", "eth0", config)];
-    let guard = Guard::spawn(&setups)?;
-    let directory = directory.to_owned();
-    let look = move |_: Direction, _: &str, _: &[u8]| {
-        assert!(!directory.join("panic").exists(), "as ordered");
-        if directory.join("hang").exists() {
-            eprintln!("hanging");
-            std::thread::sleep(LIMIT * 10);
-        }
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let (events, _inbox) = carp_node::event::channel();
-        let extras = Extras { events, record: Record::in_memory(), prepare: None };
-        let backend = guard.around(Wrapped::new(Linux, Trace(look)));
-        let (node, _handle) = Node::new(backend, setups, extras)?;
-        node.run().await;
-        Ok(())
-    })
-}
-
-/// A daemon without a node: it takes the addresses, keeps the resignation ready, and lives.
-fn hold_ipv6(config: RouterConfig) -> Result<(), Box<dyn Error>> {
-    let setups = [RouterSetup::new("web6", "eth0", config.clone())];
-    let guard = Guard::spawn(&setups)?;
-    let mut backend = guard.around(Linux);
-    let post = backend.guard().ok_or("no post")?;
-    let mut router = VirtualRouter::new(config);
-    let source = "fe80::50".parse()?;
-    router.handle(boot_time(), Input::Link(LinkState::Up { source }));
-    // "ADDRESS INDEX PREFIX SCOPE FLAGS NAME", in hexadecimal digits.
-    let interfaces = fs::read_to_string("/proc/self/net/if_inet6")?;
-    let eth0 = interfaces.lines().find(|line| line.ends_with(" eth0")).ok_or("no eth0")?;
-    let index = u32::from_str_radix(eth0.split(' ').nth(1).ok_or("no index")?, 16)?;
-    post.keep_resignation(0, &router, index, None, &mut BytesMut::new());
-    let new = |address: &VirtualAddress| NewAddress {
-        address: *address,
-        protocol: Some(MARK),
-        label: None,
-    };
-    let new: Vec<_> = router.config().addresses().iter().map(new).collect();
-    for outcome in backend.addresses()?.add("eth0", &new)? {
-        outcome?;
-    }
-    loop {
-        post.beat(boot_time());
-        std::thread::sleep(Duration::from_millis(100));
-    }
-}
-
-/// The kinds of embedded daemon.
-const CARP: &str = "carp";
-const UNICAST: &str = "unicast";
-const VRRP_IPV6: &str = "vrrp-ipv6";
-
-/// A virtual address of IPv6.
-const VIP_IPV6: &str = "2001:db8::100";
-
 fn resigns_to_a_peer(rack: &Rack) -> Tested {
     let tap = rack.secondary.tap()?;
-    let (first, _) = start_embedded(rack, UNICAST)?;
+    let (first, _) = embed::start(rack, embed::UNICAST)?;
     wait_until(LIMIT, "the embedded daemon serves", || serves(&rack.primary))?;
     first.signal(Signal::KILL)?;
     wait_until(LIMIT, "the address is gone", || !serves(&rack.primary))?;
@@ -298,11 +196,11 @@ fn resigns_to_a_peer(rack: &Rack) -> Tested {
 fn resigns_over_ipv6(rack: &Rack) -> Tested {
     let tap = rack.primary.tap()?;
     rack.primary.add_address("fe80::50".parse()?, 64)?;
-    let (first, _) = start_embedded(rack, VRRP_IPV6)?;
-    wait_until(LIMIT, "the embedded daemon serves", || has(&rack.primary, VIP_IPV6))?;
+    let (first, _) = embed::start(rack, embed::VRRP_IPV6)?;
+    wait_until(LIMIT, "the embedded daemon serves", || has(&rack.primary, embed::VIP_IPV6))?;
     first.signal(Signal::KILL)?;
     wait_until(LIMIT, "the addresses are gone", || {
-        !has(&rack.primary, VIP_IPV6) && !has(&rack.primary, "fe80::100")
+        !has(&rack.primary, embed::VIP_IPV6) && !has(&rack.primary, "fe80::100")
     })?;
     ensure(has(&rack.primary, "fe80::50"), "the host's own address stays")?;
     let resignation = |frame: &Frame| {

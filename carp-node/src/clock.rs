@@ -19,6 +19,9 @@ use tokio::io::unix::AsyncFd;
 use crate::backend::Clock;
 use crate::backend::linux::register_for_reading;
 
+/// How often two clocks are read to learn how far they are apart.
+const READINGS: usize = 3;
+
 /// The time since boot, and a timer on it.
 #[derive(Debug)]
 pub struct BootClock {
@@ -58,6 +61,13 @@ impl Clock for BootClock {
         Duration::try_from(since_epoch).unwrap_or_default()
     }
 
+    fn time_asleep(&self) -> Duration {
+        // The two clocks cannot be read at once, and the process may have to wait between them.
+        let tries = (0..READINGS).map(|_| (boot_time(), monotonic_time(), boot_time()));
+        let best = tries.min_by_key(|(before, _, after)| after.saturating_since(*before));
+        best.map_or(Duration::ZERO, |(boot, monotonic, _)| boot.saturating_since(monotonic))
+    }
+
     fn poll_deadline(&mut self, cx: &mut Context<'_>, at: Option<Instant>) -> Poll<()> {
         let Some(at) = at else { return Poll::Pending };
         if self.armed_for != Some(at) && self.arm(at).is_err() {
@@ -86,7 +96,16 @@ impl Clock for BootClock {
 /// The present time of [`BootClock`].
 #[must_use]
 pub fn boot_time() -> Instant {
-    let time = clock_gettime(ClockId::Boottime);
+    read(ClockId::Boottime)
+}
+
+/// The time since boot for which the machine was awake.
+fn monotonic_time() -> Instant {
+    read(ClockId::Monotonic)
+}
+
+fn read(clock: ClockId) -> Instant {
+    let time = clock_gettime(clock);
     let seconds = Duration::from_secs(u64::try_from(time.tv_sec).unwrap_or(0));
     let nanos = Duration::from_nanos(u64::try_from(time.tv_nsec).unwrap_or(0));
     Instant::ZERO + seconds + nanos

@@ -101,6 +101,16 @@ pub enum EventKind {
         /// How many since the last such event.
         count: u64,
     },
+    /// The protocol task was late by more than an advert interval.
+    Late {
+        /// How late.
+        late_by_ms: Millis,
+        /// For how long of that the machine slept: `CLOCK_BOOTTIME` went on and `CLOCK_MONOTONIC` did not.
+        /// For the rest the process did not run.
+        slept_ms: Millis,
+        /// How often since the last such event.
+        count: u64,
+    },
     /// A program has ended that runs on events.
     Hook {
         /// Which of the hooks.
@@ -223,6 +233,17 @@ impl fmt::Display for EventKind {
                     write!(f, " from {source}")?;
                 }
                 write!(f, ": {text}")
+            }
+            Self::Late { late_by_ms, slept_ms, count } => {
+                write!(f, "ran {} ms late: ", late_by_ms.rounded())?;
+                match slept_ms.rounded() {
+                    0 => f.write_str("this process did not run")?,
+                    slept => write!(f, "the machine slept for {slept} ms")?,
+                }
+                if *count > 1 {
+                    write!(f, "; {count} times since this was last told")?;
+                }
+                Ok(())
             }
             Self::Hook { on, program, outcome, duration_ms, .. } => {
                 write!(f, "on.{on}: {program}: {outcome} after {} ms", duration_ms.rounded())

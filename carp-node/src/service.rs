@@ -256,7 +256,8 @@ impl Handler for Desk {
             router.hooks = self.hooks.reports(&router.name);
         }
         let report = StatusReport::new(&self.node, routers, self.runner.status());
-        Ok(StatusReport { guard: self.guard.status(), ..report })
+        let lateness = self.handle.lateness().await.unwrap_or_default();
+        Ok(StatusReport { guard: self.guard.status(), lateness, ..report })
     }
 
     async fn yield_router(&self, router: &str) -> Result<(), ControlError> {

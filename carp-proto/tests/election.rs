@@ -309,12 +309,15 @@ fn an_active_router_advertises_every_interval_and_keeps_the_rhythm() {
     let interval = secs(1) + SKEW_UNIT * 100;
     assert_eq!(rig.wait(), interval);
     assert_eq!(rig.times_out(), [Claim(1, 100, 0)]);
-    rig.passes(interval + ms(30));
+    rig.passes(interval + ms(7));
     assert_eq!(rig.input(Input::Timeout), [Claim(1, 100, 0)]);
-    assert_eq!(rig.wait(), interval - ms(30));
-    rig.passes(secs(3));
-    assert_eq!(rig.input(Input::Timeout), [Claim(1, 100, 0)]);
-    assert_eq!(rig.wait(), interval, "missed adverts are not made up for");
+    assert_eq!(rig.wait(), interval - ms(7));
+    for late in [ms(30), secs(1), secs(3)] {
+        let wait = rig.wait();
+        rig.passes(wait + late);
+        assert_eq!(rig.input(Input::Timeout), [Claim(1, 100, 0)]);
+        assert_eq!(rig.wait(), interval - ms(10), "missed adverts are not made up for");
+    }
 }
 
 #[test]
@@ -534,6 +537,45 @@ fn whatever_wakes_a_router_that_slept_too_long_finds_a_backup() {
     rig.passes(secs(30));
     let stopped = state(State::Backup, State::Init, Cause::Stop);
     assert_eq!(rig.input(Input::Stop), [Release, to_backup(Cause::Paused), stopped]);
+}
+
+#[test]
+fn what_a_router_that_slept_hears_first_is_no_reason_to_take_over() {
+    let interval = secs(1) + SKEW_UNIT * 100;
+    let quarter = interval / 4;
+    // One that was active, and preempts.
+    let mut rig = Setup { preempt: true, ..native() }.rig().serving();
+    rig.passes(secs(30));
+    assert_eq!(rig.hears(ip(9), 1, 200), [Release, to_backup(Cause::Paused)]);
+    assert_eq!(rig.wait(), quarter);
+    rig.passes(ms(1)).hears(ip(9), 1, 200);
+    assert_eq!(rig.wait(), quarter - ms(1), "it is not put off");
+    assert_eq!(rig.times_out(), [Claim(1, 100, 0), Acquire]);
+
+    // A backup, for which a resignation has waited, and behind it the successor's advert.
+    let mut rig = native().rig().backup();
+    rig.hears(ip(9), 1, 0);
+    rig.passes(secs(9));
+    assert_eq!(rig.hears_resignation(ip(9)), []);
+    assert_eq!(rig.hears(ip(8), 1, 50), []);
+    assert_eq!(rig.wait(), secs(3) + SKEW_UNIT * 100);
+
+    // And without a successor.
+    let mut rig = native().rig().backup();
+    rig.hears(ip(9), 1, 0);
+    rig.passes(secs(9));
+    assert_eq!(rig.hears_resignation(ip(9)), []);
+    assert_eq!(rig.wait(), quarter);
+    assert_eq!(rig.times_out(), [Claim(1, 100, 0), Acquire]);
+}
+
+#[test]
+fn a_handover_that_was_slept_through_from_its_beginning_is_over() {
+    let mut rig = native().rig().serving();
+    rig.input(Input::Yield);
+    // The resignation was to be repeated after 10 ms, and the window ends after 2.4 s.
+    rig.passes(ms(11) + secs(3) + SKEW_UNIT * 100);
+    assert_eq!(rig.input(Input::Timeout), [Release, to_backup(Cause::Yield)]);
 }
 
 // Lost addresses.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use carp_node::config::format_duration;
 use carp_node::control::StatusReport;
 use carp_node::control::proto::{RankStatus, RemovalStatus, RouterStatus, TimerStatus};
+use carp_node::node::LatenessReport;
 
 use super::client;
 use crate::exit::Failure;
@@ -75,12 +76,27 @@ fn render(report: &StatusReport) -> String {
             let _ = writeln!(text, "! {}: {remark}", router.name);
         }
     }
+    if let Some(remark) = lateness(&report.lateness) {
+        let _ = writeln!(text, "! {remark}");
+    }
     if report.guard.pid.is_none()
         && let Some(reason) = &report.guard.fault
     {
         let _ = writeln!(text, "! no guard: {reason}");
     }
     text
+}
+
+/// What was later than this is worth a line: a router on a quiet machine meets its deadlines in one or two.
+const LATE: Duration = Duration::from_millis(10);
+
+fn lateness(lateness: &LatenessReport) -> Option<String> {
+    let LatenessReport { count, max_ms, .. } = lateness;
+    let (late, bound) = (lateness.later_than(LATE), format_duration(LATE));
+    let worst = max_ms.rounded();
+    (late > 0).then(|| {
+        format!("{late} of {count} deadlines were met more than {bound} late, at worst {worst} ms")
+    })
 }
 
 fn since(router: &RouterStatus) -> String {
@@ -161,4 +177,27 @@ fn removed(removal: &RemovalStatus) -> String {
     let what = removal.address.map_or_else(|| "an address".to_owned(), |ip| ip.to_string());
     let hint = removal.hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
     format!("{by} removed {what} {ago} ago{hint}")
+}
+
+#[cfg(test)]
+mod tests {
+    use carp_node::control::units::Millis;
+    use carp_node::node::Bucket;
+
+    use super::*;
+
+    #[test]
+    fn what_was_late_is_told_and_what_was_not_is_not() {
+        let bucket = |ms, count| Bucket { le_ms: Millis(Duration::from_millis(ms)), count };
+        let report = |last| LatenessReport {
+            count: 12,
+            max_ms: Millis(Duration::from_millis(350)),
+            sum_ms: Millis(Duration::from_millis(400)),
+            buckets: vec![bucket(1, 9), bucket(10, last), bucket(500, 12)],
+        };
+        let told = "2 of 12 deadlines were met more than 10ms late, at worst 350 ms";
+        assert_eq!(lateness(&report(10)).as_deref(), Some(told));
+        assert_eq!(lateness(&report(12)), None);
+        assert_eq!(lateness(&LatenessReport::default()), None);
+    }
 }

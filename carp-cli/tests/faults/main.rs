@@ -5,6 +5,8 @@
 //! taps hear who advertises, and a client says who answers. See [`scene`].
 
 mod addresses;
+#[path = "../support/embed.rs"]
+mod embed;
 mod links;
 mod packets;
 mod process;
@@ -23,6 +25,9 @@ mod time;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    if let Some(status) = embed::init() {
+        return status;
+    }
     support::main(&[
         process::TESTS,
         restart::TESTS,

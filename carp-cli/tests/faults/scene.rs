@@ -32,7 +32,7 @@ pub(crate) struct Watched {
 }
 
 impl Watched {
-    fn new(host: &Host) -> Result<Self, Failed> {
+    pub(crate) fn new(host: &Host) -> Result<Self, Failed> {
         Ok(Self {
             addresses: host.watch_addresses()?,
             sent: host.tap_sent()?,
@@ -61,6 +61,25 @@ impl Watched {
         };
         let recent = frames.iter().filter(|frame| frame.at >= since);
         recent.filter(announces).map(|frame| frame.at).collect()
+    }
+
+    /// For how long it and another server had the address at once, since then.
+    pub(crate) fn held_with(&self, other: &Self, since: Instant) -> Duration {
+        let now = Instant::now();
+        let mut sum = Duration::ZERO;
+        for one in self.addresses.holdings(vip()) {
+            for other in other.addresses.holdings(vip()) {
+                let from = one.from.max(other.from).max(since);
+                let to = one.to.unwrap_or(now).min(other.to.unwrap_or(now));
+                sum += to.saturating_duration_since(from);
+            }
+        }
+        sum
+    }
+
+    /// When the address first came to it since then.
+    pub(crate) fn came(&self, since: Instant) -> Option<Instant> {
+        self.addresses.came(vip(), since)
     }
 
     /// When the address first left it since then.
@@ -94,17 +113,7 @@ impl<'a> Scene<'a> {
 
     /// For how long both servers had the address at once, since then.
     pub(crate) fn both_held(&self, since: Instant) -> Duration {
-        let now = Instant::now();
-        let of = |server: &Watched| server.addresses.holdings(vip());
-        let mut sum = Duration::ZERO;
-        for one in of(&self.primary) {
-            for other in of(&self.secondary) {
-                let from = one.from.max(other.from).max(since);
-                let to = one.to.unwrap_or(now).min(other.to.unwrap_or(now));
-                sum += to.saturating_duration_since(from);
-            }
-        }
-        sum
+        self.primary.held_with(&self.secondary, since)
     }
 
     /// The longest time without an answer to the client, since then: from the last question that was

@@ -54,7 +54,7 @@ impl<'a> Jobs<'a> {
                 self.forget(job.router);
                 job
             }
-            Task::Prepare | Task::Verify | Task::Clear => job,
+            Task::Prepare | Task::Verify | Task::Clear | Task::Settle => job,
         }
     }
 

@@ -41,6 +41,8 @@ pub(crate) enum Task {
     Verify,
     /// Take down what was made for the addresses.
     Dismantle,
+    /// Nothing: its report says that everything before it is done.
+    Settle,
 }
 
 /// What became of a job.
@@ -97,6 +99,7 @@ fn work<T: AddressTable, A: Announcer>(
             Task::Release => keeper.release(&place, &addresses).map(|_| false),
             Task::Dismantle => keeper.dismantle(&place).map(|()| false),
             Task::Verify => keeper.is_missing(&place, &addresses),
+            Task::Settle => Ok(false),
         };
         if reports.send(Report { task, router, ticket, outcome }).is_err() {
             return;

@@ -36,6 +36,13 @@ struct Shared {
 struct HostState {
     interface: String,
     cut: bool,
+    halted: Option<Halted>,
+    /// How far its clocks are behind those of the others, because they stood still.
+    behind: Duration,
+    /// For how long it was suspended.
+    asleep: Duration,
+    /// How far its wall clock was set forward, in seconds.
+    wall: i64,
     inbox: VecDeque<Arrival>,
     wakers: Vec<Waker>,
     links: VecDeque<LinkChange>,
@@ -48,6 +55,23 @@ struct HostState {
     announced: Vec<IpAddr>,
     /// Devices, and whether they are on.
     devices: BTreeMap<String, bool>,
+}
+
+/// Why a host does nothing for a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Halt {
+    /// Its processes are stopped. What arrives waits for them.
+    Process,
+    /// It sleeps, and what arrives is lost. `CLOCK_BOOTTIME` goes on.
+    Suspended,
+    /// A hypervisor has stopped it, and what arrives is lost. All its clocks stand still.
+    Frozen,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Halted {
+    why: Halt,
+    since: Instant,
 }
 
 #[derive(Debug)]
@@ -110,7 +134,7 @@ impl Lan {
             return;
         }
         for (index, host) in shared.hosts.iter_mut().enumerate() {
-            if index != from && !host.cut {
+            if index != from && !host.cut && host.hears() {
                 host.inbox.push_back(arrival());
                 host.wakers.drain(..).for_each(Waker::wake);
             }
@@ -138,6 +162,31 @@ impl MemoryHost {
     /// Cuts the host's cable, or plugs it in again; the host does not notice.
     pub fn set_cut(&self, cut: bool) {
         self.with(|host| host.cut = cut);
+    }
+
+    /// Makes the host do nothing, until [`go_on`](Self::go_on). Its address thread must be idle.
+    pub fn halt(&self, why: Halt) {
+        let since = self.lan.now();
+        self.with(|host| host.halted = Some(Halted { why, since }));
+    }
+
+    /// Ends a [`halt`](Self::halt).
+    pub fn go_on(&self) {
+        let now = self.lan.now();
+        self.with(|host| {
+            let Some(Halted { why, since }) = host.halted.take() else { return };
+            match why {
+                Halt::Process => {}
+                Halt::Suspended => host.asleep += now.saturating_since(since),
+                Halt::Frozen => host.behind += now.saturating_since(since),
+            }
+            host.wakers.drain(..).for_each(Waker::wake);
+        });
+    }
+
+    /// Sets the host's wall clock forward by so many seconds, or back.
+    pub fn step_wall_clock(&self, seconds: i64) {
+        self.with(|host| host.wall = host.wall.saturating_add(seconds));
     }
 
     /// Takes the carrier away, or gives it back, which the host notices.
@@ -230,8 +279,27 @@ impl HostState {
             || self.addresses.values().flatten().any(|own| own.ip == destination)
     }
 
-    /// The next thing that arrived and is for the host.
+    /// Whether what arrives is kept for the host.
+    const fn hears(&self) -> bool {
+        match self.halted {
+            None | Some(Halted { why: Halt::Process, .. }) => true,
+            Some(Halted { why: Halt::Suspended | Halt::Frozen, .. }) => false,
+        }
+    }
+
+    /// The time on the host's clock.
+    fn now(&self, now: Instant) -> Instant {
+        match self.halted {
+            Some(Halted { why: Halt::Frozen, since }) => since - self.behind,
+            Some(Halted { why: Halt::Process | Halt::Suspended, .. }) | None => now - self.behind,
+        }
+    }
+
+    /// The next thing that arrived and is for the host, if it runs.
     fn take(&mut self) -> Option<Arrival> {
+        if self.halted.is_some() {
+            return None;
+        }
         loop {
             let arrival = self.inbox.pop_front()?;
             let ours = match &arrival {
@@ -324,7 +392,7 @@ impl Backend for MemoryHost {
     }
 
     fn clock(&mut self) -> io::Result<MemoryClock> {
-        Ok(MemoryClock { lan: self.lan.clone() })
+        Ok(MemoryClock { host: self.clone() })
     }
 }
 
@@ -486,25 +554,42 @@ impl LinkWatch for MemoryHost {
     }
 }
 
-/// The clock of a [`Lan`].
+/// The clock of a [`MemoryHost`].
 #[derive(Clone, Debug)]
 pub struct MemoryClock {
-    lan: Lan,
+    host: MemoryHost,
 }
 
 impl Clock for MemoryClock {
     fn now(&self) -> Instant {
-        self.lan.now()
+        let now = self.host.lan.now();
+        self.host.with(|host| host.now(now))
     }
 
+    /// The time of the [`Lan`], as if that had begun with the epoch, unless it was
+    /// [stepped](MemoryHost::step_wall_clock).
     fn time_of_day(&self) -> Duration {
-        Duration::from_nanos(self.lan.now().as_nanos())
+        let steps = self.host.with(|host| host.wall);
+        let by = Duration::from_secs(steps.unsigned_abs());
+        let time = Duration::from_nanos(self.host.lan.now().as_nanos());
+        if steps < 0 { time.saturating_sub(by) } else { time.saturating_add(by) }
+    }
+
+    fn time_asleep(&self) -> Duration {
+        self.host.with(|host| host.asleep)
     }
 
     fn poll_deadline(&mut self, cx: &mut Context<'_>, at: Option<Instant>) -> Poll<()> {
         let Some(at) = at else { return Poll::Pending };
-        let mut shared = self.lan.lock();
-        if at <= shared.now {
+        let mut shared = self.host.lan.lock();
+        let now = shared.now;
+        let host = &mut shared.hosts[self.host.index];
+        if host.halted.is_some() {
+            host.wakers.push(cx.waker().clone());
+            return Poll::Pending;
+        }
+        let at = at + host.behind;
+        if at <= now {
             return Poll::Ready(());
         }
         shared.timers.retain(|(_, waker)| !waker.will_wake(cx.waker()));

@@ -396,6 +396,10 @@ pub trait Clock {
     /// it.
     fn time_of_day(&self) -> Duration;
 
+    /// How long the machine has been asleep since an arbitrary time: it grows by what a suspend takes, and
+    /// else does not change. For messages; no timer rests on it.
+    fn time_asleep(&self) -> Duration;
+
     /// Is ready once `at` has come; registers to be woken then. `None` never comes.
     fn poll_deadline(&mut self, cx: &mut Context<'_>, at: Option<Instant>) -> Poll<()>;
 }

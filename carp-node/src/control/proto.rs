@@ -16,6 +16,7 @@ use super::units::{Millis, WallTime};
 use crate::event::EventRecord;
 use crate::guard::GuardStatus;
 use crate::hooks::HookReport;
+use crate::node::LatenessReport;
 use crate::runner::RunnerStatus;
 
 /// The version of the protocol: what `version` says on every line.
@@ -190,6 +191,9 @@ pub struct StatusReport {
     /// The process that takes the addresses down when the daemon dies or hangs.
     #[serde(default)]
     pub guard: GuardStatus,
+    /// How late the protocol task was.
+    #[serde(default)]
+    pub lateness: LatenessReport,
 }
 
 impl StatusReport {
@@ -205,6 +209,7 @@ impl StatusReport {
             sync: Vec::new(),
             runner,
             guard: GuardStatus::default(),
+            lateness: LatenessReport::default(),
         }
     }
 }

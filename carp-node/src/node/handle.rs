@@ -7,11 +7,14 @@ use carp_proto::election::{Cause, State};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
+use super::lateness::LatenessReport;
 use crate::control::proto::RouterStatus;
 
 /// What others ask of the loop.
 pub(super) enum Command {
     Status { reply: oneshot::Sender<Vec<RouterStatus>> },
+    Lateness { reply: oneshot::Sender<LatenessReport> },
+    Settle { reply: oneshot::Sender<()> },
     Yield { router: String, reply: oneshot::Sender<Result<Yielded, YieldError>> },
     YieldAll,
     Prepared { router: usize, ticket: u64, ok: bool },
@@ -68,6 +71,22 @@ impl Handle {
     pub async fn status(&self) -> Option<Vec<RouterStatus>> {
         let (reply, answer) = oneshot::channel();
         self.commands.send(Command::Status { reply }).await.ok()?;
+        answer.await.ok()
+    }
+
+    /// How late the loop was; `None` if the node has ended.
+    pub async fn lateness(&self) -> Option<LatenessReport> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(Command::Lateness { reply }).await.ok()?;
+        answer.await.ok()
+    }
+
+    /// Waits until the address thread has done everything that it was asked for before, and the routers
+    /// know of it; `None` if the node has ended. Whoever turns a virtual clock must wait for that thread,
+    /// which works in real time.
+    pub async fn settled(&self) -> Option<()> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(Command::Settle { reply }).await.ok()?;
         answer.await.ok()
     }
 

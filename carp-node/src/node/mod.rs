@@ -1,8 +1,11 @@
 //! The protocol task: one loop that owns every router of the process.
 
 pub(crate) mod contest;
+mod daytime;
 mod group;
 mod handle;
+mod hearing;
+mod lateness;
 mod port;
 pub(crate) mod remark;
 mod setup;
@@ -10,7 +13,7 @@ mod status;
 mod suspects;
 mod turn;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::io;
 use std::net::IpAddr;
@@ -19,18 +22,23 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use carp_proto::election::{Fault, Input, State};
+use carp_proto::auth::Verdict;
+use carp_proto::election::{Fault, Input, State, Wait};
 use carp_proto::wire::classify;
 use carp_proto::wire::ip::strip_ipv4;
 use carp_proto::{Family, Instant, Reject, RxMeta, VirtualAddress, VirtualRouter};
 use tokio::sync::{mpsc, oneshot};
 
+use self::daytime::DayTime;
 use self::group::SyncGroup;
 use self::handle::Command;
 pub use self::handle::{Handle, YieldError, Yielded};
+use self::hearing::Hearing;
+use self::lateness::Lateness;
+pub use self::lateness::{Bucket, LatenessReport};
 use self::port::PortState;
 pub use self::setup::RouterSetup;
-use self::turn::{Due, Turns};
+use self::turn::Turns;
 use crate::addresses::{AddressFault, AddressKeeper, AddressThread, Place, Record, Report, Task};
 use crate::backend::{
     AddressTable, Backend, Clock, Interface, LinkChange, LinkWatch, PacketIo, Received, Removal,
@@ -94,6 +102,11 @@ pub struct Node<B: Backend> {
     buffer: Box<[u8]>,
     scratch: BytesMut,
     turns: Turns,
+    hearing: Hearing,
+    lateness: Lateness,
+    day: DayTime,
+    /// Who waits until the address thread has done what it was asked for.
+    settling: VecDeque<oneshot::Sender<()>>,
     stopping: bool,
     /// Whether every [`Handle`] is gone.
     abandoned: bool,
@@ -113,12 +126,18 @@ struct RejectTold {
 
 /// What woke the loop.
 enum Wake {
-    Received { port: usize, received: io::Result<Received> },
+    Received {
+        port: usize,
+        received: io::Result<Received>,
+    },
     Report(Report),
     Link(LinkChange),
     Removed(Removal),
     Command(Option<Command>),
-    Timer(Due),
+    /// A deadline has come. `empty`: and there was nothing left to read.
+    Timer {
+        empty: bool,
+    },
 }
 
 /// Making and running.
@@ -165,6 +184,10 @@ impl<B: Backend> Node<B> {
             buffer: vec![0; BUFFER].into(),
             scratch: BytesMut::with_capacity(64),
             turns: Turns::default(),
+            hearing: Hearing::default(),
+            lateness: Lateness::default(),
+            day: DayTime::default(),
+            settling: VecDeque::new(),
             stopping: false,
             abandoned: false,
         };
@@ -181,6 +204,9 @@ impl<B: Backend> Node<B> {
         while !(self.stopping && self.is_idle()) {
             let wake = std::future::poll_fn(|cx| self.poll_wake(cx)).await;
             self.handle_wake(wake);
+            if self.hearing.takes_a_look() {
+                tokio::task::yield_now().await;
+            }
         }
         self.finish().await;
     }
@@ -216,12 +242,14 @@ impl<B: Backend> Node<B> {
 /// Waking.
 impl<B: Backend> Node<B> {
     fn poll_wake(&mut self, cx: &mut Context<'_>) -> Poll<Wake> {
+        let now = self.clock.now();
+        self.note_lateness(now);
         if let Some(guard) = &self.guard {
-            guard.beat(self.clock.now());
+            guard.beat(now);
         }
         if self.turns.is_over() {
-            if let Some(due) = self.due_after_batch() {
-                return Poll::Ready(Wake::Timer(due));
+            if self.is_due_after_batch(now) {
+                return Poll::Ready(Wake::Timer { empty: false });
             }
             if let Poll::Ready(wake) = self.poll_others(cx) {
                 return Poll::Ready(wake);
@@ -231,6 +259,7 @@ impl<B: Backend> Node<B> {
             let Some(packets) = &mut self.ports[port].packets else { continue };
             if let Poll::Ready(received) = packets.poll_receive(cx, &mut self.buffer) {
                 self.turns.note_received(port);
+                self.hearing.reads();
                 return Poll::Ready(Wake::Received { port, received });
             }
         }
@@ -238,8 +267,20 @@ impl<B: Backend> Node<B> {
         if let Poll::Ready(wake) = self.poll_others(cx) {
             return Poll::Ready(wake);
         }
-        let deadline = self.deadline(Due::All);
-        self.clock.poll_deadline(cx, deadline).map(|()| Wake::Timer(Due::All))
+        let deadline = self.deadline(|_| true);
+        if deadline.is_none_or(|at| at > self.clock.now()) {
+            self.hearing.rests();
+        }
+        self.lateness.awaits(deadline, self.clock.time_asleep());
+        self.clock.poll_deadline(cx, deadline).map(|()| Wake::Timer { empty: true })
+    }
+
+    /// Whether something is due after a batch of datagrams, although there may be more of them.
+    fn is_due_after_batch(&self, now: Instant) -> bool {
+        let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        is_due(self.deadline(|why| !Hearing::is_about_silence(why)))
+            || (self.hearing.has_its_turn(self.ports.len())
+                && is_due(self.deadline(Hearing::is_about_silence)))
     }
 
     /// What is neither received nor due.
@@ -262,9 +303,10 @@ impl<B: Backend> Node<B> {
         Poll::Pending
     }
 
-    fn deadline(&self, due: Due) -> Option<Instant> {
-        let routers = self.members.iter().filter(|member| due.includes(member));
-        let routers = routers.filter_map(|member| member.router.poll_timeout());
+    /// The next deadline, of those of routers only the ones of this kind.
+    fn deadline(&self, kind: impl Fn(Wait) -> bool) -> Option<Instant> {
+        let routers = self.members.iter().filter_map(|member| member.router.poll_timeout());
+        let routers = routers.filter(|deadline| kind(deadline.why));
         let ports = self.ports.iter().filter_map(|port| port.reopen_at);
         let beat = self.guard.as_ref().and_then(Post::next_beat);
         routers.map(|deadline| deadline.at).chain(ports).chain(beat).min()
@@ -277,17 +319,17 @@ impl<B: Backend> Node<B> {
             Wake::Link(change) => self.link_changed(change),
             Wake::Removed(removal) => self.removed(&removal),
             Wake::Command(command) => self.command(command.unwrap_or(Command::Stop)),
-            Wake::Timer(due) => self.timeout(due),
+            Wake::Timer { empty } => self.timeout(empty),
         }
         self.settle_groups();
     }
 
-    fn timeout(&mut self, due: Due) {
+    fn timeout(&mut self, empty: bool) {
         let now = self.clock.now();
+        let may_judge = self.may_judge(now, empty);
         for index in 0..self.members.len() {
-            let member = &self.members[index];
-            let deadline = member.router.poll_timeout().filter(|_| due.includes(member));
-            if deadline.is_some_and(|deadline| deadline.at <= now) {
+            let due = due(&self.members[index], now);
+            if due.is_some_and(|why| may_judge || !Hearing::is_about_silence(why)) {
                 self.input(index, Input::Timeout);
             }
         }
@@ -299,11 +341,34 @@ impl<B: Backend> Node<B> {
         self.renew_signatures(now);
     }
 
+    /// Whether deadlines that rest on silence can be met, if there are any.
+    fn may_judge(&mut self, now: Instant, empty: bool) -> bool {
+        let mut due = self.members.iter().filter_map(|member| due(member, now));
+        if due.any(Hearing::is_about_silence) {
+            return self.hearing.may_judge(empty, self.ports.len());
+        }
+        self.hearing.rests();
+        true
+    }
+
+    /// Counts how late the loop wakes, and tells it if that was more than an advert interval.
+    fn note_lateness(&mut self, now: Instant) {
+        let Some(met) = self.lateness.runs(now) else { return };
+        let running = self.members.iter().filter(|it| it.router.state() != State::Init);
+        let intervals = running.map(|it| it.router.config().standing().interval());
+        if intervals.min().is_some_and(|interval| met.late_by > interval) {
+            let slept = self.clock.time_asleep().saturating_sub(met.asleep);
+            if let Some(kind) = self.lateness.news(now, met.late_by, slept) {
+                self.events.tell(None, kind);
+            }
+        }
+    }
+
     /// Signatures of resignations that are kept ready grow old, even when no advert is due.
     fn renew_signatures(&mut self, now: Instant) {
         for index in 0..self.members.len() {
             if self.guard.is_some() && self.members[index].router.config().is_signed() {
-                tell_time_of_day(&mut self.members[index].router, now, &self.clock);
+                self.tell_time_of_day(index, now);
                 let (member, links) = (&self.members[index], &self.interfaces);
                 if let Some(seat) = guard_seat(self.guard.as_ref(), links, &member.interface) {
                     seat.keep(index, member, &mut self.scratch);
@@ -320,9 +385,8 @@ impl<B: Backend> Node<B> {
 
     fn input(&mut self, index: usize, input: Input) {
         let now = self.clock.now();
-        let router = &mut self.members[index].router;
-        tell_time_of_day(router, now, &self.clock);
-        router.handle(now, input);
+        self.tell_time_of_day(index, now);
+        self.members[index].router.handle(now, input);
         self.carry_out(index, now);
     }
 
@@ -390,17 +454,33 @@ impl<B: Backend> Node<B> {
 
     /// Hands a datagram, of which this part of the buffer is the message, to the router that it is for.
     fn datagram(&mut self, port: usize, meta: &RxMeta, message: Range<usize>) {
-        let message = &self.buffer[message];
-        let Some(index) = addressee(&self.members, port, meta, message) else { return };
+        let found = addressee(&self.members, port, meta, &self.buffer[message.clone()]);
+        let Some(index) = found else { return };
         let now = self.clock.now();
+        self.tell_time_of_day(index, now);
         let router = &mut self.members[index].router;
-        tell_time_of_day(router, now, &self.clock);
-        match router.handle_datagram(now, meta, message) {
+        match router.handle_datagram(now, meta, &self.buffer[message]) {
             Ok(()) => {
                 self.tell_remark(now, index);
                 self.carry_out(index, now);
             }
-            Err(reject) => self.tell_reject(now, index, Some(meta.source), reject),
+            Err(reject) => {
+                let verdict = router.last_verdict();
+                if reject == Reject::BadAuthentication
+                    && matches!(verdict, Some(Verdict::Stale { .. }))
+                {
+                    self.day.doubt();
+                }
+                self.tell_reject(now, index, Some(meta.source), reject);
+            }
+        }
+    }
+
+    /// Signatures need the time of day.
+    fn tell_time_of_day(&mut self, index: usize, now: Instant) {
+        let router = &mut self.members[index].router;
+        if router.config().is_signed() {
+            router.set_time_of_day(now, self.day.at(now, self.clock.time_of_day()));
         }
     }
 
@@ -451,6 +531,11 @@ impl<B: Backend> Node<B> {
                 self.events.tell(Some(&member.name), EventKind::Log { text: text.into() });
                 None
             }
+            (Task::Settle, _) => {
+                // Whoever asked may have gone.
+                let _ = self.settling.pop_front().map(|waiting| waiting.send(()));
+                None
+            }
             (Task::Acquire { .. } | Task::Release | Task::Verify | Task::Clear, _)
             | (Task::Dismantle, _)
             | (Task::Prepare | Task::Announce { .. }, _) => None,
@@ -470,6 +555,11 @@ impl<B: Backend> Node<B> {
                 // Whoever asked may have gone.
                 let _ = reply.send(self.status());
             }
+            Command::Lateness { reply } => {
+                // As above.
+                let _ = reply.send(self.lateness.report());
+            }
+            Command::Settle { reply } => self.settle(reply),
             Command::Yield { router, reply } => self.yield_router(&router, reply),
             Command::YieldAll => self.input_to_all(Input::Yield),
             Command::Prepared { router, ticket, ok } => {
@@ -481,6 +571,15 @@ impl<B: Backend> Node<B> {
                 self.stopping = true;
                 self.input_to_all(Input::Stop);
             }
+        }
+    }
+
+    /// Answers when the address thread has done what it was asked for: it works in order. Where it has no
+    /// work, or too much, the answer is nothing.
+    fn settle(&mut self, reply: oneshot::Sender<()>) {
+        let Some(member) = self.members.first() else { return };
+        if self.addresses.jobs.try_send(member.job(0, Task::Settle, 0)).is_ok() {
+            self.settling.push_back(reply);
         }
     }
 
@@ -507,11 +606,9 @@ impl<B: Backend> Node<B> {
     }
 }
 
-/// Signatures need the time of day. It is asked for anew each time: somebody may have set the clock.
-fn tell_time_of_day(router: &mut VirtualRouter, now: Instant, clock: &impl Clock) {
-    if router.config().is_signed() {
-        router.set_time_of_day(now, clock.time_of_day());
-    }
+/// What a router's deadline is for, if it has come.
+fn due(member: &Member, now: Instant) -> Option<Wait> {
+    member.router.poll_timeout().filter(|deadline| deadline.at <= now).map(|deadline| deadline.why)
 }
 
 /// The router that a message is for: the one of its protocol and id. What is for none is counted where

@@ -5,8 +5,10 @@
 mod floods;
 mod groups;
 mod keeper;
+mod pauses;
 mod protocols;
 
+use std::cell::RefCell;
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -43,13 +45,23 @@ fn start_all<B: Backend + 'static>(backend: B, setups: Vec<RouterSetup>) -> Hand
     let extras = Extras { events, record: Record::in_memory(), prepare: None };
     let (node, handle) = Node::new(backend, setups, extras).unwrap();
     tokio::task::spawn_local(node.run());
+    NODES.with_borrow_mut(|nodes| nodes.push(handle.clone()));
     handle
 }
 
-/// Lets the nodes do all that they can do now: the address thread answers in real time.
+thread_local! {
+    /// The nodes of the test that runs on this thread.
+    static NODES: RefCell<Vec<Handle>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Lets the nodes do all that they can do now. Their address threads work in real time, and virtual time
+/// waits for them. What one of them does may give another one something to do, and so on: not often.
 async fn settle() {
-    for _ in 0..5 {
-        tokio::time::sleep(Duration::from_millis(1)).await;
+    for _ in 0..4 {
+        for node in NODES.with_borrow(Clone::clone) {
+            // One that has ended has nothing to do.
+            let _ = node.settled().await;
+        }
     }
 }
 
@@ -71,6 +83,7 @@ async fn state(handle: &Handle) -> String {
 
 fn in_virtual_time(test: impl AsyncFnOnce(Lan)) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    NODES.take();
     tokio::task::LocalSet::new().block_on(&runtime, test(Lan::default()));
 }
 

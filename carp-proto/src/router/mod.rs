@@ -252,6 +252,13 @@ impl VirtualRouter {
         self.peers[0].as_ref()
     }
 
+    /// What was found out about the signature of the latest advert that came as far as that, where adverts
+    /// are signed.
+    #[must_use]
+    pub const fn last_verdict(&self) -> Option<Verdict> {
+        self.last_verdict
+    }
+
     /// The active router's interval, where backups learn it (VRRP version 3) and one was heard.
     #[must_use]
     pub fn learned(&self) -> Option<LearnedInterval> {

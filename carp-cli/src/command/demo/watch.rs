@@ -173,6 +173,7 @@ impl Watch {
             | EventKind::Rival { .. }
             | EventKind::Remark { .. }
             | EventKind::AddressLost { .. }
+            | EventKind::Late { .. }
             | EventKind::YieldUnanswered
             | EventKind::Reject { .. }
             | EventKind::Hook { .. }

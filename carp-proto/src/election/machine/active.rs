@@ -17,6 +17,10 @@ use crate::time::Instant;
 pub(super) const LOSSES_BORNE: usize = 2;
 const LOSS_PERIOD: Duration = Duration::from_secs(60);
 
+/// So much sooner than an interval after a late advert the next one may come, but not more than a tenth of
+/// the interval.
+const CATCH_UP: Duration = Duration::from_millis(10);
+
 /// Advertising, and on the way to the addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TakingOver {
@@ -272,11 +276,12 @@ impl Machine {
         }
     }
 
-    /// Adverts keep their rhythm when one was late, and do not come in pairs when it was very late.
+    /// Adverts keep their rhythm when one was a little late. What it was later than that shifts all that
+    /// follow: no two adverts come closer together because one was late.
     fn next_advert(&self, now: Instant, due: Instant) -> Instant {
         let interval = self.advert_interval();
-        let next = due + interval;
-        if next > now { next } else { now + interval }
+        let caught_up = CATCH_UP.min(interval / 10);
+        (due + interval).max(now + (interval - caught_up))
     }
 
     pub(super) fn address_lost(&mut self, now: Instant) {

@@ -38,9 +38,9 @@ impl Waiting {
         Self { down_at: Some(down_at), grounds: Grounds::Silence, worse_since: None }
     }
 
-    /// Waits for nothing but its group.
-    pub(super) const fn willing(grounds: Grounds) -> Self {
-        Self { down_at: None, grounds, worse_since: None }
+    /// Has its grounds, and waits until then, or for nothing but its group.
+    pub(super) const fn on(grounds: Grounds, down_at: Option<Instant>) -> Self {
+        Self { down_at, grounds, worse_since: None }
     }
 }
 
@@ -192,6 +192,11 @@ impl Machine {
     }
 
     pub(super) fn take_over_on(&mut self, now: Instant, grounds: Grounds) {
+        if let Some(until) = self.listens_until.filter(|until| now < *until) {
+            // What it has just heard may have waited in a socket, and the answer to it may be behind it.
+            self.stage = Stage::Backup(Waiting::on(grounds, Some(until)));
+            return;
+        }
         let (cause, evidence) = match grounds {
             Grounds::Silence => (Cause::ActiveDown, self.silence(now)),
             Grounds::Resigned(source) => (Cause::Resigned, self.peer_evidence(now, source)),

@@ -51,6 +51,9 @@ pub(crate) struct Machine {
     active_peer: Option<ActivePeer>,
     /// Until when this router does not preempt.
     hold_until: Option<Instant>,
+    /// Until when this router listens and does nothing else, because it did not run for a while: what it
+    /// reads first is what came meanwhile, and may be long over.
+    listens_until: Option<Instant>,
     /// When another active router was last heard while we were active.
     rival: Option<(IpAddr, Instant)>,
     /// When an advert of another router was last answered with one of our own, out of turn.
@@ -89,6 +92,7 @@ impl Machine {
             transitions: 0,
             active_peer: None,
             hold_until: None,
+            listens_until: None,
             rival: None,
             answered_at: None,
             losses: [None; LOSSES_BORNE],
@@ -255,22 +259,31 @@ impl Machine {
         }
     }
 
-    /// An active router that did not run for longer than it takes to be declared dead must not go on
-    /// as if nothing had happened: it gives the addresses up and listens.
+    /// A router that did not run for longer than it takes to be declared dead must not go on as if nothing
+    /// had happened: one that is active gives the addresses up, and all of them listen first.
     fn notice_pause(&mut self, now: Instant) {
         let due_at = match self.stage {
             // Where nothing is due, another one of the group is about to leave, and this holds for it.
-            Stage::Init | Stage::Backup(_) | Stage::Leaving(Leaving { release_at: None, .. }) => {
+            Stage::Init
+            | Stage::Backup(Waiting { down_at: None, .. })
+            | Stage::Leaving(Leaving { release_at: None, .. }) => return,
+            Stage::Backup(Waiting { down_at: Some(at), .. }) => {
+                if now.saturating_since(at) > self.advert_interval() {
+                    self.listen(now);
+                }
                 return;
             }
             Stage::TakingOver(TakingOver { advert_at, .. })
             | Stage::Serving(Serving { advert_at, .. }) => advert_at,
-            Stage::Leaving(Leaving { release_at: Some(at), .. }) => at,
+            Stage::Leaving(Leaving { release_at: Some(at), resign_again_at, .. }) => {
+                resign_again_at.map_or(at, |again| again.min(at))
+            }
         };
         let late_by = now.saturating_since(due_at);
         if late_by <= self.active_down() {
             return;
         }
+        self.listen(now);
         if let Stage::Leaving(leaving) = self.stage {
             // It slept through its own handover, and has left.
             return self.handed_over(now, leaving);
@@ -280,6 +293,12 @@ impl Machine {
         let evidence = Evidence { late_by: Some(late_by), ..Evidence::default() };
         self.enter_backup(now, Cause::Paused, evidence);
     }
+
+    /// Whatever is heard from now on, nothing is taken over for a while. It is a quarter of the interval:
+    /// what waits in the sockets is read by then, and the best of several backups is still the first.
+    fn listen(&mut self, now: Instant) {
+        self.listens_until = Some(now + self.advert_interval() / 4);
+    }
 }
 
 /// Transitions.
@@ -288,12 +307,13 @@ impl Machine {
     /// has just given them away, or has to wait for its group.
     fn join(&mut self, now: Instant, cause: Cause) {
         let owner = self.config.standing.is_owner() && !self.held(now);
-        if owner && self.permitted {
+        let listens_until = self.listens_until.filter(|until| now < *until);
+        if owner && self.permitted && listens_until.is_none() {
             return self.take_over(now, cause, Evidence::default());
         }
         self.enter_backup(now, cause, Evidence::default());
         if owner {
-            self.stage = Stage::Backup(Waiting::willing(Grounds::Owner(cause)));
+            self.stage = Stage::Backup(Waiting::on(Grounds::Owner(cause), listens_until));
         }
     }
 
