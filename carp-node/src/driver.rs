@@ -208,7 +208,10 @@ fn presence(home: Option<&Interface>, addresses: &[VirtualAddress]) -> Presence 
 fn settle_yield(yielding: &mut Vec<oneshot::Sender<Result<Yielded, YieldError>>>, event: &Event) {
     let outcome = match event {
         Event::State { cause: Cause::Yield, evidence, .. } => Ok(Yielded { to: evidence.peer }),
-        Event::State { to: State::Active, .. } | Event::Rival { .. } | Event::AddressLost => return,
+        Event::State { to: State::Active, .. }
+        | Event::Rival { .. }
+        | Event::AddressLost
+        | Event::AddressExpired => return,
         Event::State { cause, .. } => Err(YieldError::Overtaken { cause: *cause }),
         Event::YieldUnanswered => Err(YieldError::Unanswered),
     };

@@ -78,6 +78,8 @@ pub enum EventKind {
     },
     /// Another program removed an address; it is being taken again.
     AddressLost,
+    /// The kernel dropped an address because its lease was not renewed in time; it is being taken again.
+    AddressExpired,
     /// Nobody took over after a request to yield; the router serves on.
     YieldUnanswered,
     /// Datagrams were not acted on. Whoever reports these reports the first one and then sums.
@@ -155,6 +157,7 @@ impl From<election::Event> for EventKind {
             },
             election::Event::Rival { source } => Self::Rival { source },
             election::Event::AddressLost => Self::AddressLost,
+            election::Event::AddressExpired => Self::AddressExpired,
             election::Event::YieldUnanswered => Self::YieldUnanswered,
         }
     }
@@ -197,6 +200,9 @@ impl fmt::Display for EventKind {
                 write!(f, "{source} is active too, with a worse rank: announcing again")
             }
             Self::AddressLost => f.write_str("another program removed an address: taking it again"),
+            Self::AddressExpired => f.write_str(
+                "the kernel dropped an address whose lease was not renewed in time: taking it again",
+            ),
             Self::YieldUnanswered => f.write_str("nobody took over: serving on"),
             Self::Reject { label, source, text, count } => {
                 write!(f, "{count} rejected ({label})")?;

@@ -564,6 +564,41 @@ fn the_third_loss_within_a_minute_is_a_fault() {
 }
 
 #[test]
+fn an_address_that_expired_is_taken_again_as_often_as_it_does() {
+    let mut rig = native().rig().serving();
+    for _ in 0..10 {
+        let expired = Effect::Event(Event::AddressExpired);
+        assert_eq!(rig.input(Input::AddressExpired), [expired, Acquire]);
+        assert_eq!(rig.input(Input::Acquired), [], "acquiring announces");
+        rig.runs(secs(1));
+    }
+    assert_eq!(rig.phase(), Some(Phase::Serving));
+}
+
+#[test]
+fn what_expired_does_not_count_as_a_loss() {
+    let mut rig = native().rig().serving();
+    for input in [Input::AddressLost, Input::AddressExpired, Input::AddressLost] {
+        rig.input(input);
+        rig.input(Input::Acquired);
+    }
+    assert_eq!(rig.phase(), Some(Phase::Serving), "two losses are borne");
+    rig.input(Input::AddressLost);
+    assert_eq!(rig.fault(), Some(Fault::AddressLost), "the third one is not");
+}
+
+#[test]
+fn an_address_that_expired_but_does_not_come_back_is_a_fault() {
+    let mut rig = native().rig().serving();
+    rig.input(Input::AddressExpired);
+    assert_eq!(rig.input(Input::AddressExpired), [], "it is on its way back");
+    rig.runs(secs(1));
+    assert_eq!(rig.fault(), Some(Fault::AcquireTimeout));
+    let mut rig = native().rig();
+    assert_eq!(rig.input(Input::AddressExpired), [], "a router without addresses has none to lose");
+}
+
+#[test]
 fn losses_that_are_far_apart_are_borne() {
     let mut rig = native().rig().serving();
     for _ in 0..10 {
