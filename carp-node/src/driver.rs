@@ -16,6 +16,7 @@ use crate::backend::{Interface, PacketIo};
 use crate::demotion::Contributions;
 use crate::event::{EventKind, EventSource};
 use crate::guard::Post;
+use crate::node::lease::Renewals;
 use crate::node::remark::Told;
 use crate::node::{Prepare, YieldError, Yielded};
 
@@ -40,6 +41,8 @@ pub(crate) struct Member {
     pub(crate) fault_text: Option<String>,
     /// What was told last of odd adverts.
     pub(crate) remarked: Told,
+    /// When the kernel is to be told that the addresses are still wanted.
+    pub(crate) renewals: Renewals,
 }
 
 impl Member {
@@ -143,6 +146,7 @@ impl<P: PacketIo> Driver<'_, P> {
                         let presence = presence(self.home, &member.addresses);
                         let task = Task::Acquire { presence, burst: announce.burst };
                         member.tickets.acquire = member.tickets.draw();
+                        member.renewals.begin(now);
                         // Whoever dies with the addresses must have something to resign with.
                         self.keep_resignation(index, member);
                         let job = member.job(index, task, member.tickets.acquire);
@@ -159,6 +163,7 @@ impl<P: PacketIo> Driver<'_, P> {
                     }
                     Action::Release(_) => {
                         let ticket = member.tickets.draw();
+                        member.renewals.end();
                         let job = member.job(index, Task::Release, ticket);
                         let refused = self.jobs.try_send(job).is_err();
                         refused.then_some(Input::Fault(Fault::Release { code: 0 }))

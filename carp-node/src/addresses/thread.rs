@@ -4,9 +4,10 @@ use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use carp_proto::VirtualAddress;
+use carp_proto::{Instant, VirtualAddress};
 use tokio::sync::mpsc;
 
+use super::lease::Unleased;
 use super::{AddressFault, AddressKeeper, Place, Presence};
 use crate::backend::{AddressTable, Announcer};
 
@@ -34,6 +35,10 @@ pub(crate) enum Task {
         burst: u8,
     },
     Release,
+    /// Renew the lease. Asked for then; good until the next renewal is due.
+    Renew {
+        asked_at: Instant,
+    },
     /// Look whether an address is missing, as an event suggests.
     Verify,
     /// Take down what was made for the addresses.
@@ -46,8 +51,10 @@ pub(crate) struct Report {
     pub(crate) task: Task,
     pub(crate) router: usize,
     pub(crate) ticket: u64,
-    /// Of [`Task::Verify`]: whether an address is missing.
+    /// Of [`Task::Verify`] and [`Task::Renew`]: whether an address is missing.
     pub(crate) outcome: Result<bool, AddressFault>,
+    /// Of [`Task::Renew`]: why some addresses have no lifetime.
+    pub(crate) unleased: Option<Unleased>,
 }
 
 /// Jobs that may wait for the thread: more than all routers of an interface ever have.
@@ -79,6 +86,7 @@ fn work<T: AddressTable, A: Announcer>(
     reports: &mpsc::UnboundedSender<Report>,
 ) {
     while let Ok(Job { task, router, ticket, place, addresses }) = jobs.recv() {
+        let mut unleased = None;
         let outcome = match task {
             Task::Prepare => {
                 // What fails here fails again when it matters, and is told then.
@@ -91,9 +99,14 @@ fn work<T: AddressTable, A: Announcer>(
             Task::Announce { burst } => keeper.announce(&place, &addresses, burst).map(|()| false),
             Task::Release => keeper.release(&place, &addresses).map(|_| false),
             Task::Dismantle => keeper.dismantle(&place).map(|()| false),
+            Task::Renew { asked_at } if keeper.is_too_late_to_renew(&place, asked_at) => continue,
+            Task::Renew { .. } => keeper.renew(&place, &addresses).map(|renewal| {
+                unleased = renewal.unleased;
+                renewal.missing
+            }),
             Task::Verify => keeper.is_missing(&place, &addresses),
         };
-        if reports.send(Report { task, router, ticket, outcome }).is_err() {
+        if reports.send(Report { task, router, ticket, outcome, unleased }).is_err() {
             return;
         }
     }

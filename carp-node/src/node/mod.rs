@@ -2,6 +2,7 @@
 
 mod group;
 mod handle;
+pub(crate) mod lease;
 mod port;
 pub(crate) mod remark;
 mod setup;
@@ -25,6 +26,7 @@ use tokio::sync::{mpsc, oneshot};
 use self::group::SyncGroup;
 use self::handle::Command;
 pub use self::handle::{Handle, YieldError, Yielded};
+use self::lease::Renewals;
 use self::port::PortState;
 pub use self::setup::RouterSetup;
 use crate::addresses::{AddressFault, AddressKeeper, AddressThread, Place, Record, Report, Task};
@@ -242,7 +244,8 @@ impl<B: Backend> Node<B> {
         let routers = self.members.iter().filter_map(|member| member.router.poll_timeout());
         let ports = self.ports.iter().filter_map(|port| port.reopen_at);
         let beat = self.guard.as_ref().and_then(Post::next_beat);
-        routers.map(|deadline| deadline.at).chain(ports).chain(beat).min()
+        let renewals = self.members.iter().filter_map(|member| member.renewals.due_at());
+        routers.map(|deadline| deadline.at).chain(ports).chain(beat).chain(renewals).min()
     }
 
     fn handle_wake(&mut self, wake: Wake) {
@@ -270,6 +273,7 @@ impl<B: Backend> Node<B> {
             }
         }
         self.renew_signatures(now);
+        self.renew_leases(now);
     }
 
     /// Signatures of resignations that are kept ready grow old, even when no advert is due.
@@ -398,6 +402,10 @@ impl<B: Backend> Node<B> {
     }
 
     fn reported(&mut self, report: Report) {
+        if let Task::Renew { asked_at } = report.task {
+            return self.lease_renewed(report.router, asked_at, &report);
+        }
+        let loss = self.loss(report.router);
         let Some(member) = self.members.get_mut(report.router) else { return };
         let waited_for = report.ticket == member.tickets.acquire;
         let text = report.outcome.as_ref().err().map(ToString::to_string);
@@ -412,9 +420,9 @@ impl<B: Backend> Node<B> {
             (Task::Release, Err(fault)) => {
                 Some(Input::Fault(Fault::Release { code: fault.code() }))
             }
-            (Task::Verify, Ok(true)) => Some(Input::AddressLost),
+            (Task::Verify, Ok(true)) => Some(loss),
             (Task::Acquire { .. } | Task::Release | Task::Verify | Task::Dismantle, _)
-            | (Task::Prepare | Task::Announce { .. }, _) => None,
+            | (Task::Prepare | Task::Announce { .. } | Task::Renew { .. }, _) => None,
         };
         if let Some(text) = text {
             member.fault_text = Some(text.clone());
@@ -505,6 +513,7 @@ fn guard_seat<'a>(
 }
 
 fn member<P>(setup: RouterSetup, ports: &[PortState<P>]) -> Member {
+    let renewals = Renewals::new(&setup.place);
     Member {
         place: setup.place.into(),
         name: setup.name.into(),
@@ -518,6 +527,7 @@ fn member<P>(setup: RouterSetup, ports: &[PortState<P>]) -> Member {
         yielding: Vec::new(),
         fault_text: None,
         remarked: remark::Told::default(),
+        renewals,
     }
 }
 
