@@ -164,9 +164,9 @@ fn explain_shows_every_value_and_what_follows_from_it() {
         "# detection time: a dead router is replaced after 3.390625s",
         "# worst overlap at a planned stop 2.390625s",
         "lease = \"2s\" # default",
-        "# lease: from the detection time 3.390625s, renewed every 666 ms; the kernel drops what nobody \
+        "# lease: from the detection time 3.390625s, renewed after half of it at the latest; the kernel drops what nobody \
          renews after 3s at the most",
-        "# worst overlap when daemon and guard die together: none (if the other node's detection time is \
+        "# worst overlap when daemon and guard die together: 1s (if the other node's detection time is \
          the same)",
         "state_dir = \"/var/lib/carp\" # default",
     ] {
@@ -197,7 +197,7 @@ fn json_lists_diagnostics_and_with_explain_the_values() {
     assert_eq!(router["timers"]["interval_ms"], 1390.625);
     assert_eq!(router["timers"]["active_down_ms"], 3390.625);
     assert_eq!(router["settings"]["lease_ms"], 2000);
-    assert_eq!(router["timers"]["lease_overlap_ms"], 0);
+    assert_eq!(router["timers"]["lease_overlap_ms"], 1000);
     let defaults = router["defaults"].as_array().unwrap();
     assert!(defaults.contains(&"advbase".into()) && !defaults.contains(&"advskew".into()));
 }
@@ -228,9 +228,15 @@ fn the_overlap_that_a_lease_leaves_is_explained() {
         text.contains("lease") && text.contains("the addresses stay until `carp cleanup`"),
         "{text}"
     );
+    let text = explained("", &[]);
+    assert!(
+        text.contains("3.609375s, renewed with the first advert") && text.contains(": none (if"),
+        "{text}"
+    );
+    // It may be renewed up to a second after an advert, and is over 2 s later.
     let text = explained("lease = \"1s\"", &[]);
     assert!(
-        text.contains("# lease: renewed every 333 ms") && text.contains(": none (if"),
+        text.contains("# lease: renewed after half of it") && text.contains(": none (if"),
         "{text}"
     );
     let text = explained("priority = 255", &[]);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
 use bytes::BytesMut;
-use carp_proto::election::{Cause, Event, Fault, Input, State};
+use carp_proto::election::{Advertisement, Cause, Event, Fault, Input, State};
 use carp_proto::{Action, Family, Instant, MacAddr, VirtualAddress, VirtualRouter};
 use tokio::sync::oneshot;
 
@@ -121,6 +121,9 @@ impl<P: PacketIo> Driver<'_, P> {
                             None => Err(std::io::ErrorKind::NotConnected.into()),
                         };
                         let ok = sent.is_ok();
+                        if ok && advert.advertisement == Advertisement::Claim {
+                            self.renew(index, member, now);
+                        }
                         let turned = member.contributions.note_send(ok);
                         if let (true, Err(error)) = (turned, sent) {
                             let text = format!(
@@ -180,6 +183,14 @@ impl<P: PacketIo> Driver<'_, P> {
                 return self.keep_resignation(index, member);
             }
             inputs.into_iter().for_each(|input| member.router.handle(now, input));
+        }
+    }
+
+    /// Renews the lease of a router that has just advertised, if it is time.
+    fn renew(&self, index: usize, member: &mut Member, now: Instant) {
+        if let Some(task) = member.renewals.with_advert(now) {
+            // If the thread is that busy, the next one may find a place.
+            let _ = self.jobs.try_send(member.job(index, task, 0));
         }
     }
 

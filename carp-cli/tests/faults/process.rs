@@ -1,5 +1,7 @@
 //! The daemon, its guard and its host die, hang, or run late (chapter A).
 
+mod lease;
+
 use std::time::{Duration, Instant};
 
 use libtest_mimic::Failed;
@@ -7,7 +9,16 @@ use libtest_mimic::Failed;
 use crate::scene::Scene;
 use crate::support::{Daemon, Rack, Test, Tested, ensure};
 
-pub(crate) const TESTS: &[Test] = &[("f1_a_graceful_stop_costs_the_client_nothing", graceful_stop)];
+pub(crate) const TESTS: &[Test] = &[
+    ("f1_a_graceful_stop_costs_the_client_nothing", graceful_stop),
+    ("f2_with_daemon_and_guard_killed_the_kernel_drops_the_address", lease::both_killed_vrrp),
+    ("f2_with_carp_too", lease::both_killed_carp),
+    ("f2_over_ipv6_and_on_a_macvlan_too", lease::both_killed_on_a_device),
+    ("f2_without_a_lease_the_address_stays_until_cleanup", lease::both_killed_without_lease),
+    ("f2_a_renewed_address_is_never_interrupted", lease::never_interrupted),
+    ("f5_a_frozen_host_loses_its_address_and_comes_back_as_a_backup", lease::frozen),
+    ("f5_a_frozen_host_that_is_alone_serves_again", lease::frozen_alone),
+];
 
 /// What a loaded machine may add to any time; less than the skew time that would be lost otherwise.
 const MARGIN: Duration = Duration::from_millis(400);

@@ -56,10 +56,22 @@ impl Lease {
         Duration::from_secs(self.0 as u64)
     }
 
-    /// When to renew it: after a third, so that two renewals may fail.
+    /// When it is to be renewed: after a third, with the next advert.
     #[must_use]
     pub fn renewal(self) -> Duration {
         self.time() / 3
+    }
+
+    /// When it is renewed without an advert: after a half.
+    #[must_use]
+    pub fn patience(self) -> Duration {
+        self.time() / 2
+    }
+
+    /// Whether it is only ever renewed together with an advert, where these come so often.
+    #[must_use]
+    pub fn keeps_step(self, interval: Duration) -> bool {
+        interval <= self.patience()
     }
 
     /// The longest time for which an address stays where nobody renews it.
@@ -76,9 +88,13 @@ impl Lease {
 
     /// For how long an address may be on two hosts at the most, of which one has died without removing it,
     /// and the other waits this long for its adverts.
+    ///
+    /// Both times begin with the last advert, if the lease [keeps step](Self::keeps_step) with them.
+    /// Otherwise it may have been renewed up to an interval later.
     #[must_use]
-    pub const fn overlap(self, active_down: Duration) -> Duration {
-        self.longest().saturating_sub(active_down)
+    pub fn overlap(self, interval: Duration, active_down: Duration) -> Duration {
+        let later = if self.keeps_step(interval) { Duration::ZERO } else { interval };
+        (self.longest() + later).saturating_sub(active_down)
     }
 
     pub(crate) const fn seconds(self) -> u32 {
@@ -153,7 +169,7 @@ impl<T: AddressTable, A: Announcer> AddressKeeper<T, A> {
     }
 
     /// Whether a renewal that was asked for then is not to be done any more: who asked may have died
-    /// meanwhile, and the next renewal is due anyway.
+    /// meanwhile, and if not, the next one is due.
     pub(super) fn is_too_late_to_renew(&self, place: &Place, asked_at: Instant) -> bool {
         let renewal = place.lease.map(Lease::renewal).unwrap_or_default();
         self.table.now().saturating_since(asked_at) > renewal
@@ -266,20 +282,30 @@ mod tests {
 
     #[test]
     fn by_itself_it_ends_before_a_successor_comes_where_seconds_can_tell() {
-        for (active_down, seconds, overlap) in [
-            (3_609, 2, 0),
-            (3_000, 2, 0),
-            (2_999, 1, 0),
-            (2_000, 1, 0),
-            (902, 1, 1_098),
-            (30, 1, 1_970),
-            (36_093, 35, 0),
-            (9_999_999_999, 3600, 0),
+        for (interval, active_down, seconds, overlap) in [
+            (1_000, 3_609, 2, 0),
+            (1_000, 3_000, 2, 0),
+            (1_390, 3_390, 2, 1_000),
+            (500, 2_000, 1, 0),
+            (800, 2_888, 1, 0),
+            (700, 2_100, 1, 600),
+            (250, 902, 1, 1_098),
+            (10, 30, 1, 1_970),
+            (10_000, 36_093, 35, 0),
+            (1_000, 9_999_999_999, 3600, 0),
         ] {
             let lease = Lease::auto(ms(active_down));
             assert_eq!(lease, Lease(seconds), "{active_down}");
-            assert_eq!(lease.overlap(ms(active_down)), ms(overlap), "{active_down}");
+            let both = lease.overlap(ms(interval), ms(active_down));
+            assert_eq!(both, ms(overlap), "{interval} {active_down}");
         }
+    }
+
+    #[test]
+    fn one_that_is_renewed_between_adverts_may_outlast_them() {
+        let (lease, second) = (Lease(1), ms(1_000));
+        assert!(!lease.keeps_step(second) && Lease(2).keeps_step(second));
+        assert_eq!(lease.overlap(second, ms(2_500)), ms(500));
     }
 
     #[test]
@@ -298,7 +324,7 @@ mod tests {
     #[test]
     fn it_is_renewed_every_third() {
         assert_eq!(Lease(3).renewal(), ms(1_000));
-        assert_eq!(Lease(1).renewal().as_millis(), 333);
+        assert_eq!((Lease(1).renewal().as_millis(), Lease(1).patience().as_millis()), (333, 500));
         assert_eq!((Lease(2).earliest(), Lease(2).longest()), (ms(1_750), ms(3_000)));
     }
 }

@@ -9,7 +9,7 @@ use carp_node::config::{LeaseSpec, RouterSpec, format_duration};
 pub(super) fn overlap(router: &RouterSpec, counterpart: Option<&RouterSpec>) -> Option<Duration> {
     let successor = counterpart.unwrap_or(router);
     let lease = router.timers.lease?;
-    Some(lease.overlap(successor.patience_with(router)))
+    Some(lease.overlap(router.timers.interval, successor.patience_with(router)))
 }
 
 /// Where the lease comes from, and what it leaves open.
@@ -28,9 +28,14 @@ pub(super) fn notes(router: &RouterSpec, counterpart: Option<&RouterSpec>) -> Ve
         }
         LeaseSpec::Off | LeaseSpec::Of(_) => String::new(),
     };
+    let when = if lease.keeps_step(router.timers.interval) {
+        "with the first advert after a third of it"
+    } else {
+        "after half of it at the latest"
+    };
     let gone = format!(
-        "lease: {whence}renewed every {} ms; the kernel drops what nobody renews after {} at the most",
-        lease.renewal().as_millis(),
+        "lease: {whence}renewed {when}; the kernel drops what nobody renews after {} \
+         at the most",
         format_duration(lease.longest())
     );
     let waits = match counterpart {

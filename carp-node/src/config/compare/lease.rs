@@ -27,7 +27,7 @@ fn outlasts(pair: &mut Pair<'_>, dead: &RouterSpec, successor: &RouterSpec) {
     };
     let message = format!(
         "should daemon and guard of {node} die together, both nodes have the addresses for up to {}",
-        format_duration(lease.overlap(waits))
+        format_duration(lease.overlap(dead.timers.interval, waits))
     );
     let help = format!(
         "{other} takes over after {}: give {node} lease = {:?}",

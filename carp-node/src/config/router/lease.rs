@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::addresses::Lease;
 use crate::config::duration::format_duration;
 use crate::config::read::{Reader, Section};
-use crate::config::spec::{LeaseSpec, RouterSpec};
+use crate::config::spec::{LeaseSpec, RouterSpec, Timers};
 
 const EXAMPLE: &str = "lease = \"2s\"";
 
@@ -43,14 +43,12 @@ pub(in crate::config) fn in_force(router: &RouterSpec, active_down: Duration) ->
 
 /// A lease may be longer than is good.
 pub(super) fn check(reader: &Reader<'_>, router: &RouterSpec) {
-    let (Some(lease), active_down) = (router.timers.lease, router.timers.active_down) else {
-        return;
-    };
+    let Timers { interval, active_down, lease: Some(lease), .. } = router.timers else { return };
     let best = Lease::auto(active_down);
     if lease > best {
         let message = format!(
             "should daemon and guard die together, two servers have the addresses for up to {}",
-            format_duration(lease.overlap(active_down))
+            format_duration(lease.overlap(interval, active_down))
         );
         let help = format!(
             "a successor takes over after {}, and the lease is over after it: take {} or less",
