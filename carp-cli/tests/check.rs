@@ -102,9 +102,9 @@ carp: error: the check of carp.toml found 1 error
 
 #[test]
 fn what_is_not_built_yet_is_an_error() {
-    let told = Dir::new().check(&format!("{LEAST}lease = \"off\"\n"), &[]);
+    let told = Dir::new().check(&format!("{LEAST}ready_when = []\n"), &[]);
     assert_eq!(told.code, Some(3));
-    assert!(told.err.contains("carp.toml:7:1: error: \"lease\" is not supported yet"));
+    assert!(told.err.contains("carp.toml:7:1: error: \"ready_when\" is not supported yet"));
 }
 
 #[test]
@@ -163,6 +163,11 @@ fn explain_shows_every_value_and_what_follows_from_it() {
         "# an advert every 1.390625s",
         "# detection time: a dead router is replaced after 3.390625s",
         "# worst overlap at a planned stop 2.390625s",
+        "lease = \"2s\" # default",
+        "# lease: from the detection time 3.390625s, renewed after half of it at the latest; the kernel drops what nobody \
+         renews after 3s at the most",
+        "# worst overlap when daemon and guard die together: 1s (if the other node's detection time is \
+         the same)",
         "state_dir = \"/var/lib/carp\" # default",
     ] {
         assert!(lines.iter().any(|it| it == line), "{line} is missing:\n{}", told.out);
@@ -191,8 +196,54 @@ fn json_lists_diagnostics_and_with_explain_the_values() {
     assert_eq!(router["settings"]["announce.repeat_ms"], serde_json::json!([1000, 5000]));
     assert_eq!(router["timers"]["interval_ms"], 1390.625);
     assert_eq!(router["timers"]["active_down_ms"], 3390.625);
+    assert_eq!(router["settings"]["lease_ms"], 2000);
+    assert_eq!(router["timers"]["lease_overlap_ms"], 1000);
     let defaults = router["defaults"].as_array().unwrap();
     assert!(defaults.contains(&"advbase".into()) && !defaults.contains(&"advskew".into()));
+}
+
+#[test]
+fn the_overlap_that_a_lease_leaves_is_explained() {
+    let dir = Dir::new();
+    let vrrp = |lines: &str| {
+        format!(
+            "[router.web]\nprotocol = \"vrrp3\"\ninterface = \"eth0\"\nid = 1\n\
+             addresses = [\"192.168.130.100\"]\n{lines}\n"
+        )
+    };
+    dir.write("peer.toml", &vrrp("interval = \"250ms\"\npriority = 200"), 0o644);
+    let explained = |lines: &str, options: &[&str]| {
+        let told = dir.check(&vrrp(lines), &[&["--explain"], options].concat());
+        assert_eq!(told.code, Some(0), "{told:?}");
+        told.out
+    };
+    let text = explained("interval = \"250ms\"", &[]);
+    let overlap = "worst overlap when daemon and guard die together:";
+    assert!(text.contains(&format!("{overlap} 1.09765625s (if the other")), "{text}");
+    let text = explained("interval = \"250ms\"", &["--peer-config", "peer.toml"]);
+    let known = "1.1953125s (the other node takes over after 804.6875ms)";
+    assert!(text.contains(&format!("{overlap} {known}")), "{text}");
+    let text = explained("lease = \"off\"", &[]);
+    assert!(
+        text.contains("lease") && text.contains("the addresses stay until `carp cleanup`"),
+        "{text}"
+    );
+    let text = explained("", &[]);
+    assert!(
+        text.contains("3.609375s, renewed with the first advert") && text.contains(": none (if"),
+        "{text}"
+    );
+    // It may be renewed up to a second after an advert, and is over 2 s later.
+    let text = explained("lease = \"1s\"", &[]);
+    assert!(
+        text.contains("# lease: renewed after half of it") && text.contains(": none (if"),
+        "{text}"
+    );
+    let text = explained("priority = 255", &[]);
+    assert!(text.contains("no lease: the addresses of an owner are the host's own"), "{text}");
+    let off = dir.check(&vrrp("lease = \"off\""), &["--json", "--explain"]).json();
+    assert_eq!(off["routers"][0]["settings"]["lease_ms"], Value::Null);
+    assert_eq!(off["routers"][0]["timers"]["lease_overlap_ms"], Value::Null);
 }
 
 #[test]

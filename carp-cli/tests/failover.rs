@@ -38,7 +38,15 @@ const FIRST: &str = "advskew = 0\npreempt = true";
 const SECOND: &str = "advskew = 100";
 
 fn pair(rack: &Rack) -> Result<(support::Daemon, support::Daemon), libtest_mimic::Failed> {
-    let first = rack.daemon(&rack.primary, &rack.configure("primary", FIRST)?)?;
+    pair_with(rack, FIRST)
+}
+
+/// A pair of which the first has these settings.
+fn pair_with(
+    rack: &Rack,
+    settings: &str,
+) -> Result<(support::Daemon, support::Daemon), libtest_mimic::Failed> {
+    let first = rack.daemon(&rack.primary, &rack.configure("primary", settings)?)?;
     let second = rack.daemon(&rack.secondary, &rack.configure("secondary", SECOND)?)?;
     first.wait_for_state("active")?;
     wait_for_owner("the primary serves", &rack.primary, &rack.secondary)?;
@@ -166,7 +174,7 @@ fn release_spares_secondaries(rack: &Rack) -> Tested {
 }
 
 fn cleanup_after_a_crash(rack: &Rack) -> Tested {
-    let config = rack.configure("primary", FIRST)?;
+    let config = rack.configure("primary", &format!("{FIRST}\nlease = \"off\""))?;
     let only = rack.daemon(&rack.primary, &config)?;
     only.wait_for_state("active")?;
     let cleanup = || {
@@ -187,7 +195,7 @@ fn cleanup_after_a_crash(rack: &Rack) -> Tested {
 }
 
 fn orphans_go_at_start(rack: &Rack) -> Tested {
-    let (first, second) = pair(rack)?;
+    let (first, second) = pair_with(rack, &format!("{FIRST}\nlease = \"off\""))?;
     first.kill_with_guard(&rack.primary)?;
     second.wait_for_state("active")?;
     ensure(serves(&rack.primary), "nobody was left to remove the address")?;

@@ -181,7 +181,8 @@ fn key_change(rack: &Rack) -> Tested {
 }
 
 fn cleanup_of_devices(rack: &Rack) -> Tested {
-    let variant = Variant::vrrp(&[VIP4, VIP6], "protocol = \"vrrp3\"\nmac = \"virtual\"");
+    let variant =
+        Variant::vrrp(&[VIP4, VIP6], "protocol = \"vrrp3\"\nmac = \"virtual\"\nlease = \"off\"");
     let mut scene = Scene::new(rack, &variant)?;
     scene.start(0)?;
     scene.wait_for("it is elected", 0)?;

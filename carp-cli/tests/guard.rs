@@ -34,7 +34,7 @@ const TESTS: &[Test] = &[
     ("the_group_of_ipv6_is_told_too", resigns_over_ipv6),
     ("a_dead_guard_is_replaced_and_the_new_one_guards", guard_killed),
     ("a_stopped_guard_is_replaced_too", guard_stopped),
-    ("with_both_killed_the_address_stays_until_cleanup", both_killed),
+    ("with_both_killed_and_no_lease_the_address_stays_until_cleanup", both_killed),
     ("the_stop_order_of_a_service_manager_is_a_handover", stop_order),
     ("a_guard_ignores_the_signals_that_mean_the_daemon", ignored_signals),
     ("without_an_address_the_guard_does_nothing", nothing_held),
@@ -63,8 +63,13 @@ const MARGIN: Duration = Duration::from_millis(1_500);
 
 /// A pair of daemons of which the first is active, and a tap on its port.
 fn pair(rack: &Rack) -> Result<(Daemon, Daemon, Tap), Failed> {
+    pair_with(rack, FIRST)
+}
+
+/// A pair of which the first has these settings.
+fn pair_with(rack: &Rack, settings: &str) -> Result<(Daemon, Daemon, Tap), Failed> {
     let tap = rack.primary.tap()?;
-    let first = rack.daemon(&rack.primary, &rack.configure("primary", FIRST)?)?;
+    let first = rack.daemon(&rack.primary, &rack.configure("primary", settings)?)?;
     let second = successor(rack)?;
     first.wait_for_state("active")?;
     wait_for_owner("the primary serves", &rack.primary, &rack.secondary)?;
@@ -249,7 +254,9 @@ fn guard_stopped(rack: &Rack) -> Tested {
 }
 
 fn both_killed(rack: &Rack) -> Tested {
-    let (first, second, tap) = pair(rack)?;
+    let (first, second, tap) = pair_with(rack, &format!("{FIRST}\nlease = \"off\""))?;
+    let lease = first.status().map(|router| router["lease_ms"].clone());
+    ensure(lease == Some(serde_json::Value::Null), format!("a lease of {lease:?}"))?;
     first.kill_with_guard(&rack.primary)?;
     second.wait_for_state("active")?;
     ensure(serves(&rack.primary), "nobody was left to remove it")?;

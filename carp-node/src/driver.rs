@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
 use bytes::BytesMut;
-use carp_proto::election::{Cause, Event, Fault, Input, State};
+use carp_proto::election::{Advertisement, Cause, Event, Fault, Input, State};
 use carp_proto::{Action, Family, Instant, MacAddr, VirtualAddress, VirtualRouter};
 use tokio::sync::oneshot;
 
@@ -17,6 +17,7 @@ use crate::demotion::Contributions;
 use crate::event::{EventKind, EventSource};
 use crate::guard::Post;
 use crate::node::contest::Contest;
+use crate::node::lease::Renewals;
 use crate::node::remark::Told;
 use crate::node::{Prepare, YieldError, Yielded};
 
@@ -47,6 +48,8 @@ pub(crate) struct Member {
     pub(crate) contest: Contest,
     /// The state before what happens now.
     pub(crate) last_state: State,
+    /// When the kernel is to be told that the addresses are still wanted.
+    pub(crate) renewals: Renewals,
 }
 
 impl Member {
@@ -130,6 +133,9 @@ impl<P: PacketIo> Driver<'_, P> {
                             None => Err(std::io::ErrorKind::NotConnected.into()),
                         };
                         let ok = sent.is_ok();
+                        if ok && advert.advertisement == Advertisement::Claim {
+                            self.renew(index, member, now);
+                        }
                         let turned = member.contributions.note_send(ok);
                         if turned {
                             self.tell_sending(member, sent.err());
@@ -151,6 +157,7 @@ impl<P: PacketIo> Driver<'_, P> {
                         let presence = presence(self.home, &member.addresses);
                         let task = Task::Acquire { presence, burst: announce.burst };
                         member.tickets.acquire = member.tickets.draw();
+                        member.renewals.begin(now);
                         // Whoever dies with the addresses must have something to resign with.
                         self.keep_resignation(index, member);
                         let job = member.job(index, task, member.tickets.acquire);
@@ -167,6 +174,7 @@ impl<P: PacketIo> Driver<'_, P> {
                     }
                     Action::Release(_) => {
                         let ticket = member.tickets.draw();
+                        member.renewals.end();
                         let job = member.job(index, Task::Release, ticket);
                         let refused = self.jobs.try_send(job).is_err();
                         refused.then_some(Input::Fault(Fault::Release { code: 0 }))
@@ -205,6 +213,14 @@ impl<P: PacketIo> Driver<'_, P> {
         self.events.tell(Some(&member.name), kind);
     }
 
+    /// Renews the lease of a router that has just advertised, if it is time.
+    fn renew(&self, index: usize, member: &mut Member, now: Instant) {
+        if let Some(task) = member.renewals.with_advert(now) {
+            // If the thread is that busy, the next one may find a place.
+            let _ = self.jobs.try_send(member.job(index, task, 0));
+        }
+    }
+
     fn keep_resignation(&mut self, index: usize, member: &Member) {
         if let Some(seat) = self.guard {
             seat.keep(index, member, self.scratch);
@@ -214,7 +230,10 @@ impl<P: PacketIo> Driver<'_, P> {
     fn tell(&self, contest: &Contest, fault_text: Option<&str>, name: &Arc<str>, event: Event) {
         let mut kind = match event {
             Event::AddressLost => contest.event(),
-            Event::State { .. } | Event::Rival { .. } | Event::YieldUnanswered => event.into(),
+            Event::State { .. }
+            | Event::Rival { .. }
+            | Event::AddressExpired
+            | Event::YieldUnanswered => event.into(),
         };
         if let (EventKind::State { evidence: told, .. }, Event::State { evidence, .. }) =
             (&mut kind, event)
@@ -247,7 +266,10 @@ fn presence(home: Option<&Interface>, addresses: &[VirtualAddress]) -> Presence 
 fn settle_yield(yielding: &mut Vec<oneshot::Sender<Result<Yielded, YieldError>>>, event: &Event) {
     let outcome = match event {
         Event::State { cause: Cause::Yield, evidence, .. } => Ok(Yielded { to: evidence.peer }),
-        Event::State { to: State::Active, .. } | Event::Rival { .. } | Event::AddressLost => return,
+        Event::State { to: State::Active, .. }
+        | Event::Rival { .. }
+        | Event::AddressLost
+        | Event::AddressExpired => return,
         Event::State { cause, .. } => Err(YieldError::Overtaken { cause: *cause }),
         Event::YieldUnanswered => Err(YieldError::Unanswered),
     };

@@ -88,6 +88,8 @@ pub enum EventKind {
         #[serde(default)]
         hint: Option<String>,
     },
+    /// The kernel dropped an address because its lease was not renewed in time; it is being taken again.
+    AddressExpired,
     /// Nobody took over after a request to yield; the router serves on.
     YieldUnanswered,
     /// Datagrams were not acted on. Whoever reports these reports the first one and then sums.
@@ -177,6 +179,7 @@ impl From<election::Event> for EventKind {
             election::Event::AddressLost => {
                 Self::AddressLost { address: None, by: None, hint: None }
             }
+            election::Event::AddressExpired => Self::AddressExpired,
             election::Event::YieldUnanswered => Self::YieldUnanswered,
         }
     }
@@ -226,6 +229,9 @@ impl fmt::Display for EventKind {
                 }
                 hint.as_ref().map_or(Ok(()), |hint| write!(f, "; {hint}"))
             }
+            Self::AddressExpired => f.write_str(
+                "the kernel dropped an address whose lease was not renewed in time: taking it again",
+            ),
             Self::YieldUnanswered => f.write_str("nobody took over: serving on"),
             Self::Reject { label, source, text, count } => {
                 write!(f, "{count} rejected ({label})")?;

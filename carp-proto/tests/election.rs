@@ -654,6 +654,41 @@ fn addresses_that_nobody_else_takes_are_served_on_however_often_they_are_removed
 }
 
 #[test]
+fn an_address_that_expired_is_taken_again_as_often_as_it_does() {
+    let mut rig = native().rig().serving();
+    for _ in 0..10 {
+        let expired = Effect::Event(Event::AddressExpired);
+        assert_eq!(rig.input(Input::AddressExpired), [expired, Acquire]);
+        assert_eq!(rig.input(Input::Acquired), [], "acquiring announces");
+        rig.runs(secs(1));
+    }
+    assert_eq!(rig.phase(), Some(Phase::Serving));
+}
+
+#[test]
+fn what_expired_does_not_count_as_a_loss() {
+    let mut rig = native().rig().serving();
+    for input in [Input::AddressLost, Input::AddressExpired, Input::AddressLost] {
+        rig.input(input);
+        rig.input(Input::Acquired);
+    }
+    assert_eq!(rig.phase(), Some(Phase::Serving), "two losses are borne");
+    rig.input(Input::AddressLost);
+    assert_eq!(rig.phase(), Some(Phase::Leaving), "the third one is not");
+}
+
+#[test]
+fn an_address_that_expired_but_does_not_come_back_is_a_fault() {
+    let mut rig = native().rig().serving();
+    rig.input(Input::AddressExpired);
+    assert_eq!(rig.input(Input::AddressExpired), [], "it is on its way back");
+    rig.runs(secs(1));
+    assert_eq!(rig.fault(), Some(Fault::AcquireTimeout));
+    let mut rig = native().rig();
+    assert_eq!(rig.input(Input::AddressExpired), [], "a router without addresses has none to lose");
+}
+
+#[test]
 fn losses_that_are_far_apart_are_borne() {
     let mut rig = native().rig().serving();
     for _ in 0..10 {

@@ -205,7 +205,10 @@ impl Bench {
                 assert_eq!(from, self.reported);
                 self.reported = to;
             }
-            Event::Rival { source: _ } | Event::AddressLost | Event::YieldUnanswered => {}
+            Event::Rival { source: _ }
+            | Event::AddressLost
+            | Event::AddressExpired
+            | Event::YieldUnanswered => {}
         }
     }
 

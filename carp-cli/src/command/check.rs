@@ -1,5 +1,7 @@
 //! `carp check`: is a configuration right, what does it mean, does it fit that of the other node?
 
+mod lease;
+
 use std::path::Path;
 
 use carp_node::config::{
@@ -33,14 +35,20 @@ pub(crate) fn run(arguments: &Check, output: &Output) -> Result<u8, Failure> {
 struct Report {
     /// Absent if it is invalid.
     config: Option<Config>,
+    /// The other node's, if it was named and is valid.
+    peer: Option<Config>,
     diagnostics: Vec<Diagnostic>,
 }
 
 impl Report {
     fn of(arguments: &Check) -> Self {
         let mut report = match Config::load(&arguments.file) {
-            Ok(loaded) => Self { config: Some(loaded.config), diagnostics: loaded.warnings },
-            Err(error) => Self { config: None, diagnostics: error.diagnostics().to_vec() },
+            Ok(loaded) => {
+                Self { config: Some(loaded.config), peer: None, diagnostics: loaded.warnings }
+            }
+            Err(error) => {
+                Self { config: None, peer: None, diagnostics: error.diagnostics().to_vec() }
+            }
         };
         if let Some(peer) = &arguments.peer_config {
             report.compare_with(peer);
@@ -52,7 +60,10 @@ impl Report {
     /// missing here, are for the other node to give.
     fn compare_with(&mut self, peer: &Path) {
         match (Config::load(peer), &self.config) {
-            (Ok(peer), Some(config)) => self.diagnostics.extend(config.compare(&peer.config)),
+            (Ok(peer), Some(config)) => {
+                self.diagnostics.extend(config.compare(&peer.config));
+                self.peer = Some(peer.config);
+            }
             (Ok(_), None) => {}
             (Err(error), _) => {
                 let errors =
@@ -96,7 +107,7 @@ impl Report {
         let config = self.config.as_ref();
         let mut text = String::new();
         if arguments.explain {
-            text.extend(config.map(explain));
+            text.extend(config.map(|config| explain(config, self.peer.as_ref())));
         }
         let routers = counted(config.map_or(0, |config| config.routers.len()), "router");
         let warnings = counted(self.count(Severity::Warning), "warning");
@@ -111,7 +122,7 @@ impl Report {
             valid: self.is_valid(),
             diagnostics: self.diagnostics.iter().map(JsonDiagnostic::from).collect(),
             node: config.map(|config| JsonSettings::from(config.node.settings())),
-            routers: config.map(|config| config.routers.iter().map(JsonRouter::from).collect()),
+            routers: config.map(|config| json_routers(config, self.peer.as_ref())),
             groups: config.map(|config| config.groups.iter().map(JsonGroup::from).collect()),
         };
         let text = serde_json::to_string(&object);
@@ -130,17 +141,26 @@ fn counted(count: usize, what: &str) -> String {
 }
 
 /// Every value that holds, and what follows from the timers.
-fn explain(config: &Config) -> String {
+fn explain(config: &Config, peer: Option<&Config>) -> String {
     let mut text = section("[node]", &config.node.settings());
-    for router in &config.routers {
+    for (router, counterpart) in config.routers.iter().zip(counterparts(config, peer)) {
         text += &section(&format!("[router.{}]", router.name), &router.settings());
-        text.extend(notes(router).iter().map(|note| format!("  # {note}\n")));
+        let notes = notes(router).into_iter().chain(lease::notes(router, counterpart));
+        text.extend(notes.map(|note| format!("  # {note}\n")));
         text.push('\n');
     }
     for group in &config.groups {
         text += &section(&format!("[group.{}]", group.name), &group.settings());
     }
     text
+}
+
+/// The routers of the other node that belong to ours, if that is known.
+fn counterparts<'a>(config: &Config, peer: Option<&'a Config>) -> Vec<Option<&'a RouterSpec>> {
+    match peer {
+        Some(peer) => config.counterparts(peer),
+        None => vec![None; config.routers.len()],
+    }
 }
 
 /// What follows from a router's settings.
@@ -247,12 +267,12 @@ impl From<Vec<Setting>> for JsonSettings {
     }
 }
 
-/// Durations are milliseconds, and say so. `refresh` and `repeat` do also where they are empty.
+/// Durations are milliseconds, and say so. Those that can be off or empty do also then.
 fn json_key(setting: &Setting) -> String {
     let mut key = setting.key.to_owned();
     let is_time = match setting.value {
         Value::Duration(_) | Value::Durations(_) => true,
-        Value::Nothing => setting.key == "announce.refresh",
+        Value::Nothing => ["announce.refresh", "lease"].contains(&setting.key),
         Value::Flag(_) | Value::Number(_) | Value::Text(_) | Value::Texts(_) | Value::Keys(_) => {
             false
         }
@@ -321,10 +341,17 @@ impl<'a> From<&'a GroupSpec> for JsonGroup<'a> {
 struct JsonTimers {
     interval_ms: Millis,
     active_down_ms: Millis,
+    /// The longest overlap when daemon and guard die together; without a lease it has no end.
+    lease_overlap_ms: Option<Millis>,
 }
 
-impl<'a> From<&'a RouterSpec> for JsonRouter<'a> {
-    fn from(router: &'a RouterSpec) -> Self {
+fn json_routers<'a>(config: &'a Config, peer: Option<&Config>) -> Vec<JsonRouter<'a>> {
+    let routers = config.routers.iter().zip(counterparts(config, peer));
+    routers.map(|(router, counterpart)| JsonRouter::new(router, counterpart)).collect()
+}
+
+impl<'a> JsonRouter<'a> {
+    fn new(router: &'a RouterSpec, counterpart: Option<&RouterSpec>) -> Self {
         Self {
             name: &router.name,
             settings: router.settings().into(),
@@ -332,6 +359,7 @@ impl<'a> From<&'a RouterSpec> for JsonRouter<'a> {
             timers: JsonTimers {
                 interval_ms: router.timers.interval.into(),
                 active_down_ms: router.timers.active_down.into(),
+                lease_overlap_ms: lease::overlap(router, counterpart).map(Millis),
             },
         }
     }

@@ -1,5 +1,7 @@
 //! The daemon, its guard and its host die, hang, or run late (chapter A).
 
+mod lease;
+
 use std::fs;
 use std::process::Command;
 use std::thread::sleep;
@@ -15,9 +17,16 @@ use crate::support::{
 };
 
 pub(crate) const TESTS: &[Test] = &[
+    ("f2_with_daemon_and_guard_killed_the_kernel_drops_the_address", lease::both_killed_vrrp),
+    ("f2_with_carp_too", lease::both_killed_carp),
+    ("f2_over_ipv6_and_on_a_macvlan_too", lease::both_killed_on_a_device),
+    ("f2_without_a_lease_the_address_stays_until_cleanup", lease::both_killed_without_lease),
+    ("f2_a_renewed_address_is_never_interrupted", lease::never_interrupted),
     ("f3_a_daemon_that_is_killed_alone_comes_back_as_a_backup", killed_alone),
     ("f4_a_panic_is_a_death_in_order", panicked),
     ("f5_a_daemon_that_is_stopped_for_long_does_not_come_back", stopped_for_long),
+    ("f5_a_frozen_host_loses_its_address_and_comes_back_as_a_backup", lease::frozen),
+    ("f5_a_frozen_host_that_is_alone_serves_again", lease::frozen_alone),
     ("f6_a_daemon_that_is_stopped_briefly_is_not_missed", stopped_briefly),
     ("f7_a_backup_that_was_stopped_takes_nothing_over", stopped_backup),
     ("f8_a_daemon_without_a_processor_does_not_share_its_address", starved),

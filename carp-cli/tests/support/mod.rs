@@ -108,7 +108,7 @@ impl Rack {
         self.write_config(node, &format!("protocol = \"vrrp3\"\n{addresses}\n{settings}"))
     }
 
-    fn write_config(&self, node: &str, router: &str) -> Result<PathBuf, Failed> {
+    pub(crate) fn write_config(&self, node: &str, router: &str) -> Result<PathBuf, Failed> {
         let state = self.directory.join(format!("{node}.state"));
         let state = state.display();
         let text = format!(

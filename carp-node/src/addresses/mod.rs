@@ -13,21 +13,26 @@
 //!   subnet: it would become the subnet's primary address, and bring a route with it.
 //! - Removing an address never takes another one along: see [`AddressKeeper::release`].
 //! - The addresses of an **owner** are the host's own: they are announced, and never added or removed.
+//! - Addresses that we add are **[leased](lease)**, if their place says so: the kernel drops them when
+//!   nobody renews them.
 //! - Addresses at a virtual link-layer address live on a **device** of their own, which is on only while
 //!   they are there, so that a backup takes no frame for it (RFC 9568 section 6.4.2).
 
+pub mod lease;
 mod pace;
 mod patience;
 mod place;
 mod record;
 mod thread;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::IpAddr;
 
 use carp_proto::{Protocol, VirtualAddress};
 use thiserror::Error;
 
+pub use self::lease::Lease;
 use self::patience::{each_patiently, patiently};
 pub use self::place::Place;
 pub use self::record::Record;
@@ -120,12 +125,14 @@ pub struct AddressKeeper<T, A> {
     record: Record,
     /// Whether the kernel keeps the mark; unknown until one was read back.
     keeps_mark: Option<bool>,
+    /// Interfaces on which the kernel has refused lifetimes.
+    refusing: BTreeSet<String>,
 }
 
 impl<T: AddressTable, A: Announcer> AddressKeeper<T, A> {
     /// A keeper over a table. `record` is where it notes what a kernel without marks would forget.
     pub fn new(table: T, announcer: A, record: Record) -> Self {
-        Self { table, announcer, record, keeps_mark: None }
+        Self { table, announcer, record, keeps_mark: None, refusing: BTreeSet::new() }
     }
 
     /// Makes ready what a takeover needs there, so that it takes less time.
@@ -169,10 +176,10 @@ impl<T: AddressTable, A: Announcer> AddressKeeper<T, A> {
             }
             Presence::Absent | Presence::Unknown => self.missing(interface, addresses)?,
         };
-        let added = self.add(interface, &missing)?;
+        let added = self.add(place, &missing)?;
         // Clients wait for this.
         self.announce(place, addresses, burst)?;
-        if self.learn_of_marks(interface, &added)? {
+        if self.learn_of_marks(place, &added)? {
             self.announce(place, addresses, burst)?;
         }
         Ok(())
@@ -340,30 +347,33 @@ impl<T: AddressTable, A: Announcer> AddressKeeper<T, A> {
     /// Adds addresses in the way that the kernel needs. Returns those that were not there.
     fn add(
         &mut self,
-        interface: &str,
+        place: &Place,
         addresses: &[VirtualAddress],
     ) -> Result<Vec<VirtualAddress>, AddressFault> {
         if addresses.is_empty() {
             return Ok(Vec::new());
         }
         if self.keeps_mark == Some(false) {
-            return self.add_recorded(interface, addresses);
+            return self.add_recorded(place, addresses);
         }
+        let lifetime = self.lifetime(place);
         let marked = |address: &VirtualAddress| NewAddress {
             address: *address,
             protocol: Some(MARK),
             label: None,
+            lifetime,
         };
-        self.add_all(interface, addresses.iter().map(marked).collect())
+        self.add_all(&place.interface, addresses.iter().map(marked).collect())
     }
 
     /// Finds out, once, whether the kernel has kept the mark of these addresses, and adds them again in
     /// the other way if not. Returns whether it had to.
     fn learn_of_marks(
         &mut self,
-        interface: &str,
+        place: &Place,
         addresses: &[VirtualAddress],
     ) -> Result<bool, AddressFault> {
+        let interface = &place.interface;
         if self.keeps_mark.is_some() || addresses.is_empty() {
             return Ok(false);
         }
@@ -380,20 +390,22 @@ impl<T: AddressTable, A: Announcer> AddressKeeper<T, A> {
             return Ok(false);
         }
         self.remove(interface, addresses)?;
-        self.add_recorded(interface, addresses).map(|_| true)
+        self.add_recorded(place, addresses).map(|_| true)
     }
 
     /// Adds where the kernel forgets who did it.
     fn add_recorded(
         &mut self,
-        interface: &str,
+        place: &Place,
         addresses: &[VirtualAddress],
     ) -> Result<Vec<VirtualAddress>, AddressFault> {
+        let (interface, lifetime) = (&place.interface, self.lifetime(place));
         self.record.insert(interface, addresses);
         let labelled = |address: &VirtualAddress| NewAddress {
             address: *address,
             protocol: None,
             label: label(interface).filter(|_| address.ip().is_ipv4()),
+            lifetime,
         };
         self.add_all(interface, addresses.iter().map(labelled).collect())
     }
@@ -401,9 +413,10 @@ impl<T: AddressTable, A: Announcer> AddressKeeper<T, A> {
     fn add_all(
         &mut self,
         interface: &str,
-        new: Vec<NewAddress>,
+        mut new: Vec<NewAddress>,
     ) -> Result<Vec<VirtualAddress>, AddressFault> {
-        let results = each_patiently(&new, |new| self.table.add(interface, new))
+        let results = self
+            .put(interface, &mut new)
             .map_err(|source| interface_fault("cannot add addresses to", interface, source))?;
         let mut added = Vec::new();
         let mut fault = None;
@@ -453,7 +466,8 @@ impl<T: AddressTable, A: Announcer> AddressKeeper<T, A> {
         let lost = dependents.iter().filter(|address| find(&installed, address.ip).is_none());
         let again = lost.filter_map(|lost| {
             let address = VirtualAddress::new(lost.ip, Some(lost.prefix_len)).ok()?;
-            Some(NewAddress { address, protocol: lost.protocol, label: lost.label.clone() })
+            let (protocol, label) = (lost.protocol, lost.label.clone());
+            Some(NewAddress { address, protocol, label, lifetime: None })
         });
         self.add_all(interface, again.collect()).map(|_| ())
     }

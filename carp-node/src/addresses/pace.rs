@@ -54,7 +54,7 @@ impl<'a> Jobs<'a> {
                 self.forget(job.router);
                 job
             }
-            Task::Prepare | Task::Verify | Task::Clear | Task::Settle => job,
+            Task::Prepare | Task::Renew { .. } | Task::Verify | Task::Clear | Task::Settle => job,
         }
     }
 

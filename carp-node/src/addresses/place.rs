@@ -2,6 +2,7 @@
 
 use carp_proto::MacAddr;
 
+use super::Lease;
 use crate::backend::VirtualDevice;
 
 /// Where the addresses of a router live, and how neighbours learn of them.
@@ -17,10 +18,12 @@ pub struct Place {
     pub device: Option<VirtualDevice>,
     /// Whether they are the host's own: then they are announced, and neither added nor removed.
     pub owned: bool,
+    /// How long the kernel keeps them when nobody renews them; `None` for ever.
+    pub lease: Option<Lease>,
 }
 
 impl Place {
-    /// On an interface that is there anyhow, and that answers for them.
+    /// On an interface that is there anyhow, and that answers for them. There is no lease.
     #[must_use]
     pub fn on(interface: &str) -> Self {
         Self {
@@ -29,10 +32,11 @@ impl Place {
             mac: None,
             device: None,
             owned: false,
+            lease: None,
         }
     }
 
-    /// On a device of their own above an interface, with this link-layer address.
+    /// On a device of their own above an interface, with this link-layer address. There is no lease.
     #[must_use]
     pub fn virtual_on(interface: &str, mac: MacAddr) -> Self {
         let device = VirtualDevice::new(interface, mac);

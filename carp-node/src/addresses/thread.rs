@@ -4,9 +4,10 @@ use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use carp_proto::VirtualAddress;
+use carp_proto::{Instant, VirtualAddress};
 use tokio::sync::mpsc;
 
+use super::lease::Unleased;
 use super::pace::Jobs;
 use super::{AddressFault, AddressKeeper, Place, Presence};
 use crate::backend::{AddressTable, Announcer};
@@ -37,6 +38,10 @@ pub(crate) enum Task {
     Release,
     /// Give back what is ours, if anything is: the router is not active. It says whether there was any.
     Clear,
+    /// Renew the lease. Asked for then; good until the next renewal is due.
+    Renew {
+        asked_at: Instant,
+    },
     /// Look whether an address is missing, as an event suggests.
     Verify,
     /// Take down what was made for the addresses.
@@ -51,8 +56,11 @@ pub(crate) struct Report {
     pub(crate) task: Task,
     pub(crate) router: usize,
     pub(crate) ticket: u64,
-    /// Of [`Task::Verify`]: whether an address is missing; of [`Task::Clear`]: whether one was there.
+    /// Of [`Task::Verify`] and [`Task::Renew`]: whether an address is missing; of [`Task::Clear`]: whether one
+    /// was there.
     pub(crate) outcome: Result<bool, AddressFault>,
+    /// Of [`Task::Renew`]: why some addresses have no lifetime.
+    pub(crate) unleased: Option<Unleased>,
 }
 
 /// Jobs that may wait for the thread: more than all routers of an interface ever have.
@@ -85,6 +93,7 @@ fn work<T: AddressTable, A: Announcer>(
 ) {
     let mut jobs = Jobs::new(jobs);
     while let Some(Job { task, router, ticket, place, addresses }) = jobs.next() {
+        let mut unleased = None;
         let outcome = match task {
             Task::Prepare => {
                 // What fails here fails again when it matters, and is told then.
@@ -98,10 +107,15 @@ fn work<T: AddressTable, A: Announcer>(
             Task::Clear => keeper.release(&place, &addresses).map(|released| !released.is_empty()),
             Task::Release => keeper.release(&place, &addresses).map(|_| false),
             Task::Dismantle => keeper.dismantle(&place).map(|()| false),
+            Task::Renew { asked_at } if keeper.is_too_late_to_renew(&place, asked_at) => continue,
+            Task::Renew { .. } => keeper.renew(&place, &addresses).map(|renewal| {
+                unleased = renewal.unleased;
+                renewal.missing
+            }),
             Task::Verify => keeper.is_missing(&place, &addresses),
             Task::Settle => Ok(false),
         };
-        if reports.send(Report { task, router, ticket, outcome }).is_err() {
+        if reports.send(Report { task, router, ticket, outcome, unleased }).is_err() {
             return;
         }
     }

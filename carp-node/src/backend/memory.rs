@@ -47,11 +47,14 @@ struct HostState {
     wakers: Vec<Waker>,
     links: VecDeque<LinkChange>,
     addresses: BTreeMap<String, Vec<InstalledAddress>>,
+    /// When addresses go that have a lifetime.
+    expiries: BTreeMap<(String, IpAddr), Instant>,
     /// What an old kernel does: it takes `IFA_PROTO` and forgets it.
     forgets_marks: bool,
     promote_secondaries: bool,
     refuses: Option<i32>,
     mishaps: VecDeque<Mishap>,
+    refuses_lifetimes: bool,
     announced: Vec<IpAddr>,
     /// Devices, and whether they are on.
     devices: BTreeMap<String, bool>,
@@ -110,7 +113,8 @@ impl Lan {
         self.lock().timers.iter().map(|(at, _)| *at).min()
     }
 
-    /// Sets the time, and wakes those who waited for it. It does not go back.
+    /// Sets the time, drops addresses whose lifetime is over, and wakes those who waited for it. It does not
+    /// go back.
     pub fn advance_to(&self, now: Instant) {
         let mut shared = self.lock();
         shared.now = shared.now.max(now);
@@ -119,6 +123,7 @@ impl Lan {
             .into_iter()
             .partition::<Vec<_>, _>(|(at, _)| *at <= reached);
         shared.timers = waiting;
+        shared.hosts.iter_mut().for_each(|host| host.expire(reached));
         drop(shared);
         due.into_iter().for_each(|(_, waker)| waker.wake());
     }
@@ -207,6 +212,17 @@ impl MemoryHost {
     /// Has these go wrong, one after the other, at the next attempts to add addresses.
     pub fn expect_mishaps(&self, mishaps: impl IntoIterator<Item = Mishap>) {
         self.with(|host| host.mishaps.extend(mishaps));
+    }
+
+    /// Makes every attempt to give an address a lifetime fail.
+    pub fn refuse_lifetimes(&self) {
+        self.with(|host| host.refuses_lifetimes = true);
+    }
+
+    /// When an address of the host goes if nobody renews it; `None` if it stays.
+    #[must_use]
+    pub fn expires_at(&self, ip: impl Into<IpAddr>) -> Option<Instant> {
+        self.with(|host| host.expiries.get(&(host.interface.clone(), ip.into())).copied())
     }
 
     /// Adds an address as some other program would.
@@ -336,6 +352,7 @@ impl HostState {
             return false;
         };
         let removed = addresses.remove(place);
+        self.expiries.remove(&(interface.to_owned(), ip));
         if removed.secondary {
             return true;
         }
@@ -347,6 +364,33 @@ impl HostState {
             addresses.retain(|other| !(other.secondary && in_subnet(other, &removed)));
         }
         true
+    }
+
+    /// Gives an address that is there a lifetime from now on, or takes it away.
+    fn set_lifetime(&mut self, interface: &str, new: &NewAddress, now: Instant) {
+        let key = (interface.to_owned(), new.address.ip());
+        match new.lifetime {
+            Some(lease) => self.expiries.insert(key, now + lease.time()),
+            None => self.expiries.remove(&key),
+        };
+    }
+
+    /// Why the host does not take an address like this.
+    fn refusal(&self, new: &NewAddress) -> Option<io::Error> {
+        let lifetime = (self.refuses_lifetimes && new.lifetime.is_some()).then_some(libc::EINVAL);
+        self.refuses.or(lifetime).map(io::Error::from_raw_os_error)
+    }
+
+    /// Drops the addresses whose lifetime is over.
+    fn expire(&mut self, now: Instant) {
+        let over = self.expiries.iter().filter(|(_, at)| **at <= now);
+        let over: Vec<_> = over.map(|(key, _)| key.clone()).collect();
+        for (interface, ip) in &over {
+            self.uninstall(interface, *ip);
+        }
+        if over.iter().any(|(interface, _)| *interface == self.interface) {
+            self.tell_link(true);
+        }
     }
 }
 
@@ -456,9 +500,13 @@ impl AddressTable for MemoryHost {
             Some(Mishap::Refused(errno)) => Some(errno),
             Some(Mishap::AnswerLost) | None => None,
         };
+        let now = self.lan.now();
         let add = |host: &mut HostState, new: &NewAddress| {
-            if let Some(errno) = host.refuses.or(refused) {
+            if let Some(errno) = refused {
                 return Err(io::Error::from_raw_os_error(errno));
+            }
+            if let Some(error) = host.refusal(new) {
+                return Err(error);
             }
             let present = host.addresses.get(interface).into_iter().flatten();
             if present.clone().any(|other| other.ip == new.address.ip()) {
@@ -474,6 +522,7 @@ impl AddressTable for MemoryHost {
                 tentative: false,
             };
             host.install(interface, installed);
+            host.set_lifetime(interface, new, now);
             Ok(())
         };
         let results = self.with(|host| addresses.iter().map(|new| add(host, new)).collect());
@@ -481,6 +530,33 @@ impl AddressTable for MemoryHost {
             return Err(io::ErrorKind::TimedOut.into());
         }
         Ok(results)
+    }
+
+    fn renew(
+        &mut self,
+        interface: &str,
+        addresses: &[NewAddress],
+    ) -> io::Result<Vec<io::Result<()>>> {
+        let now = self.lan.now();
+        let mut outcomes = Vec::new();
+        for new in addresses {
+            let present = |host: &mut HostState| {
+                let mut present = host.addresses.get(interface).into_iter().flatten();
+                present.any(|other| other.ip == new.address.ip())
+            };
+            if !self.with(present) {
+                outcomes.extend(self.add(interface, std::slice::from_ref(new))?);
+                continue;
+            }
+            outcomes.push(self.with(|host| match host.refusal(new) {
+                Some(error) => Err(error),
+                None => {
+                    host.set_lifetime(interface, new, now);
+                    Ok(())
+                }
+            }));
+        }
+        Ok(outcomes)
     }
 
     fn remove(
@@ -517,6 +593,10 @@ impl AddressTable for MemoryHost {
             host.addresses.remove(&device.name);
             host.devices.remove(&device.name).is_some()
         }))
+    }
+
+    fn now(&self) -> Instant {
+        self.lan.now()
     }
 }
 

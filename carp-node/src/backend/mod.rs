@@ -14,6 +14,7 @@ use carp_proto::{
 };
 
 pub use self::removal::{Program, Removal, Removals, Remover};
+use crate::addresses::Lease;
 use crate::guard::Post;
 
 pub mod linux;
@@ -224,6 +225,17 @@ pub trait AddressTable: Send + 'static {
     fn add(&mut self, interface: &str, addresses: &[NewAddress])
     -> io::Result<Vec<io::Result<()>>>;
 
+    /// Gives addresses that are there the lifetimes that these have, from now on, in one batch. One result
+    /// an address, in order. One that is not there may be added by it: ask before.
+    ///
+    /// # Errors
+    /// If nothing could be tried.
+    fn renew(
+        &mut self,
+        interface: &str,
+        addresses: &[NewAddress],
+    ) -> io::Result<Vec<io::Result<()>>>;
+
     /// Removes addresses in one batch. One result an address, in order.
     ///
     /// # Errors
@@ -262,6 +274,9 @@ pub trait AddressTable: Send + 'static {
     /// # Errors
     /// What the operating system says.
     fn remove_device(&mut self, device: &VirtualDevice) -> io::Result<bool>;
+
+    /// Now, by the [clock](Clock) of the backend.
+    fn now(&self) -> Instant;
 }
 
 /// An interface that is made for the virtual link-layer address of a router, above another one: on
@@ -309,6 +324,8 @@ pub struct NewAddress {
     pub protocol: Option<u8>,
     /// A label, for kernels that do not keep `IFA_PROTO`.
     pub label: Option<String>,
+    /// How long it stays when nobody renews it; `None` for ever.
+    pub lifetime: Option<Lease>,
 }
 
 /// An address that is on an interface.

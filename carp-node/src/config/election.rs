@@ -9,6 +9,7 @@ use carp_proto::{
 };
 use thiserror::Error;
 
+use super::router::lease;
 use super::spec::{
     AdvertMac, CarpSpec, HmacSpec, Mac, ProtocolSpec, RouterSpec, Timers, Vrrp2Spec, Vrrp3Spec,
 };
@@ -95,7 +96,7 @@ impl<'a> Election<'a> {
             Mac::Interface => Place::on(router.home()),
             Mac::Virtual => Place::virtual_on(&router.interface, self.router_mac()),
         };
-        Place { owned: router.is_owner(), ..place }
+        Place { owned: router.is_owner(), lease: router.timers.lease, ..place }
     }
 
     /// The configuration of the virtual router. `counter_seed` should be random: it is the first CARP
@@ -172,6 +173,7 @@ pub(super) fn timers(router: &RouterSpec) -> Result<Timers, Unfit> {
             interval: config.standing().interval(),
             active_down: config.active_down(),
             handover: config.handover(),
+            lease: lease::in_force(router, config.active_down()),
         };
     }
     Ok(timers)

@@ -74,6 +74,7 @@ pub(super) const ROUTER: Schema = Schema {
         "interval",
         "key_file",
         "key_id",
+        "lease",
         "mac",
         "min_ttl",
         "on",
@@ -85,7 +86,7 @@ pub(super) const ROUTER: Schema = Schema {
         "protocol",
         "receive_keys",
     ],
-    later: &["check", "hold", "key_credential", "lease", "ready_when", "track"],
+    later: &["check", "hold", "key_credential", "ready_when", "track"],
     limited: &[
         Limited {
             key: "advbase",

@@ -46,8 +46,8 @@ pub use key::{KeyFile, KeyFileError, KeyKind, Secret, read_key_file, read_secret
 pub use settings::{Setting, Value};
 pub use source::Location;
 pub use spec::{
-    AdvertMac, CarpSpec, FromFile, GroupSpec, HmacSpec, Mac, NodeSpec, Places, PreviousSpec,
-    ProtocolSpec, RouterSpec, Timers, Vrrp2Spec, Vrrp3Spec,
+    AdvertMac, CarpSpec, FromFile, GroupSpec, HmacSpec, LeaseSpec, Mac, NodeSpec, Places,
+    PreviousSpec, ProtocolSpec, RouterSpec, Timers, Vrrp2Spec, Vrrp3Spec,
 };
 
 /// The largest configuration file: 1 MiB.
@@ -116,6 +116,12 @@ impl Config {
     #[must_use]
     pub fn compare(&self, peer: &Self) -> Vec<Diagnostic> {
         compare::compare(self, peer)
+    }
+
+    /// For each of our routers, in their order, that of another node which it shares its addresses with.
+    #[must_use]
+    pub fn counterparts<'a>(&self, peer: &'a Self) -> Vec<Option<&'a RouterSpec>> {
+        compare::counterparts(self, peer)
     }
 }
 

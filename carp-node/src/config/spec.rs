@@ -14,6 +14,7 @@ use carp_proto::{
 
 use super::settings::Written;
 use super::{Election, Location};
+use crate::addresses::Lease;
 use crate::hooks::HookSpec;
 
 /// `[node]`: what holds for the whole daemon.
@@ -67,6 +68,9 @@ pub struct RouterSpec {
     /// `handover`: the longest time for which two routers have the addresses on a planned stop. 0 to
     /// 60 s; `None` for `auto`.
     pub handover: Option<Duration>,
+    /// `lease`: how long the kernel keeps the addresses when nobody renews them. What that is in the end
+    /// is among the [`timers`](Self::timers).
+    pub lease: LeaseSpec,
     /// `[router.NAME.on]`: programs that run when the state changes. Each is a list of arguments, run
     /// without a shell, that begins with the absolute path of the program.
     pub hooks: HookSpec,
@@ -102,6 +106,19 @@ impl RouterSpec {
     #[must_use]
     pub fn is_owner(&self) -> bool {
         self.priority().is_some_and(Priority::is_owner)
+    }
+
+    /// How long this router waits for adverts of an active one on another node before it takes over. In VRRP
+    /// version 3 it goes by the interval of the active one.
+    #[must_use]
+    pub fn patience_with(&self, active: &Self) -> Duration {
+        let (own, heard) = (self.timers.interval, active.timers.interval);
+        let learns = self.protocol() == Protocol::Vrrp3;
+        let scaled = self.timers.active_down.as_nanos().saturating_mul(heard.as_nanos());
+        match scaled.checked_div(own.as_nanos()).map(u64::try_from) {
+            Some(Ok(nanos)) if learns => Duration::from_nanos(nanos),
+            _ => self.timers.active_down,
+        }
     }
 
     /// The interface on which the addresses live.
@@ -297,6 +314,20 @@ pub struct Timers {
     pub active_down: Duration,
     /// How long two routers have the addresses on a planned stop at the most.
     pub handover: Duration,
+    /// How long the kernel keeps the addresses when nobody renews them; `None` for ever.
+    pub lease: Option<Lease>,
+}
+
+/// What is written as `lease`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LeaseSpec {
+    /// As long as it may be without an overlap: see [`Lease::auto`].
+    #[default]
+    Auto,
+    /// None: the addresses stay until somebody removes them.
+    Off,
+    /// This long.
+    Of(Lease),
 }
 
 /// Where the parts of a router are written, for messages about what turns out later.

@@ -268,6 +268,9 @@ pub struct RouterStatus {
     /// The interface that the addresses are on while it is active.
     #[serde(default)]
     pub address_interface: Option<String>,
+    /// How long the kernel keeps the addresses when nobody renews them; `None` for ever.
+    #[serde(default)]
+    pub lease_ms: Option<Millis>,
     /// VRRP version 3: what the checksum of its adverts covers, `message` or `pseudo-header`.
     #[serde(default)]
     pub checksum: Option<Cow<'static, str>>,
@@ -311,7 +314,7 @@ impl RouterStatus {
     /// The status of a router from its snapshot, taken at `now`, which was `wall` for people.
     ///
     /// What the election does not know is empty or false: `drained`, `unconfirmed`, `mac`,
-    /// `address_interface`, `hooks`, and the counter `kernel_dropped`.
+    /// `address_interface`, `lease_ms`, `hooks`, and the counter `kernel_dropped`.
     #[must_use]
     pub fn new(of: RouterIdentity, snapshot: &Snapshot, now: Instant, wall: WallTime) -> Self {
         let age = |then: Instant| now.saturating_since(then);
@@ -350,6 +353,7 @@ impl RouterStatus {
             transitions: snapshot.transitions,
             mac: None,
             address_interface: None,
+            lease_ms: None,
             checksum: snapshot.checksum.map(form_name),
             signature: snapshot.last_verdict.map(|verdict| verdict.to_string()),
             last_reject: snapshot.last_reject.map(|last| RejectStatus {

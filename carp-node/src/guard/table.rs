@@ -5,7 +5,7 @@ use std::io;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 
-use carp_proto::VirtualAddress;
+use carp_proto::{Instant, VirtualAddress};
 use rustix::net::netdevice::name_to_index;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 
@@ -109,6 +109,15 @@ impl<T: AddressTable> AddressTable for GuardedTable<T> {
         outcomes
     }
 
+    fn renew(
+        &mut self,
+        interface: &str,
+        addresses: &[NewAddress],
+    ) -> io::Result<Vec<io::Result<()>>> {
+        // What is there is held already.
+        self.inner.renew(interface, addresses)
+    }
+
     fn remove(
         &mut self,
         interface: &str,
@@ -153,6 +162,10 @@ impl<T: AddressTable> AddressTable for GuardedTable<T> {
             self.compare(&device.name, &[]);
         }
         removed
+    }
+
+    fn now(&self) -> Instant {
+        self.inner.now()
     }
 }
 

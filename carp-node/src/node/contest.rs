@@ -142,6 +142,9 @@ impl<B: Backend> Node<B> {
 
     /// Addresses of a router have been found missing.
     pub(super) fn missed(&mut self, router: usize) {
+        if self.may_have_expired(router) {
+            return self.input(router, Input::AddressExpired);
+        }
         let (now, programs) = (self.clock.now(), self.backend.programs());
         let Some(member) = self.members.get_mut(router) else { return };
         if member.router.state() != State::Active {

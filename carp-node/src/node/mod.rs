@@ -6,6 +6,7 @@ mod group;
 mod handle;
 mod hearing;
 mod lateness;
+pub(crate) mod lease;
 mod port;
 pub(crate) mod remark;
 mod setup;
@@ -36,6 +37,7 @@ pub use self::handle::{Handle, YieldError, Yielded};
 use self::hearing::Hearing;
 use self::lateness::Lateness;
 pub use self::lateness::{Bucket, LatenessReport};
+use self::lease::Renewals;
 use self::port::PortState;
 pub use self::setup::RouterSetup;
 use self::turn::Turns;
@@ -309,7 +311,8 @@ impl<B: Backend> Node<B> {
         let routers = routers.filter(|deadline| kind(deadline.why));
         let ports = self.ports.iter().filter_map(|port| port.reopen_at);
         let beat = self.guard.as_ref().and_then(Post::next_beat);
-        routers.map(|deadline| deadline.at).chain(ports).chain(beat).min()
+        let renewals = self.members.iter().filter_map(|member| member.renewals.due_at());
+        routers.map(|deadline| deadline.at).chain(ports).chain(beat).chain(renewals).min()
     }
 
     fn handle_wake(&mut self, wake: Wake) {
@@ -339,6 +342,7 @@ impl<B: Backend> Node<B> {
             }
         }
         self.renew_signatures(now);
+        self.renew_leases(now);
     }
 
     /// Whether deadlines that rest on silence can be met, if there are any.
@@ -510,6 +514,9 @@ impl<B: Backend> Node<B> {
     }
 
     fn reported(&mut self, report: Report) {
+        if let Task::Renew { asked_at } = report.task {
+            return self.lease_renewed(report.router, asked_at, &report);
+        }
         let Some(member) = self.members.get_mut(report.router) else { return };
         let waited_for = report.ticket == member.tickets.acquire;
         let text = report.outcome.as_ref().err().map(ToString::to_string);
@@ -537,8 +544,9 @@ impl<B: Backend> Node<B> {
                 None
             }
             (Task::Acquire { .. } | Task::Release | Task::Verify | Task::Clear, _)
-            | (Task::Dismantle, _)
-            | (Task::Prepare | Task::Announce { .. }, _) => None,
+            | (Task::Dismantle | Task::Prepare | Task::Announce { .. } | Task::Renew { .. }, _) => {
+                None
+            }
         };
         if let Some(text) = text {
             member.fault_text = Some(text.clone());
@@ -641,6 +649,7 @@ fn guard_seat<'a>(
 }
 
 fn member<P>(setup: RouterSetup, ports: &[PortState<P>]) -> Member {
+    let renewals = Renewals::new(&setup.place);
     Member {
         place: setup.place.into(),
         name: setup.name.into(),
@@ -657,6 +666,7 @@ fn member<P>(setup: RouterSetup, ports: &[PortState<P>]) -> Member {
         remarked: remark::Told::default(),
         contest: contest::Contest::default(),
         last_state: State::Init,
+        renewals,
     }
 }
 

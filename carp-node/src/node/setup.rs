@@ -2,7 +2,7 @@
 
 use carp_proto::{MacAddr, RouterConfig};
 
-use crate::addresses::Place;
+use crate::addresses::{Lease, Place};
 
 /// A router to run.
 #[derive(Clone, Debug)]
@@ -22,16 +22,17 @@ pub struct RouterSetup {
 }
 
 impl RouterSetup {
-    /// A router that uses its interface for everything.
+    /// A router that uses its interface for everything, and [leases](Lease::auto) its addresses.
     #[must_use]
     pub fn new(name: &str, interface: &str, config: RouterConfig) -> Self {
         let owned = config.standing().is_owner();
+        let lease = Some(Lease::auto(config.active_down()));
         Self {
             name: name.to_owned(),
             interface: interface.to_owned(),
             config,
             advert_mac: None,
-            place: Place { owned, ..Place::on(interface) },
+            place: Place { owned, lease, ..Place::on(interface) },
             group: None,
         }
     }

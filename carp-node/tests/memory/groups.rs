@@ -6,7 +6,7 @@ use carp_node::backend::memory::{Lan, MemoryHost};
 use carp_node::node::{Handle, RouterSetup};
 use carp_proto::{Priority, RouterConfig, VirtualAddress, VirtualId, Vrrp3};
 
-use super::{SECONDS, in_virtual_time, pass, start_all, two_hosts};
+use super::{SECONDS, in_virtual_time, pass, start_all, two_hosts, without_lease};
 
 const VIPS: [Ipv4Addr; 2] = [Ipv4Addr::new(192, 168, 130, 100), Ipv4Addr::new(192, 168, 130, 101)];
 
@@ -19,7 +19,10 @@ fn site(priorities: [i64; 2]) -> Vec<RouterSetup> {
         let settings = Vrrp3 { priority, ..Vrrp3::default() };
         let id = VirtualId::new(number + 1).unwrap();
         let config = RouterConfig::vrrp3(id, vec![address], settings).unwrap();
-        RouterSetup { group: Some(7), ..RouterSetup::new(["web", "db"][place], "eth0", config) }
+        RouterSetup {
+            group: Some(7),
+            ..without_lease(RouterSetup::new(["web", "db"][place], "eth0", config))
+        }
     };
     vec![router(0), router(1)]
 }

@@ -12,7 +12,9 @@ use carp_proto::{
     VirtualId, Vrrp2, Vrrp3,
 };
 
-use super::{SECONDS, VIP, in_virtual_time, pass, start, start_all, state, two_hosts};
+use super::{
+    SECONDS, VIP, in_virtual_time, pass, start, start_all, state, two_hosts, without_lease,
+};
 
 const VIP6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x100);
 const LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0x200, 0x5eff, 0xfe00, 0x201);
@@ -44,7 +46,7 @@ fn carp(advskew: i64, ips: &[IpAddr]) -> RouterConfig {
 }
 
 fn web(config: RouterConfig) -> RouterSetup {
-    RouterSetup::new("web", "eth0", config)
+    without_lease(RouterSetup::new("web", "eth0", config))
 }
 
 /// Two hosts with a link-local address each.
@@ -182,7 +184,7 @@ fn three_protocols_share_an_interface_and_an_id() {
         let (a, b) = two_dual_hosts(&lan);
         let other = |last: u8| IpAddr::from([192, 168, 130, last]);
         let routers = |first: bool| {
-            let named = |name, config| RouterSetup::new(name, "eth0", config);
+            let named = |name, config| without_lease(RouterSetup::new(name, "eth0", config));
             let priority = if first { 200 } else { 100 };
             let settings =
                 Vrrp2 { priority: Priority::try_from(priority).unwrap(), ..Vrrp2::default() };

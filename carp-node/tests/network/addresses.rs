@@ -185,7 +185,7 @@ fn add(host: &Host, address: &str) -> Result {
 /// An address as a keeper adds it.
 fn new(address: &str) -> NewAddress {
     let address = VirtualAddress::new(ip(address), None).unwrap();
-    NewAddress { address, protocol: Some(MARK), label: None }
+    NewAddress { address, protocol: Some(MARK), label: None, lifetime: None }
 }
 
 fn find(table: &mut NetlinkAddresses, address: &str) -> Result<Option<InstalledAddress>> {

@@ -8,6 +8,7 @@ mod addresses;
 mod announcements;
 mod devices;
 mod floods;
+mod leases;
 mod packets;
 mod support;
 
@@ -30,8 +31,14 @@ fn main() -> ExitCode {
 }
 
 fn run_tests(lab: &'static Lab) -> ExitCode {
-    let tests =
-        [packets::TESTS, floods::TESTS, announcements::TESTS, addresses::TESTS, devices::TESTS];
+    let tests = [
+        packets::TESTS,
+        floods::TESTS,
+        announcements::TESTS,
+        addresses::TESTS,
+        devices::TESTS,
+        leases::TESTS,
+    ];
     let trial = |&(name, test): &(&str, Test)| {
         Trial::test(name, move || test(lab).map_err(|error| Failed::from(error.to_string())))
     };

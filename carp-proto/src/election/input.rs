@@ -38,6 +38,8 @@ pub enum Input {
     Acquired,
     /// Somebody removed one of our addresses.
     AddressLost,
+    /// One of our addresses is gone because its lifetime was not renewed in time: nobody removed it.
+    AddressExpired,
     /// A neighbour announced one of our addresses as its own.
     AnnouncementHeard,
     /// An effect failed.

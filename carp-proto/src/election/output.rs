@@ -226,6 +226,8 @@ pub enum Event {
     },
     /// Another program removed an address; it is being taken again.
     AddressLost,
+    /// An address has gone because its lifetime was not renewed in time; it is being taken again.
+    AddressExpired,
     /// Nobody took over after [`Input::Yield`](super::Input::Yield) within the handover window: the
     /// router serves on.
     YieldUnanswered,

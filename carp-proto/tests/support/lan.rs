@@ -264,7 +264,10 @@ impl Lan {
                     None
                 }
                 Some(Action::Event(
-                    event @ (Event::Rival { .. } | Event::AddressLost | Event::YieldUnanswered),
+                    event @ (Event::Rival { .. }
+                    | Event::AddressLost
+                    | Event::AddressExpired
+                    | Event::YieldUnanswered),
                 )) => {
                     self.events.push((self.now, node, event));
                     None

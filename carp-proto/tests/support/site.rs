@@ -178,6 +178,7 @@ impl Site {
             Event::State { .. }
             | Event::Rival { .. }
             | Event::AddressLost
+            | Event::AddressExpired
             | Event::YieldUnanswered => None,
         };
         self.lans[member].events.iter().rev().find_map(change).expect("a change of state")

@@ -60,6 +60,7 @@ pub(crate) fn any_input() -> impl Strategy<Value = Input> {
         Just(Input::Refused),
         Just(Input::Acquired),
         Just(Input::AddressLost),
+        Just(Input::AddressExpired),
         Just(Input::AnnouncementHeard),
         prop_oneof![
             Just(Fault::Acquire { code: 1 }),

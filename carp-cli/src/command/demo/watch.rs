@@ -173,6 +173,7 @@ impl Watch {
             | EventKind::Rival { .. }
             | EventKind::Remark { .. }
             | EventKind::AddressLost { .. }
+            | EventKind::AddressExpired
             | EventKind::Late { .. }
             | EventKind::YieldUnanswered
             | EventKind::Reject { .. }

@@ -3,8 +3,8 @@
 use std::io;
 use std::net::{IpAddr, Ipv6Addr};
 
-use carp_proto::VirtualAddress;
-use netlink_packet_core::{NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL};
+use carp_proto::{Instant, VirtualAddress};
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REPLACE};
 use netlink_packet_route::address::{
     AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressProtocol, CacheInfo,
 };
@@ -16,8 +16,9 @@ use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use super::device::Devices;
 use super::names::InterfaceNames;
 use super::requests::Requests;
-use crate::addresses::MARK;
+use crate::addresses::{Lease, MARK};
 use crate::backend::{AddressTable, InstalledAddress, NewAddress, VirtualDevice};
+use crate::clock::boot_time;
 
 /// "For ever", as a lifetime.
 const FOREVER: u32 = u32::MAX;
@@ -90,6 +91,16 @@ impl AddressTable for NetlinkAddresses {
         Ok(results)
     }
 
+    fn renew(
+        &mut self,
+        interface: &str,
+        addresses: &[NewAddress],
+    ) -> io::Result<Vec<io::Result<()>>> {
+        let index = self.names.index_of(interface)?;
+        let renewed = |new| RouteNetlinkMessage::NewAddress(new_address(index, new));
+        self.requests.change(addresses.iter().map(renewed).collect(), NLM_F_REPLACE)
+    }
+
     fn remove(
         &mut self,
         interface: &str,
@@ -121,6 +132,10 @@ impl AddressTable for NetlinkAddresses {
     fn remove_device(&mut self, device: &VirtualDevice) -> io::Result<bool> {
         self.devices.remove(&mut self.requests, device)
     }
+
+    fn now(&self) -> Instant {
+        boot_time()
+    }
 }
 
 fn message(index: u32, address: &VirtualAddress) -> AddressMessage {
@@ -150,12 +165,15 @@ fn new_address(index: u32, new: &NewAddress) -> AddressMessage {
     if let (Some(label), IpAddr::V4(_)) = (&new.label, new.address.ip()) {
         message.attributes.push(AddressAttribute::Label(label.clone()));
     }
-    if new.address.is_host() {
-        let mut lifetimes = CacheInfo::default();
-        lifetimes.ifa_preferred = 0;
-        lifetimes.ifa_valid = FOREVER;
-        message.attributes.push(AddressAttribute::CacheInfo(lifetimes));
+    if new.lifetime.is_some() && new.address.ip().is_ipv6() && !new.address.is_host() {
+        // The route of the subnet is that of the interface's own address. It would get our lifetime.
+        let flags = AddressFlags::Noprefixroute | AddressFlags::Nodad;
+        message.attributes.push(AddressAttribute::Flags(flags));
     }
+    let mut lifetimes = CacheInfo::default();
+    lifetimes.ifa_valid = new.lifetime.map_or(FOREVER, Lease::seconds);
+    lifetimes.ifa_preferred = if new.address.is_host() { 0 } else { lifetimes.ifa_valid };
+    message.attributes.push(AddressAttribute::CacheInfo(lifetimes));
     message
 }
 

@@ -1,7 +1,8 @@
 //! Watches interfaces through rtnetlink, on a thread of its own.
 //!
 //! An event says only that something has changed; what is, is asked anew. So nothing is missed when
-//! the kernel drops events because there are too many.
+//! the kernel drops events because there are too many. An event about an address that is as it was, such
+//! as the renewal of its lease, is no reason to ask.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -10,6 +11,7 @@ use std::task::{Context, Poll};
 use futures_util::{FutureExt, Stream, StreamExt, TryStreamExt};
 use netlink_packet_core::{NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::address::AddressMessage;
 use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
 use netlink_sys::SocketAddr;
 use rtnetlink::{Handle, MulticastGroup};
@@ -166,10 +168,93 @@ fn concerns(event: &Event, names: &[String], known: &BTreeMap<String, Option<Int
             ours(link.header.index)
                 || name_of(link).is_some_and(|name| names.iter().any(|ours| ours == name))
         }
-        NetlinkPayload::InnerMessage(
-            RouteNetlinkMessage::NewAddress(address) | RouteNetlinkMessage::DelAddress(address),
-        ) => ours(address.header.index),
+        NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewAddress(address)) => {
+            ours(address.header.index) && !is_known(address, known)
+        }
+        NetlinkPayload::InnerMessage(RouteNetlinkMessage::DelAddress(address)) => {
+            ours(address.header.index)
+        }
         // Above all an overrun: the kernel has dropped events.
         _ => true,
+    }
+}
+
+/// Whether an address is known to be there, exactly so.
+fn is_known(address: &AddressMessage, known: &BTreeMap<String, Option<Interface>>) -> bool {
+    let is_its = |interface: &&Interface| interface.index == address.header.index;
+    let interface = known.values().flatten().find(is_its);
+    interface.zip(installed(address)).is_some_and(|(it, address)| it.addresses.contains(&address))
+}
+
+#[cfg(test)]
+mod tests {
+    use netlink_packet_core::{ErrorMessage, NetlinkHeader};
+    use netlink_packet_route::AddressFamily;
+    use netlink_packet_route::address::{
+        AddressAttribute, AddressFlags, AddressProtocol, CacheInfo,
+    };
+
+    use super::*;
+    use crate::addresses::MARK;
+
+    const INDEX: u32 = 7;
+
+    fn address(lifetime: u32) -> AddressMessage {
+        let mut message = AddressMessage::default();
+        message.header.index = INDEX;
+        message.header.family = AddressFamily::Inet;
+        message.header.prefix_len = 32;
+        let mut cache = CacheInfo::default();
+        cache.ifa_valid = lifetime;
+        message.attributes.extend([
+            AddressAttribute::Local([192, 0, 2, 1].into()),
+            AddressAttribute::Protocol(AddressProtocol::from(MARK)),
+            AddressAttribute::CacheInfo(cache),
+        ]);
+        message
+    }
+
+    fn event(payload: NetlinkPayload<RouteNetlinkMessage>) -> Event {
+        NetlinkMessage::new(NetlinkHeader::default(), payload)
+    }
+
+    fn news(address: AddressMessage) -> Event {
+        event(NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewAddress(address)))
+    }
+
+    fn does_concern(event: &Event) -> bool {
+        let addresses = installed(&address(2)).into_iter().collect();
+        let interface = Interface { index: INDEX, running: true, addresses };
+        let known = BTreeMap::from([("eth0".to_owned(), Some(interface))]);
+        concerns(event, &["eth0".to_owned()], &known)
+    }
+
+    #[test]
+    fn the_renewal_of_a_lease_is_no_news() {
+        assert!(!does_concern(&news(address(2))));
+        assert!(!does_concern(&news(address(1))), "it has less time left");
+    }
+
+    #[test]
+    fn an_address_that_came_went_or_changed_is_news() {
+        let mut changed = address(2);
+        changed.attributes.push(AddressAttribute::Flags(AddressFlags::Secondary));
+        let mut longer = address(2);
+        longer.header.prefix_len = 24;
+        let mut other = address(2);
+        other.attributes[0] = AddressAttribute::Local([192, 0, 2, 2].into());
+        for address in [changed, longer, other] {
+            assert!(does_concern(&news(address)));
+        }
+        let gone = RouteNetlinkMessage::DelAddress(address(2));
+        assert!(does_concern(&event(NetlinkPayload::InnerMessage(gone))));
+    }
+
+    #[test]
+    fn what_happens_on_other_interfaces_does_not_concern_us_and_an_overrun_does() {
+        let mut elsewhere = address(2);
+        elsewhere.header.index = INDEX + 1;
+        assert!(!does_concern(&news(elsewhere)));
+        assert!(does_concern(&event(NetlinkPayload::Error(ErrorMessage::default()))));
     }
 }

@@ -2,6 +2,7 @@
 
 mod carp;
 mod group;
+mod lease;
 mod senders;
 mod vrrp;
 
@@ -11,7 +12,7 @@ use std::fmt::Display;
 use std::net::IpAddr;
 
 use super::spec::ProtocolSpec;
-use super::{Config, Diagnostic, Location, RouterSpec};
+use super::{Config, Diagnostic, Location, RouterSpec, Severity};
 
 pub(super) fn compare(ours: &Config, theirs: &Config) -> Vec<Diagnostic> {
     let mut found = Vec::new();
@@ -30,6 +31,12 @@ pub(super) fn compare(ours: &Config, theirs: &Config) -> Vec<Diagnostic> {
     found.extend(unseen.map(|(_, router)| alone(router, "this node")));
     group::compare(ours, theirs, &matched, &mut found);
     found
+}
+
+/// The routers of the other node, in the order of ours.
+pub(super) fn counterparts<'a>(ours: &Config, theirs: &'a Config) -> Vec<Option<&'a RouterSpec>> {
+    let of = |router| theirs.routers.get(counterpart(router, &theirs.routers)?);
+    ours.routers.iter().map(of).collect()
 }
 
 /// The router of the same name; else the one of the same protocol and id.
@@ -55,6 +62,7 @@ struct Pair<'a> {
 
 impl Pair<'_> {
     fn compare(&mut self) {
+        let before = self.found.len();
         let (ours, theirs) = (self.ours, self.theirs);
         if ours.id != theirs.id {
             self.differs("id", ours.id, theirs.id, "the members of a router have the same id");
@@ -76,6 +84,10 @@ impl Pair<'_> {
             }
         }
         self.preemption();
+        let differences = self.found.get(before..).unwrap_or_default();
+        if differences.iter().all(|it| it.severity() == Severity::Warning) {
+            lease::compare(self);
+        }
     }
 
     /// An error: the values of a key have to be the same.

@@ -4,6 +4,7 @@ mod addresses;
 mod announce;
 mod carp;
 mod hooks;
+pub(super) mod lease;
 mod link;
 mod secret;
 mod senders;
@@ -23,7 +24,7 @@ use self::senders::Senders;
 use super::election::timers;
 use super::known::{self, nearest};
 use super::read::{Reader, Section, header_of};
-use super::spec::{Places, ProtocolSpec, RouterSpec, Timers};
+use super::spec::{LeaseSpec, Places, ProtocolSpec, RouterSpec, Timers};
 use crate::hooks::HookSpec;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -63,6 +64,7 @@ pub(super) struct Draft<'a> {
     link: Link,
     announce: AnnouncePlan,
     handover: Option<Duration>,
+    lease: LeaseSpec,
     hooks: HookSpec,
     section: Section<'a>,
 }
@@ -104,6 +106,7 @@ impl<'a> Draft<'a> {
             link: Link::read(&section, protocol, owner),
             announce: announce::announce(&section),
             handover: announce::handover(&section),
+            lease: lease::read(&section, owner),
             hooks: hooks::hooks(&section, name.get_ref()),
             speech,
             section,
@@ -132,6 +135,7 @@ impl<'a> Draft<'a> {
             interface,
             announce: self.announce,
             handover: self.handover,
+            lease: self.lease,
             hooks: self.hooks,
             timers: Timers::default(),
             places,
@@ -148,6 +152,7 @@ impl<'a> Draft<'a> {
             Err(error) => reader.error(self.section.header(), error.to_string()),
         }
         carp::check_previous(reader, &router);
+        lease::check(reader, &router);
         Some(router)
     }
 

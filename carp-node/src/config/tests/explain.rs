@@ -79,6 +79,7 @@ fn what_all_protocols_have_is_shown_with_its_effective_value() {
         "address_interface = Text(\"eth0\") (default)",
         "accept = Flag(true) (default)",
         "handover = Duration(2s) (default)",
+        "lease = Duration(2s) (default)",
     ] {
         assert!(all.iter().any(|it| it == line), "{line} is missing: {all:#?}");
     }

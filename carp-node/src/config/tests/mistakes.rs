@@ -1,7 +1,7 @@
 //! Every mistake, its place and its remedy.
 
 use super::super::*;
-use super::{LEAST, config, found, instead, parse, with};
+use super::{LEAST, config, found, instead, parse, vrrp, with};
 
 #[test]
 fn every_mistake_is_named_at_its_place() {
@@ -16,8 +16,8 @@ fn every_mistake_is_named_at_its_place() {
             with("colour = 1"),
             "7:1: error: unknown key \"colour\" // [router.web] has accept, accept_from, \
              address_interface, addresses, advbase, advert_mac, advskew, announce, dialect, \
-             handover, id, interface, key_file, mac, min_ttl, on, peers, preempt, preempt_delay, \
-             previous, protocol"
+             handover, id, interface, key_file, lease, mac, min_ttl, on, peers, preempt, \
+             preempt_delay, previous, protocol"
                 .into(),
         ),
         (
@@ -207,6 +207,34 @@ fn every_mistake_is_named_at_its_place() {
             with("handover = \"8d\""),
             "7:12: error: \"8d\": the duration is too long: at most 7d".into(),
         ),
+        (
+            with("lease = 2"),
+            "7:9: error: expected a string, found an integer // write it like lease = \"2s\"".into(),
+        ),
+        (with("lease = \"0s\""), "7:9: error: 0s is out of range: it is 1s to 1h".into()),
+        (with("lease = \"3601s\""), "7:9: error: 3601s is out of range: it is 1s to 1h".into()),
+        (
+            with("lease = \"1500ms\""),
+            "7:9: error: a lease is a whole number of seconds, 1s to 3600s".into(),
+        ),
+        (
+            with("lease = \"none\""),
+            "7:9: error: \"none\": not a duration: write a whole number and its unit, like 500ms, \
+             1s, 2m, 1h or 7d"
+                .into(),
+        ),
+        (
+            with("lease = \"3s\""),
+            "7:9: warning: should daemon and guard die together, two servers have the addresses for \
+             up to 1s // a successor takes over after 3s, and the lease is over after it: take 2s or less"
+                .into(),
+        ),
+        (
+            vrrp("vrrp2", "priority = 255\nlease = \"2s\""),
+            "7:9: warning: lease has no effect: the addresses of an owner are the host's own // remove \
+             it, or take a priority of 1 to 254"
+                .into(),
+        ),
         // Words.
         (
             with("dialect = \"openbds\""),
@@ -363,8 +391,8 @@ fn every_mistake_is_named_at_its_place() {
                 .into(),
         ),
         (
-            with("lease = \"off\""),
-            format!("7:1: error: \"lease\" is not supported yet // {unsupported}"),
+            with("ready_when = []"),
+            format!("7:1: error: \"ready_when\" is not supported yet // {unsupported}"),
         ),
     ] {
         assert_eq!(found(&text), [expected], "{text}");

@@ -123,6 +123,26 @@ fn told(ours: &str, theirs: &str) -> Vec<String> {
 }
 
 #[test]
+fn a_lease_that_outlasts_the_patience_of_the_other_node_is_named() {
+    let node = |lines: &str| config(&vrrp("vrrp3", &format!("interval = \"10s\"\n{lines}")));
+    let (patient, impatient) = (node(""), node("priority = 254"));
+    let at = |found: Vec<Diagnostic>| found.iter().map(line).collect::<Vec<_>>();
+    assert_eq!(
+        at(patient.compare(&impatient)),
+        ["1:1: warning: should daemon and guard of this node die together, both nodes have the \
+          addresses for up to 5.921875s // the other one takes over after 30.078125s: give this node \
+          lease = \"29s\""]
+    );
+    let [told] = &at(impatient.compare(&patient))[..] else { panic!("one warning") };
+    assert!(told.contains("guard of the other node die together"), "{told}");
+    let other =
+        config(&vrrp("vrrp3", "priority = 254")).routers[0].patience_with(&patient.routers[0]);
+    assert_eq!(other, impatient.routers[0].timers.active_down, "it goes by the other's interval");
+    assert_eq!(at(node("lease = \"29s\"").compare(&impatient)), [""; 0]);
+    assert_eq!(at(node("lease = \"off\"").compare(&impatient)), [""; 0], "that was a decision");
+}
+
+#[test]
 fn two_vrrp_routers_that_fit_together_are_not_complained_about() {
     let signed = |mode: &str, lines: &str| {
         let keys = "auth = \"hmac\"\nkey_file = \"hmac.key\"\nkey_id = 1\nauth_mode";

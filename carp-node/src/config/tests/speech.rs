@@ -8,6 +8,7 @@ use carp_proto::{ChecksumMode, Family, Priority, Protocol};
 
 use super::super::*;
 use super::{config, found, instead, vrrp, with, with_addresses};
+use crate::addresses::Lease;
 
 /// VRRP version 3 with signatures, and lines behind it; the first is line 9.
 fn signed(lines: &str) -> String {
@@ -29,7 +30,8 @@ fn the_least_of_vrrp_gets_the_defaults_of_its_standard() {
         assert_eq!(router.priority(), Some(Priority::DEFAULT));
         assert!(router.preempt);
         let secs = Duration::from_secs;
-        let timers = Timers { interval: secs(1), active_down, handover: secs(2) };
+        let lease = Some(Lease::auto(active_down));
+        let timers = Timers { interval: secs(1), active_down, handover: secs(2), lease };
         assert_eq!(router.timers, timers, "{protocol}");
     }
 }

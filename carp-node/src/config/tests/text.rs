@@ -73,6 +73,7 @@ key_file = \"wéb.key\"
 advskew = 100
 announce = { burst = 5, repeat = [\"1s\", \"5s\"], refresh = \"60s\" }
 handover = 'auto'
+lease = \"1s\"
 previous = { key_file = \"other.key\", accept_for = \"1d\" }
 [router.web.on]
 active = [\"/bin/true\", \"\"\"\na\"\"\"]

@@ -7,7 +7,8 @@ use carp_proto::election::{AnnouncePlan, Dialect};
 use carp_proto::{CarpInterval, Protocol};
 
 use super::super::*;
-use super::{LEAST, TestHost, config, parse, with};
+use super::{LEAST, TestHost, config, parse, vrrp, with};
+use crate::addresses::Lease;
 use crate::hooks::HookSpec;
 
 /// The keys of a CARP router.
@@ -39,7 +40,9 @@ fn the_least_that_a_router_needs_gets_every_default() {
     assert_eq!(router.advert_mac, AdvertMac::Interface);
     assert_eq!(router.hooks, HookSpec::default());
     let secs = Duration::from_secs;
-    let timers = Timers { interval: secs(1), active_down: secs(3), handover: secs(2) };
+    assert_eq!(router.lease, LeaseSpec::Auto);
+    let lease = Lease::new(secs(2)).ok();
+    let timers = Timers { interval: secs(1), active_down: secs(3), handover: secs(2), lease };
     assert_eq!(router.timers, timers);
     assert!(router.settings().iter().filter(|setting| !setting.is_default).count() == 5);
 }
@@ -69,6 +72,7 @@ address_interface = \"lo\"
 accept = true
 announce = { burst = 2, repeat = [\"500ms\", \"2m\"], refresh = \"off\" }
 handover = \"0s\"
+lease = \"7s\"
 [router.web.on]
 active = [\"/bin/true\", \"an argument\"]
 timeout = \"5s\"
@@ -100,6 +104,8 @@ key_file = \"web.key\"
     };
     assert_eq!(web.announce, plan);
     assert_eq!(web.handover, Some(Duration::ZERO));
+    let lease = Lease::new(Duration::from_secs(7)).unwrap();
+    assert_eq!((web.lease, web.timers.lease), (LeaseSpec::Of(lease), Some(lease)));
     assert_eq!(web.hooks.active.as_deref().unwrap(), ["/bin/true", "an argument"]);
     assert_eq!(web.hooks.backup, None);
     assert_eq!(web.hooks.timeout, Duration::from_secs(5));
@@ -118,6 +124,25 @@ fn a_partial_announce_plan_keeps_the_other_defaults() {
     let settings = config.routers[0].settings();
     let is_default = |key| settings.iter().find(|setting| setting.key == key).unwrap().is_default;
     assert!(!is_default("announce.burst") && is_default("announce.refresh"));
+}
+
+#[test]
+fn the_lease_follows_from_the_detection_time_unless_it_is_written() {
+    let seconds =
+        |text: &str| config(text).routers[0].timers.lease.map(|lease| lease.time().as_secs());
+    assert_eq!(seconds(LEAST), Some(2), "the detection time is 3 s");
+    assert_eq!(seconds(&with("advbase = 20")), Some(59));
+    assert_eq!(
+        seconds(&with("advbase = 0\nadvskew = 20")),
+        Some(1),
+        "it is 0.2 s, and 1 s the least"
+    );
+    assert_eq!(seconds(&with("lease = \"auto\"")), Some(2));
+    assert_eq!(seconds(&with("lease = \"1s\"")), Some(1));
+    assert_eq!(seconds(&with("lease = \"off\"")), None);
+    assert_eq!(seconds(&vrrp("vrrp2", "priority = 255")), None, "an owner's addresses stay");
+    let places = config(&vrrp("vrrp3", "lease = \"1s\"")).routers[0].elections()[0].place();
+    assert_eq!(places.lease.map(Lease::time), Some(Duration::from_secs(1)));
 }
 
 #[test]

@@ -285,20 +285,36 @@ impl Machine {
     }
 
     pub(super) fn address_lost(&mut self, now: Instant) {
+        if self.reacquires(now) {
+            self.count_loss(now);
+        }
+    }
+
+    /// Nobody is against us, so it does not count: there is nothing to give way to.
+    pub(super) fn address_expired(&mut self, now: Instant) {
+        if self.reacquires(now) {
+            self.push(Output::Event(Event::AddressExpired));
+            self.push(Output::Acquire);
+        }
+    }
+
+    /// Notes that an address has gone. Whether it is up to the caller to have it taken again.
+    fn reacquires(&mut self, now: Instant) -> bool {
         match &mut self.stage {
             // Of many addresses that go at once, the first counts; the others come back with it.
             Stage::TakingOver(TakingOver { step: Step::Acquiring, lost, .. })
             | Stage::Serving(Serving { reacquiring: Some(Reacquiring { lost, .. }), .. }) => {
                 *lost = true;
+                false
             }
             Stage::Serving(Serving { reacquiring: reacquiring @ None, .. }) => {
                 *reacquiring = Some(Reacquiring::until(now + self.config.acquire_limit));
-                self.count_loss(now);
+                true
             }
             Stage::TakingOver(TakingOver { step: Step::Preparing, .. })
             | Stage::Init
             | Stage::Backup(_)
-            | Stage::Leaving(_) => {}
+            | Stage::Leaving(_) => false,
         }
     }
 

@@ -120,6 +120,7 @@ impl Machine {
             Input::Refused => self.takeover_failed(now, Step::Preparing, Fault::Refused),
             Input::Acquired => self.acquired(now),
             Input::AddressLost => self.address_lost(now),
+            Input::AddressExpired => self.address_expired(now),
             Input::AnnouncementHeard => self.announcement_heard(now),
             Input::Fault(fault) => self.effect_failed(now, fault),
         }

@@ -1,0 +1,207 @@
+//! Renewing leases: only a protocol task that runs keeps addresses alive.
+//!
+//! The kernel drops an address that nobody renews. So the protocol task itself says that it still wants
+//! its addresses, from when they are asked for until they are given back: when a third of the lease has
+//! passed, and then together with its next advert. A successor counts its patience from that advert too,
+//! so that the address is not renewed for longer than the silence was. Where no advert comes until a half
+//! has passed (they are rare, or the router leaves), it is renewed without, and then every third.
+//!
+//! What the address thread finds missing then comes back as an input.
+
+use carp_proto::Instant;
+
+use super::Node;
+use crate::addresses::lease::{Lease, Unleased};
+use crate::addresses::{Place, Report, Task};
+use crate::backend::{Backend, Clock};
+use crate::event::EventKind;
+
+/// The renewals of one router's lease.
+#[derive(Debug)]
+pub(crate) struct Renewals {
+    /// `None` if there is none.
+    lease: Option<Lease>,
+    /// When the next one is due, while addresses are held.
+    due: Option<Due>,
+    /// When the latest one that worked was asked for.
+    renewed_at: Instant,
+    /// Why some addresses have no lifetime.
+    unleased: Option<Unleased>,
+    /// Whether the latest one failed.
+    failing: bool,
+}
+
+/// When a lease is to be renewed.
+#[derive(Clone, Copy, Debug)]
+struct Due {
+    /// From then on with the next advert.
+    with_advert: Instant,
+    /// By then without.
+    latest: Instant,
+}
+
+impl Renewals {
+    pub(crate) fn new(place: &Place) -> Self {
+        Self {
+            lease: place.lease.filter(|_| !place.owned),
+            due: None,
+            renewed_at: Instant::ZERO,
+            unleased: None,
+            failing: false,
+        }
+    }
+
+    /// The lease that holds.
+    pub(super) fn in_force(&self) -> Option<Lease> {
+        self.lease.filter(|_| self.unleased.is_none())
+    }
+
+    /// The addresses are asked for.
+    pub(crate) fn begin(&mut self, now: Instant) {
+        self.renewed_at = now;
+        self.due = self.lease.map(|lease| after_an_advert(now, lease));
+    }
+
+    /// The addresses are given back.
+    pub(crate) fn end(&mut self) {
+        self.due = None;
+    }
+
+    /// When they are due without an advert.
+    pub(super) fn due_at(&self) -> Option<Instant> {
+        self.due.map(|due| due.latest)
+    }
+
+    /// An advert was sent: the renewal to ask for, if it is time.
+    pub(crate) fn with_advert(&mut self, now: Instant) -> Option<Task> {
+        let (lease, _) = (self.lease?, self.due.filter(|due| due.with_advert <= now)?);
+        self.due = Some(after_an_advert(now, lease));
+        Some(Task::Renew { asked_at: now })
+    }
+
+    /// No advert was sent for long: the renewal to ask for, if it is time.
+    fn without_advert(&mut self, now: Instant) -> Option<Task> {
+        let (lease, _) = (self.lease?, self.due.filter(|due| due.latest <= now)?);
+        let next = now + lease.renewal();
+        self.due = Some(Due { with_advert: next, latest: next });
+        Some(Task::Renew { asked_at: now })
+    }
+
+    /// Whether the kernel may have dropped addresses by itself.
+    fn may_have_expired(&self, now: Instant) -> bool {
+        let over = |lease: Lease| now.saturating_since(self.renewed_at) >= lease.earliest();
+        self.in_force().is_some_and(over)
+    }
+}
+
+fn after_an_advert(now: Instant, lease: Lease) -> Due {
+    Due { with_advert: now + lease.renewal(), latest: now + lease.patience() }
+}
+
+impl<B: Backend> Node<B> {
+    pub(super) fn renew_leases(&mut self, now: Instant) {
+        for (router, member) in self.members.iter_mut().enumerate() {
+            if let Some(task) = member.renewals.without_advert(now) {
+                // If the thread is that busy, the next one may find a place.
+                let _ = self.addresses.jobs.try_send(member.job(router, task, 0));
+            }
+        }
+    }
+
+    /// Takes in what became of a renewal. A failure is told once; the next renewal may work, and if none
+    /// does, the address is missing in the end.
+    pub(super) fn lease_renewed(&mut self, router: usize, asked_at: Instant, report: &Report) {
+        let Some(member) = self.members.get_mut(router) else { return };
+        let renewals = &mut member.renewals;
+        let news = match &report.outcome {
+            Err(fault) => (!renewals.failing).then(|| fault.to_string()),
+            Ok(_) if renewals.unleased == report.unleased => None,
+            Ok(_) => report.unleased.map(|why| format!("{}: {why}", member.place.interface)),
+        };
+        renewals.failing = report.outcome.is_err();
+        let missing = *report.outcome.as_ref().unwrap_or(&false);
+        if report.outcome.is_ok() {
+            renewals.unleased = report.unleased;
+            if !missing {
+                renewals.renewed_at = renewals.renewed_at.max(asked_at);
+            }
+        }
+        if let Some(text) = news {
+            self.events.tell(Some(&member.name), EventKind::Fault { text });
+        }
+        // An older renewal says nothing of addresses that were given back since, or asked for anew.
+        if missing && member.renewals.due.is_some() && asked_at >= member.renewals.renewed_at {
+            self.missed(router);
+        }
+    }
+
+    /// Whether the kernel may have dropped addresses of a router by itself.
+    pub(super) fn may_have_expired(&self, router: usize) -> bool {
+        let now = self.clock.now();
+        self.members.get(router).is_some_and(|it| it.renewals.may_have_expired(now))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn at(millis: u64) -> Instant {
+        Instant::ZERO + Duration::from_millis(millis)
+    }
+
+    /// A router that took its addresses at 0, and when it renews them in the seconds that follow, with
+    /// adverts every so many milliseconds.
+    fn renewals(seconds: u64, interval: u64) -> Vec<u64> {
+        let lease = Lease::new(Duration::from_secs(seconds)).unwrap();
+        let place = Place { lease: Some(lease), ..Place::on("eth0") };
+        let mut renewals = Renewals::new(&place);
+        renewals.begin(at(0));
+        let mut renewed = Vec::new();
+        for millis in 1..=6_000 {
+            let advert = interval != 0 && millis % interval == 0;
+            let with = if advert { renewals.with_advert(at(millis)) } else { None };
+            if with.or_else(|| renewals.without_advert(at(millis))).is_some() {
+                renewed.push(millis);
+            }
+        }
+        renewed
+    }
+
+    #[test]
+    fn a_lease_is_renewed_with_the_first_advert_after_a_third() {
+        assert_eq!(renewals(2, 1_000), [1_000, 2_000, 3_000, 4_000, 5_000, 6_000]);
+        assert_eq!(renewals(3, 300), [1_200, 2_400, 3_600, 4_800, 6_000]);
+        assert_eq!(renewals(9, 1_000), [3_000, 6_000]);
+    }
+
+    #[test]
+    fn where_adverts_are_rare_it_is_renewed_without() {
+        assert_eq!(renewals(3, 0), [1_500, 2_500, 3_500, 4_500, 5_500]);
+        assert_eq!(
+            renewals(3, 2_500),
+            [1_500, 2_500, 4_000, 5_000],
+            "with the adverts at 2.5 s and 5 s"
+        );
+        assert_eq!(renewals(1, 1_000)[..5], [500, 834, 1_168, 1_502, 1_836][..]);
+    }
+
+    #[test]
+    fn nothing_is_renewed_that_is_not_held_or_has_no_lease() {
+        let lease = Lease::new(Duration::from_secs(2)).ok();
+        let leased = Place { lease, ..Place::on("eth0") };
+        let owned = Place { owned: true, ..leased.clone() };
+        for place in [Place::on("eth0"), owned] {
+            let mut renewals = Renewals::new(&place);
+            renewals.begin(at(0));
+            assert!(renewals.due_at().is_none() && renewals.with_advert(at(9_000)).is_none());
+        }
+        let mut renewals = Renewals::new(&leased);
+        assert!(renewals.with_advert(at(9_000)).is_none());
+        renewals.begin(at(9_000));
+        renewals.end();
+        assert!(renewals.due_at().is_none() && renewals.with_advert(at(20_000)).is_none());
+    }
+}
