@@ -17,7 +17,7 @@ use crate::demotion::Contributions;
 use crate::event::{EventKind, EventSource};
 use crate::guard::Post;
 use crate::node::remark::Told;
-use crate::node::{Prepare, YieldError, Yielded};
+use crate::node::{Hold, Prepare, YieldError, Yielded};
 
 /// One router of a node, with what the driver keeps for it.
 #[derive(Debug)]
@@ -26,6 +26,8 @@ pub(crate) struct Member {
     pub(crate) interface: Arc<str>,
     /// Which port of the node.
     pub(crate) port: usize,
+    /// How long it waits before it takes part.
+    pub(crate) hold: Hold,
     pub(crate) router: VirtualRouter,
     /// Where its addresses are.
     pub(crate) place: Arc<Place>,

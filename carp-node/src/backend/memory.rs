@@ -47,6 +47,9 @@ struct HostState {
     announced: Vec<IpAddr>,
     /// Devices, and whether they are on.
     devices: BTreeMap<String, bool>,
+    running: bool,
+    /// What its interface is like, its addresses and whether it is running aside.
+    properties: Interface,
 }
 
 #[derive(Debug)]
@@ -133,6 +136,22 @@ impl MemoryHost {
     /// Takes the carrier away, or gives it back, which the host notices.
     pub fn set_running(&self, running: bool) {
         self.with(|host| host.tell_link(running));
+    }
+
+    /// Gives the interface another link-layer address.
+    pub fn set_mac(&self, mac: MacAddr) {
+        self.with(|host| {
+            host.properties.mac = Some(mac);
+            host.tell_link(host.running);
+        });
+    }
+
+    /// Gives the interface another limit on the length of packets.
+    pub fn set_mtu(&self, mtu: u32) {
+        self.with(|host| {
+            host.properties.mtu = Some(mtu);
+            host.tell_link(host.running);
+        });
     }
 
     /// Makes the host's kernel one that does not keep `IFA_PROTO`.
@@ -233,8 +252,12 @@ impl HostState {
     fn tell_link(&mut self, running: bool) {
         let name = self.interface.clone();
         let addresses = self.addresses.get(&name).cloned().unwrap_or_default();
-        let interface = Some(Interface { index: 2, running, addresses });
-        self.links.push_back(LinkChange { name, interface });
+        if self.running != running {
+            self.properties.carrier_changes += 1;
+        }
+        self.running = running;
+        let interface = Interface { index: 2, running, addresses, ..self.properties.clone() };
+        self.links.push_back(LinkChange { name, interface: Some(interface), renamed: None });
         self.wakers.drain(..).for_each(Waker::wake);
     }
 

@@ -15,6 +15,7 @@ use carp_proto::{
 use super::settings::Written;
 use super::{Election, Location};
 use crate::hooks::HookSpec;
+use crate::node::Hold;
 
 /// `[node]`: what holds for the whole daemon.
 #[derive(Clone, Debug)]
@@ -67,6 +68,8 @@ pub struct RouterSpec {
     /// `handover`: the longest time for which two routers have the addresses on a planned stop. 0 to
     /// 60 s; `None` for `auto`.
     pub handover: Option<Duration>,
+    /// `hold`: how long the router waits before it takes part. Each 0 to 1 h.
+    pub hold: Hold,
     /// `[router.NAME.on]`: programs that run when the state changes. Each is a list of arguments, run
     /// without a shell, that begins with the absolute path of the program.
     pub hooks: HookSpec,

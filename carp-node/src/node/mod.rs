@@ -2,6 +2,7 @@
 
 mod group;
 mod handle;
+mod hold;
 mod port;
 pub(crate) mod remark;
 mod setup;
@@ -25,6 +26,7 @@ use tokio::sync::{mpsc, oneshot};
 use self::group::SyncGroup;
 use self::handle::Command;
 pub use self::handle::{Handle, YieldError, Yielded};
+pub use self::hold::Hold;
 use self::port::PortState;
 pub use self::setup::RouterSetup;
 use crate::addresses::{AddressFault, AddressKeeper, AddressThread, Place, Record, Report, Task};
@@ -240,7 +242,7 @@ impl<B: Backend> Node<B> {
 
     fn deadline(&self) -> Option<Instant> {
         let routers = self.members.iter().filter_map(|member| member.router.poll_timeout());
-        let ports = self.ports.iter().filter_map(|port| port.reopen_at);
+        let ports = self.ports.iter().filter_map(PortState::wake_at);
         let beat = self.guard.as_ref().and_then(Post::next_beat);
         routers.map(|deadline| deadline.at).chain(ports).chain(beat).min()
     }
@@ -265,7 +267,7 @@ impl<B: Backend> Node<B> {
             }
         }
         for port in 0..self.ports.len() {
-            if self.ports[port].reopen_at.is_some_and(|at| at <= now) {
+            if self.ports[port].wake_at().is_some_and(|at| at <= now) {
                 self.refresh_port(port);
             }
         }
@@ -510,6 +512,7 @@ fn member<P>(setup: RouterSetup, ports: &[PortState<P>]) -> Member {
         name: setup.name.into(),
         port: ports.iter().position(|port| port.name == setup.interface).unwrap_or(0),
         interface: setup.interface.into(),
+        hold: setup.hold,
         addresses: setup.config.addresses().into(),
         advert_mac: setup.advert_mac.filter(|_| !setup.config.is_unicast()),
         router: VirtualRouter::new(setup.config),

@@ -4,6 +4,7 @@
 
 mod groups;
 mod keeper;
+mod links;
 mod protocols;
 
 use std::net::Ipv4Addr;

@@ -12,11 +12,14 @@ mod device;
 mod filter;
 mod ipv4;
 mod ipv6;
+mod joined;
 mod names;
 mod netlink;
+mod pace;
 mod packets;
 mod requests;
 mod settings;
+mod strays;
 mod sys;
 mod watch;
 

@@ -3,6 +3,7 @@
 mod addresses;
 mod announce;
 mod carp;
+mod hold;
 mod hooks;
 mod link;
 mod secret;
@@ -25,6 +26,7 @@ use super::known::{self, nearest};
 use super::read::{Reader, Section, header_of};
 use super::spec::{Places, ProtocolSpec, RouterSpec, Timers};
 use crate::hooks::HookSpec;
+use crate::node::Hold;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -63,6 +65,7 @@ pub(super) struct Draft<'a> {
     link: Link,
     announce: AnnouncePlan,
     handover: Option<Duration>,
+    hold: Hold,
     hooks: HookSpec,
     section: Section<'a>,
 }
@@ -104,6 +107,7 @@ impl<'a> Draft<'a> {
             link: Link::read(&section, protocol, owner),
             announce: announce::announce(&section),
             handover: announce::handover(&section),
+            hold: hold::hold(&section),
             hooks: hooks::hooks(&section, name.get_ref()),
             speech,
             section,
@@ -132,6 +136,7 @@ impl<'a> Draft<'a> {
             interface,
             announce: self.announce,
             handover: self.handover,
+            hold: self.hold,
             hooks: self.hooks,
             timers: Timers::default(),
             places,
@@ -173,7 +178,7 @@ fn values<T>(spanned: Vec<Spanned<T>>) -> Vec<T> {
 fn written(section: &Section<'_>) -> super::settings::Written {
     let reader = section.reader();
     let mut written = section.written();
-    for inner in ["announce", "on", "previous"] {
+    for inner in ["announce", "hold", "on", "previous"] {
         let table = section.value(inner).and_then(|value| value.get_ref().as_table());
         for (key, value) in table.into_iter().flatten() {
             written.insert(format!("{inner}.{}", key.get_ref()), reader.locate(value.span()));

@@ -9,6 +9,7 @@ use carp_proto::{CarpInterval, Protocol};
 use super::super::*;
 use super::{LEAST, TestHost, config, parse, with};
 use crate::hooks::HookSpec;
+use crate::node::Hold;
 
 /// The keys of a CARP router.
 fn carp(router: &RouterSpec) -> &CarpSpec {
@@ -38,6 +39,7 @@ fn the_least_that_a_router_needs_gets_every_default() {
     assert_eq!(router.preempt_delay, Duration::ZERO);
     assert_eq!(router.advert_mac, AdvertMac::Interface);
     assert_eq!(router.hooks, HookSpec::default());
+    assert_eq!(router.hold, Hold::default());
     let secs = Duration::from_secs;
     let timers = Timers { interval: secs(1), active_down: secs(3), handover: secs(2) };
     assert_eq!(router.timers, timers);
@@ -69,6 +71,7 @@ address_interface = \"lo\"
 accept = true
 announce = { burst = 2, repeat = [\"500ms\", \"2m\"], refresh = \"off\" }
 handover = \"0s\"
+hold = { boot = \"1m\", link_up = \"10s\" }
 [router.web.on]
 active = [\"/bin/true\", \"an argument\"]
 timeout = \"5s\"
@@ -100,6 +103,7 @@ key_file = \"web.key\"
     };
     assert_eq!(web.announce, plan);
     assert_eq!(web.handover, Some(Duration::ZERO));
+    assert_eq!(web.hold, Hold { boot: Duration::from_secs(60), link_up: Duration::from_secs(10) });
     assert_eq!(web.hooks.active.as_deref().unwrap(), ["/bin/true", "an argument"]);
     assert_eq!(web.hooks.backup, None);
     assert_eq!(web.hooks.timeout, Duration::from_secs(5));
