@@ -41,6 +41,7 @@ mod enter;
 mod error;
 mod holding;
 mod host;
+mod link;
 mod machine;
 mod net;
 mod prober;
