@@ -373,8 +373,8 @@ fn group_forgotten(rack: &Rack) -> Tested {
         matches!(list, Ok(Ok(list)) if list.contains("ff020000000000000000000000000012"))
     };
     wait_until(LIMIT, "the secondary has joined the group", joined)?;
-    // What is known of the interface is looked at once more, a second after the last change.
-    std::thread::sleep(Duration::from_secs(2));
+    // The daemon looks again 1 s and 3 s after the last change: to join makes no event.
+    std::thread::sleep(Duration::from_secs(4));
     rack.secondary.set_mtu(1200)?;
     ensure(!joined(), "the kernel has forgotten the group")?;
     rack.secondary.set_mtu(1500)?;
@@ -479,17 +479,15 @@ fn own_address_removed(rack: &Rack) -> Tested {
 fn own_address_changed(rack: &Rack) -> Tested {
     let scene = Scene::new(rack)?;
     let _pair = Pair::start(&scene, "")?;
+    // Else the kernel removes the second address of a subnet with the first one.
+    run_on_machine(&rack.primary, "echo 1 > /proc/sys/net/ipv4/conf/eth0/promote_secondaries")?;
     let since = Instant::now();
     rack.primary.add_address("192.168.130.51".parse()?, 24)?;
     rack.primary.remove_address(PRIMARY.parse()?, 24)?;
-    // The other one goes with the first one of its subnet, or becomes the first.
-    if !has(&rack.primary, "192.168.130.51") {
-        rack.primary.add_address("192.168.130.51".parse()?, 24)?;
-    }
-    let changed = Instant::now();
-    advertises_from(&scene.primary, changed + MARGIN, "192.168.130.51")?;
-    scene.wait_until_served_by(&rack.primary)?;
-    ensure(scene.primary.sent.find(since, |frame| Some(frame.at)).is_some(), "it advertises")
+    advertises_from(&scene.primary, Instant::now() + MARGIN, "192.168.130.51")?;
+    ensure(scene.primary.left(since).is_none(), "it keeps the address")?;
+    let unserved = scene.unserved(since);
+    ensure(unserved < MARGIN, format!("no answer for {unserved:?}"))
 }
 
 /// Every advert since then comes from this address, and there is one.

@@ -15,8 +15,8 @@ use carp_proto::wire::ip::{GROUP_IPV4, GROUP_IPV6, TTL, emit_ipv4};
 use carp_proto::{Instant, MacAddr, RxMeta, Transmit, VirtualAddress};
 
 use super::{
-    AddressTable, Announcer, Backend, Clock, InstalledAddress, Interface, LinkChange, LinkWatch,
-    NewAddress, PacketIo, Port, Received, VirtualDevice, same_subnet,
+    AddressTable, Announcer, Backend, Clock, Families, InstalledAddress, Interface, LinkChange,
+    LinkWatch, NewAddress, PacketIo, Port, Received, VirtualDevice, same_subnet,
 };
 
 /// A link that carries everything to everybody else at once, and the time.
@@ -257,7 +257,8 @@ impl HostState {
         }
         self.running = running;
         let interface = Interface { index: 2, running, addresses, ..self.properties.clone() };
-        self.links.push_back(LinkChange { name, interface: Some(interface), renamed: None });
+        let (interface, forgotten) = (Some(interface), Families::default());
+        self.links.push_back(LinkChange { name, interface, renamed: None, forgotten });
         self.wakers.drain(..).for_each(Waker::wake);
     }
 

@@ -339,6 +339,9 @@ pub struct LinkChange {
     pub interface: Option<Interface>,
     /// What the interface is called now that had the name before, if nothing has that name now.
     pub renamed: Option<String>,
+    /// The families in which the host has ceased to belong to the group of adverts on this interface, and
+    /// no socket was told.
+    pub forgotten: Families,
 }
 
 /// An interface.
@@ -356,8 +359,6 @@ pub struct Interface {
     pub mtu: Option<u32>,
     /// How often its carrier came or went: a flap that nobody saw shows here.
     pub carrier_changes: u32,
-    /// The families in which the host belongs to the group of adverts there.
-    pub joined: Families,
 }
 
 /// Tells the time and wakes.

@@ -81,7 +81,7 @@ pub(super) fn watched(setups: &[RouterSetup]) -> Vec<String> {
 
 impl<B: Backend> Node<B> {
     pub(super) fn link_changed(&mut self, change: LinkChange) {
-        let LinkChange { name, interface, renamed } = change;
+        let LinkChange { name, interface, renamed, forgotten } = change;
         let before = match interface.clone() {
             Some(interface) => self.interfaces.insert(name.clone(), interface),
             None => self.interfaces.remove(&name),
@@ -96,7 +96,8 @@ impl<B: Backend> Node<B> {
                 let closing = self.ports[port].packets.take();
                 self.tell_link(port);
                 drop(closing);
-            } else if self.is_forgotten(port, before.as_ref(), interface.as_ref()) {
+            } else if self.misses_group(port, forgotten) {
+                // What is opened anew belongs to the group again.
                 self.ports[port].packets = None;
             }
             self.refresh_port(port);
@@ -107,21 +108,15 @@ impl<B: Backend> Node<B> {
         }
     }
 
-    /// Whether the kernel no longer counts the host among those who want the adverts of a port. What is
-    /// opened anew belongs to the group again.
-    fn is_forgotten(
-        &self,
-        port: usize,
-        before: Option<&Interface>,
-        now: Option<&Interface>,
-    ) -> bool {
-        let (Some(before), Some(now)) = (before, now) else { return false };
+    /// Whether the kernel no longer counts the host among those who want the adverts of a port.
+    fn misses_group(&self, port: usize, forgotten: Families) -> bool {
         let state = &self.ports[port];
-        let lost = [Family::Ipv4, Family::Ipv6].into_iter().find(|&family| {
-            let wanted = state.families.include(family);
-            wanted && before.joined.include(family) && !now.joined.include(family)
-        });
-        let Some(family) = lost.filter(|_| state.packets.is_some()) else { return false };
+        let missed = |family: &Family| {
+            forgotten.include(*family) && state.families.include(*family) && state.packets.is_some()
+        };
+        let Some(family) = [Family::Ipv4, Family::Ipv6].into_iter().find(missed) else {
+            return false;
+        };
         let (family, name) = (family_name(family), &state.name);
         let text = format!("{name} has lost the group of {family} adverts: joining it again");
         self.events.tell(None, EventKind::Log { text });
@@ -159,6 +154,10 @@ impl<B: Backend> Node<B> {
             router.set_other_source(other);
             if router.snapshot(now).link != link {
                 self.input(index, Input::Link(link));
+                if let Some(text) = self.link_fault(index, link) {
+                    let name = &self.members[index].name;
+                    self.events.tell(Some(name), EventKind::Fault { text });
+                }
             }
         }
     }

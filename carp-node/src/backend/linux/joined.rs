@@ -5,6 +5,7 @@
 //! example because its MTU became too small for that.
 
 use std::fs;
+use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use carp_proto::wire::ip::{GROUP_IPV4, GROUP_IPV6};
@@ -19,18 +20,26 @@ pub(super) struct Joined {
 }
 
 impl Joined {
-    /// Reads the lists. One that cannot be read, as without IPv6, is empty.
-    pub(super) fn read() -> Self {
-        let list = |name| fs::read_to_string(format!("/proc/thread-self/net/{name}"));
-        Self {
-            ipv4: ipv4_members(&list("igmp").unwrap_or_default(), GROUP_IPV4),
-            ipv6: ipv6_members(&list("igmp6").unwrap_or_default(), GROUP_IPV6),
-        }
+    /// Reads the lists. One that is not there, as without IPv6, is empty.
+    pub(super) fn read() -> io::Result<Self> {
+        Ok(Self {
+            ipv4: ipv4_members(&list("igmp")?, GROUP_IPV4),
+            ipv6: ipv6_members(&list("igmp6")?, GROUP_IPV6),
+        })
     }
 
-    /// The families in which the host belongs to the group on the interface of this index.
-    pub(super) fn on(&self, index: u32) -> Families {
-        Families { ipv4: self.ipv4.contains(&index), ipv6: self.ipv6.contains(&index) }
+    /// The families in which the host belonged to the group on the interface of this index, and does not
+    /// any more.
+    pub(super) fn lost(&self, now: &Self, index: u32) -> Families {
+        let lost = |before: &[u32], now: &[u32]| before.contains(&index) && !now.contains(&index);
+        Families { ipv4: lost(&self.ipv4, &now.ipv4), ipv6: lost(&self.ipv6, &now.ipv6) }
+    }
+}
+
+fn list(name: &str) -> io::Result<String> {
+    match fs::read_to_string(format!("/proc/thread-self/net/{name}")) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+        list => list,
     }
 }
 
@@ -66,6 +75,19 @@ fn ipv6_members(list: &str, group: Ipv6Addr) -> Vec<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_was_there_can_be_lost() {
+        let (before, now) = (
+            Joined { ipv4: vec![2], ipv6: vec![2, 3] },
+            Joined { ipv4: vec![2, 4], ipv6: vec![3] },
+        );
+        let ipv6 = Families { ipv4: false, ipv6: true };
+        assert_eq!(
+            [2, 3, 4].map(|index| before.lost(&now, index)),
+            [ipv6, Families::default(), Families::default()]
+        );
+    }
 
     #[test]
     fn the_list_of_ipv4_names_the_interface_above_its_groups() {

@@ -124,11 +124,19 @@ impl AddressTable for NetlinkAddresses {
             let gone = [libc::ENODEV, libc::EADDRNOTAVAIL];
             !error.raw_os_error().is_some_and(|code| gone.contains(&code))
         };
-        let results = self.requests.change(requests, 0)?;
-        match results.into_iter().filter_map(Result::err).find(is_failure) {
-            Some(error) => Err(error),
-            None => Ok(strays.into_iter().map(|(_, address)| address).collect()),
+        let results = self.requests.change(requests, 0);
+        let failure = match results {
+            Ok(results) => results.into_iter().filter_map(Result::err).find(is_failure),
+            Err(error) => Some(error),
+        };
+        let Some(error) = failure else {
+            return Ok(strays.into_iter().map(|(_, address)| address).collect());
+        };
+        // The next attempt is to find them again; that some are gone by then is no harm.
+        for (index, address) in strays {
+            self.strays.note_added(interface, index, address);
         }
+        Err(error)
     }
 
     fn set_promote_secondaries(&mut self, interface: &str, promote: bool) -> io::Result<bool> {

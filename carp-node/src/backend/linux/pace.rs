@@ -14,11 +14,12 @@ const MOST: Duration = Duration::from_millis(400);
 /// a fifth.
 const SHARE: u32 = 4;
 
-/// When to look again on its own: what has been overlooked is found then.
-const ANYWAY: Duration = Duration::from_secs(60);
+/// When to look again although nothing was told, after a change: what we do on it, such as joining a group,
+/// makes no event. Then after twice that time, and so on,
+const SOON: Duration = Duration::from_secs(1);
 
-/// The same soon after a change: what we do on it, such as joining a group, makes no event.
-const SETTLED: Duration = Duration::from_secs(1);
+/// up to this: what has been overlooked is found then.
+const SELDOM: Duration = Duration::from_secs(60);
 
 /// Keeps looks apart.
 #[derive(Debug)]
@@ -26,13 +27,15 @@ pub(super) struct Pace {
     began: Instant,
     /// No look before this.
     not_before: Instant,
-    /// A look at this time, if nothing happens before.
+    /// How long to wait before a look that nothing gave a reason for.
+    patience: Duration,
+    /// When that is.
     anyway_at: Instant,
 }
 
 impl Pace {
     pub(super) fn new(now: Instant) -> Self {
-        Self { began: now, not_before: now, anyway_at: now }
+        Self { began: now, not_before: now, patience: SOON, anyway_at: now }
     }
 
     /// A look begins.
@@ -44,7 +47,8 @@ impl Pace {
     pub(super) fn end(&mut self, now: Instant, news: bool) {
         let took = now.saturating_duration_since(self.began);
         self.not_before = now + took.saturating_mul(SHARE).clamp(LEAST, MOST);
-        self.anyway_at = now + if news { SETTLED } else { ANYWAY };
+        self.patience = if news { SOON } else { (self.patience * 2).min(SELDOM) };
+        self.anyway_at = now + self.patience;
     }
 
     /// The earliest time of the next look.
@@ -76,12 +80,15 @@ mod tests {
     }
 
     #[test]
-    fn a_second_look_follows_a_change_and_a_quiet_minute() {
+    fn looks_without_a_reason_become_rarer_until_something_changes() {
         let start = Instant::now();
         let mut pace = Pace::new(start);
-        pace.end(start, true);
-        assert_eq!(pace.anyway_at() - start, SETTLED);
-        pace.end(start, false);
-        assert_eq!(pace.anyway_at() - start, ANYWAY);
+        let mut seconds = |news| {
+            pace.end(start, news);
+            (pace.anyway_at() - start).as_secs()
+        };
+        assert_eq!(seconds(true), 1);
+        assert_eq!([false; 7].map(&mut seconds), [2, 4, 8, 16, 32, 60, 60]);
+        assert_eq!(seconds(true), 1);
     }
 }

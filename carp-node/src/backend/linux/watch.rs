@@ -25,7 +25,7 @@ use super::joined::Joined;
 use super::netlink::installed;
 use super::pace::Pace;
 use super::sys;
-use crate::backend::{Interface, LinkChange, LinkWatch};
+use crate::backend::{Families, Interface, LinkChange, LinkWatch};
 
 /// Changes that may wait for the protocol task.
 const QUEUE: usize = 64;
@@ -82,7 +82,7 @@ async fn follow(
     names: &[String],
     sender: &mpsc::Sender<LinkChange>,
 ) {
-    let (mut known, mut pace) = (BTreeMap::new(), Pace::new(Instant::now()));
+    let (mut known, mut pace) = (Known::default(), Pace::new(Instant::now()));
     loop {
         pace.begin(Instant::now());
         let Ok(news) = report_changes(handle, names, &mut known, sender).await else { return };
@@ -128,8 +128,13 @@ pub fn interfaces() -> io::Result<Vec<String>> {
 /// The watched interfaces have gone to nobody, or the receiver has.
 struct Closed;
 
-/// What was known of the interfaces at the last look.
-type Known = BTreeMap<String, Option<Interface>>;
+/// What was known at the last look.
+#[derive(Debug, Default)]
+struct Known {
+    /// The watched interfaces, by name.
+    interfaces: BTreeMap<String, Option<Interface>>,
+    joined: Joined,
+}
 
 /// Looks, and reports what has changed since the last look. Returns whether a second look is due soon.
 async fn report_changes(
@@ -143,16 +148,19 @@ async fn report_changes(
     let mut news = false;
     for name in names {
         let interface = look.found.remove(name);
-        if known.get(name) == Some(&interface) {
+        let lost = |it: &Interface| known.joined.lost(&look.joined, it.index);
+        let forgotten = interface.as_ref().map(lost).unwrap_or_default();
+        if known.interfaces.get(name) == Some(&interface) && forgotten == Families::default() {
             continue;
         }
         news = true;
-        let before = known.insert(name.clone(), interface.clone()).flatten();
+        let before = known.interfaces.insert(name.clone(), interface.clone()).flatten();
         let gone = before.filter(|_| interface.is_none());
         let renamed = gone.and_then(|gone| look.called.remove(&gone.index));
-        let change = LinkChange { name: name.clone(), interface, renamed };
+        let change = LinkChange { name: name.clone(), interface, renamed, forgotten };
         sender.send(change).await.map_err(|_| Closed)?;
     }
+    known.joined = look.joined;
     Ok(news)
 }
 
@@ -163,12 +171,13 @@ struct Look {
     found: BTreeMap<String, Interface>,
     /// What interfaces are called now that were known by another name, by index.
     called: BTreeMap<u32, String>,
+    joined: Joined,
 }
 
-async fn look(handle: &Handle, names: &[String], known: &Known) -> Result<Look, rtnetlink::Error> {
-    let mut look = Look::default();
+async fn look(handle: &Handle, names: &[String], known: &Known) -> io::Result<Look> {
+    let mut look = Look { joined: Joined::read()?, ..Look::default() };
     let mut links = handle.link().get().execute();
-    while let Some(link) = links.try_next().await? {
+    while let Some(link) = links.try_next().await.map_err(io::Error::other)? {
         let Some(name) = name_of(&link) else { continue };
         if names.iter().any(|watched| watched == name) {
             look.found.insert(name.to_owned(), interface(&link));
@@ -177,14 +186,12 @@ async fn look(handle: &Handle, names: &[String], known: &Known) -> Result<Look, 
         }
     }
     let mut addresses = handle.address().get().execute();
-    while let Some(address) = addresses.try_next().await? {
+    while let Some(address) = addresses.try_next().await.map_err(io::Error::other)? {
         let index = address.header.index;
         if let Some(interface) = look.found.values_mut().find(|it| it.index == index) {
             interface.addresses.extend(installed(&address));
         }
     }
-    let joined = Joined::read();
-    look.found.values_mut().for_each(|interface| interface.joined = joined.on(interface.index));
     Ok(look)
 }
 
@@ -234,7 +241,7 @@ async fn wait_for_event(
 
 /// Whether an interface was one of ours at the last look.
 fn is_known(index: u32, known: &Known) -> bool {
-    known.values().flatten().any(|interface| interface.index == index)
+    known.interfaces.values().flatten().any(|interface| interface.index == index)
 }
 
 /// Whether an event is about one of our interfaces, by its name now or its index before.
