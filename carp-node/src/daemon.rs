@@ -185,6 +185,7 @@ fn setup(
         config,
         advert_mac: election.advert_mac(),
         place: election.place(),
+        hold: router.hold,
         group,
     })
 }

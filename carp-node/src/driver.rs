@@ -19,7 +19,7 @@ use crate::guard::Post;
 use crate::node::contest::Contest;
 use crate::node::lease::Renewals;
 use crate::node::remark::Told;
-use crate::node::{Prepare, YieldError, Yielded};
+use crate::node::{Hold, Prepare, YieldError, Yielded};
 
 /// One router of a node, with what the driver keeps for it.
 #[derive(Debug)]
@@ -28,6 +28,8 @@ pub(crate) struct Member {
     pub(crate) interface: Arc<str>,
     /// Which port of the node.
     pub(crate) port: usize,
+    /// How long it waits before it takes part.
+    pub(crate) hold: Hold,
     pub(crate) router: VirtualRouter,
     /// Where its addresses are.
     pub(crate) place: Arc<Place>,

@@ -142,3 +142,20 @@ fn there_is_one_for_each_destination_that_can_be_reached() {
     assert!(rig.router.write_resignation(2, &mut BytesMut::new()).is_none());
     assert_eq!(sent_by(&mut rig), []);
 }
+
+#[test]
+fn the_longest_packet_is_as_long_as_the_configuration_says() {
+    let key = Key::new(b"love").unwrap();
+    let both = addresses(&["10.99.0.100", "2001:db8::100"]);
+    let carp = RouterConfig::carp(id(42), &key, both, 7).unwrap();
+    let vrrp = Version::ALL.map(|version| (VrrpSetup::new(version).config(), version.host(5)));
+    for (config, host) in [(carp, ip(5)), (signed(), ip(5))].into_iter().chain(vrrp) {
+        let mut router = Rig::of(config, host).serving().router;
+        router.set_other_source(Some("fe80::5".parse().unwrap()));
+        let header = |meta: &RxMeta| if meta.destination.is_ipv4() { 20 } else { 40 };
+        let sent = written(&router);
+        let longest = sent.iter().map(|(meta, message)| header(meta) + message.len()).max();
+        let said = usize::try_from(router.config().packet_len()).unwrap();
+        assert_eq!(longest, Some(said), "{:?}", router.config());
+    }
+}

@@ -130,6 +130,17 @@ impl<'a> Scene<'a> {
             .unwrap_or_default()
     }
 
+    /// The longest time without an answer to the client, among those that began since `since` and ended
+    /// until `until`.
+    pub(crate) fn unserved_between(&self, since: Instant, until: Instant) -> Duration {
+        let probes = self.prober.probes(since).into_iter();
+        let answered = probes.filter(|probe| probe.answer.is_some() && probe.sent <= until);
+        let times: Vec<_> =
+            std::iter::once(since).chain(answered.map(|probe| probe.sent)).chain([until]).collect();
+        let pauses = times.windows(2).map(|pair| pair[1].saturating_duration_since(pair[0]));
+        pauses.max().unwrap_or_default()
+    }
+
     /// When a server first answered the client since then.
     pub(crate) fn first_answer(&self, since: Instant, by: &Host) -> Option<Instant> {
         self.prober.first_answer(since, by.name())

@@ -109,6 +109,7 @@ fn hold_ipv6(config: RouterConfig) -> Result<(), Box<dyn Error>> {
         address: *address,
         protocol: Some(MARK),
         label: None,
+        lifetime: None,
     };
     let new: Vec<_> = router.config().addresses().iter().map(new).collect();
     for outcome in backend.addresses()?.add("eth0", &new)? {

@@ -108,6 +108,19 @@ impl Rack {
         self.write_config(node, &format!("protocol = \"vrrp3\"\n{addresses}\n{settings}"))
     }
 
+    /// The same with other addresses than the usual one.
+    pub(crate) fn configure_vrrp_for(
+        &self,
+        node: &str,
+        addresses: &[String],
+        settings: &str,
+    ) -> Result<PathBuf, Failed> {
+        self.write_config(
+            node,
+            &format!("protocol = \"vrrp3\"\naddresses = {addresses:?}\n{settings}"),
+        )
+    }
+
     pub(crate) fn write_config(&self, node: &str, router: &str) -> Result<PathBuf, Failed> {
         let state = self.directory.join(format!("{node}.state"));
         let state = state.display();

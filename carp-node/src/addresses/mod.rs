@@ -273,7 +273,14 @@ impl<T: AddressTable, A: Announcer> AddressKeeper<T, A> {
         if place.owned {
             return Ok(Vec::new());
         }
+        let astray = self.table.remove_strays(&place.interface, addresses).map_err(|source| {
+            interface_fault("cannot remove addresses that were on", &place.interface, source)
+        });
         let released = self.give_back(&place.interface, addresses);
+        let released = astray.and_then(|mut astray| {
+            astray.extend(released?);
+            Ok(astray)
+        });
         let Some(device) = &place.device else { return released };
         match self.table.switch_device(device, false) {
             Err(source) if released.is_ok() && !is_gone(&source) => {

@@ -15,8 +15,8 @@ use carp_proto::wire::ip::{GROUP_IPV4, GROUP_IPV6, TTL, emit_ipv4};
 use carp_proto::{Instant, MacAddr, RxMeta, Transmit, VirtualAddress};
 
 use super::{
-    AddressTable, Announcer, Backend, Clock, InstalledAddress, Interface, LinkChange, LinkWatch,
-    NewAddress, PacketIo, Port, Received, VirtualDevice, same_subnet,
+    AddressTable, Announcer, Backend, Clock, Families, InstalledAddress, Interface, LinkChange,
+    LinkWatch, NewAddress, PacketIo, Port, Received, VirtualDevice, same_subnet,
 };
 
 /// A link that carries everything to everybody else at once, and the time.
@@ -58,6 +58,9 @@ struct HostState {
     announced: Vec<IpAddr>,
     /// Devices, and whether they are on.
     devices: BTreeMap<String, bool>,
+    running: bool,
+    /// What its interface is like, its addresses and whether it is running aside.
+    properties: Interface,
 }
 
 /// Why a host does nothing for a while.
@@ -199,6 +202,22 @@ impl MemoryHost {
         self.with(|host| host.tell_link(running));
     }
 
+    /// Gives the interface another link-layer address.
+    pub fn set_mac(&self, mac: MacAddr) {
+        self.with(|host| {
+            host.properties.mac = Some(mac);
+            host.tell_link(host.running);
+        });
+    }
+
+    /// Gives the interface another limit on the length of packets.
+    pub fn set_mtu(&self, mtu: u32) {
+        self.with(|host| {
+            host.properties.mtu = Some(mtu);
+            host.tell_link(host.running);
+        });
+    }
+
     /// Makes the host's kernel one that does not keep `IFA_PROTO`.
     pub fn forget_marks(&self) {
         self.with(|host| host.forgets_marks = true);
@@ -332,8 +351,13 @@ impl HostState {
     fn tell_link(&mut self, running: bool) {
         let name = self.interface.clone();
         let addresses = self.addresses.get(&name).cloned().unwrap_or_default();
-        let interface = Some(Interface { index: 2, running, addresses });
-        self.links.push_back(LinkChange { name, interface });
+        if self.running != running {
+            self.properties.carrier_changes += 1;
+        }
+        self.running = running;
+        let interface = Interface { index: 2, running, addresses, ..self.properties.clone() };
+        let (interface, forgotten) = (Some(interface), Families::default());
+        self.links.push_back(LinkChange { name, interface, renamed: None, forgotten });
         self.wakers.drain(..).for_each(Waker::wake);
     }
 

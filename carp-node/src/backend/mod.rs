@@ -246,6 +246,21 @@ pub trait AddressTable: Send + 'static {
         addresses: &[VirtualAddress],
     ) -> io::Result<Vec<io::Result<()>>>;
 
+    /// Removes those of these addresses that this table added to an interface of this name, where that
+    /// interface is called otherwise now: they went with it. Returns which those are. Where interfaces
+    /// keep their names there are none.
+    ///
+    /// # Errors
+    /// What the operating system says. That an interface or an address is gone is none.
+    fn remove_strays(
+        &mut self,
+        interface: &str,
+        addresses: &[VirtualAddress],
+    ) -> io::Result<Vec<VirtualAddress>> {
+        let _ = (interface, addresses);
+        Ok(Vec::new())
+    }
+
     /// Sees to it that removing a primary address leaves the secondary ones of its subnet in place
     /// (`promote_secondaries`). Returns what the setting was before.
     ///
@@ -391,10 +406,15 @@ pub struct LinkChange {
     pub name: String,
     /// What is there under that name now; `None` if nothing is.
     pub interface: Option<Interface>,
+    /// What the interface is called now that had the name before, if nothing has that name now.
+    pub renamed: Option<String>,
+    /// The families in which the host has ceased to belong to the group of adverts on this interface, and
+    /// no socket was told.
+    pub forgotten: Families,
 }
 
 /// An interface.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Interface {
     /// The index, which differs after an interface was deleted and made again.
     pub index: u32,
@@ -402,6 +422,12 @@ pub struct Interface {
     pub running: bool,
     /// Its addresses, in the kernel's order.
     pub addresses: Vec<InstalledAddress>,
+    /// Its link-layer address, if it has one of Ethernet.
+    pub mac: Option<MacAddr>,
+    /// The longest packet that it sends, headers of IP included, if the system says so.
+    pub mtu: Option<u32>,
+    /// How often its carrier came or went: a flap that nobody saw shows here.
+    pub carrier_changes: u32,
 }
 
 /// Tells the time and wakes.

@@ -69,6 +69,7 @@ pub(super) const ROUTER: Schema = Schema {
         "checksum",
         "dialect",
         "handover",
+        "hold",
         "id",
         "interface",
         "interval",
@@ -86,7 +87,7 @@ pub(super) const ROUTER: Schema = Schema {
         "protocol",
         "receive_keys",
     ],
-    later: &["check", "hold", "key_credential", "ready_when", "track"],
+    later: &["check", "key_credential", "ready_when", "track"],
     limited: &[
         Limited {
             key: "advbase",
@@ -126,6 +127,8 @@ pub(super) const ROUTER: Schema = Schema {
         ("use_vmac", "mac"),
         ("version", "protocol"),
         ("vhid", "id"),
+        ("vrrp_delay_after_boot", "hold"),
+        ("vrrp_startup_delay", "hold"),
         ("vip", "addresses"),
         ("virtual_ipaddress", "addresses"),
         ("virtual_router_id", "id"),
@@ -152,6 +155,19 @@ pub(super) const ANNOUNCE: Schema = Schema {
     later: &[],
     limited: &[],
     elsewhere: &[("count", "burst"), ("interval", "refresh")],
+};
+
+pub(super) const HOLD: Schema = Schema {
+    now: &["boot", "link_up"],
+    later: &[],
+    limited: &[],
+    elsewhere: &[
+        ("debounce", "link_up"),
+        ("startup_delay", "boot"),
+        ("up", "link_up"),
+        ("vrrp_delay_after_boot", "boot"),
+        ("vrrp_startup_delay", "boot"),
+    ],
 };
 
 pub(super) const ON: Schema = Schema {
@@ -277,7 +293,9 @@ mod tests {
 
     #[test]
     fn no_key_is_listed_twice() {
-        for schema in [&ROOT, &NODE, &GROUP, &ROUTER, &PREVIOUS, &RECEIVE_KEY, &ANNOUNCE, &ON] {
+        for schema in
+            [&ROOT, &NODE, &GROUP, &ROUTER, &PREVIOUS, &RECEIVE_KEY, &ANNOUNCE, &HOLD, &ON]
+        {
             let ours: Vec<_> = schema.now.iter().chain(schema.later).collect();
             let mut all: Vec<_> = ours.iter().map(|&&key| (key, "")).collect();
             all.extend(schema.elsewhere);

@@ -109,6 +109,8 @@ impl RouterSpec {
             ("announce.repeat", Value::Durations(announce.repeat.into_iter().flatten().collect())),
             ("announce.refresh", announce.refresh.map_or(Value::Nothing, Value::Duration)),
             ("handover", Value::Duration(self.timers.handover)),
+            ("hold.boot", Value::Duration(self.hold.boot)),
+            ("hold.link_up", Value::Duration(self.hold.link_up)),
             ("lease", self.timers.lease.map_or(Value::Nothing, |it| Value::Duration(it.time()))),
             ("on.active", program(&hooks.active)),
             ("on.backup", program(&hooks.backup)),

@@ -16,6 +16,7 @@ use super::settings::Written;
 use super::{Election, Location};
 use crate::addresses::Lease;
 use crate::hooks::HookSpec;
+use crate::node::Hold;
 
 /// `[node]`: what holds for the whole daemon.
 #[derive(Clone, Debug)]
@@ -71,6 +72,8 @@ pub struct RouterSpec {
     /// `lease`: how long the kernel keeps the addresses when nobody renews them. What that is in the end
     /// is among the [`timers`](Self::timers).
     pub lease: LeaseSpec,
+    /// `hold`: how long the router waits before it takes part. Each 0 to 1 h.
+    pub hold: Hold,
     /// `[router.NAME.on]`: programs that run when the state changes. Each is a list of arguments, run
     /// without a shell, that begins with the absolute path of the program.
     pub hooks: HookSpec,

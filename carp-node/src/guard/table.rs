@@ -134,6 +134,17 @@ impl<T: AddressTable> AddressTable for GuardedTable<T> {
         outcomes
     }
 
+    fn remove_strays(
+        &mut self,
+        interface: &str,
+        addresses: &[VirtualAddress],
+    ) -> io::Result<Vec<VirtualAddress>> {
+        let removed = self.inner.remove_strays(interface, addresses)?;
+        removed.iter().for_each(|address| self.let_go(interface, address));
+        self.post.review();
+        Ok(removed)
+    }
+
     fn set_promote_secondaries(&mut self, interface: &str, promote: bool) -> io::Result<bool> {
         self.inner.set_promote_secondaries(interface, promote)
     }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use carp_proto::MacAddr;
 
 use super::error::Doing;
+use super::link::Cable;
 use super::machine::Machine;
 use super::net::{Netlink, Port};
 use super::process::{Shared, lock};
@@ -33,11 +34,10 @@ pub struct Host {
 
 /// What a host is while it is switched on.
 #[derive(Debug)]
-struct Power {
-    machine: Machine,
-    netlink: Netlink,
-    interface: u32,
-    port: u32,
+pub(super) struct Power {
+    pub(super) machine: Machine,
+    pub(super) netlink: Netlink,
+    pub(super) cable: Cable,
     processes: Mutex<Vec<Weak<Shared>>>,
 }
 
@@ -80,7 +80,7 @@ impl Host {
         &self.name
     }
 
-    /// The link-layer address of its interface.
+    /// The link-layer address that its interface was made with.
     #[must_use]
     pub fn mac(&self) -> MacAddr {
         self.mac
@@ -134,7 +134,7 @@ impl Host {
     /// [`LabError::Off`]; [`LabError::System`] if the kernel refuses.
     pub fn addresses(&self) -> Result<Vec<HostAddress>, LabError> {
         let power = self.power()?;
-        power.netlink.addresses(power.interface).doing(|| self.on("list addresses"))
+        power.netlink.addresses(power.interface()).doing(|| self.on("list addresses"))
     }
 
     /// Whether its interface has an address now.
@@ -185,7 +185,7 @@ impl Host {
     ) -> Result<(), LabError> {
         let power = self.power()?;
         let add = || -> io::Result<()> {
-            let index = power.netlink.add_macvlan(name, power.interface, mac)?;
+            let index = power.netlink.add_macvlan(name, power.interface(), mac)?;
             addresses
                 .iter()
                 .try_for_each(|&(ip, prefix)| power.netlink.add_address(index, ip, prefix))
@@ -199,7 +199,7 @@ impl Host {
     /// [`LabError::Off`]; [`LabError::System`] if the kernel refuses.
     pub fn add_address(&self, ip: IpAddr, prefix: u8) -> Result<(), LabError> {
         let power = self.power()?;
-        let result = power.netlink.add_address(power.interface, ip, prefix);
+        let result = power.netlink.add_address(power.interface(), ip, prefix);
         result.doing(|| self.on(&format!("add {ip}/{prefix}")))
     }
 
@@ -209,7 +209,7 @@ impl Host {
     /// [`LabError::Off`]; [`LabError::System`] if the kernel refuses.
     pub fn remove_address(&self, ip: IpAddr, prefix: u8) -> Result<(), LabError> {
         let power = self.power()?;
-        let result = power.netlink.remove_address(power.interface, ip, prefix);
+        let result = power.netlink.remove_address(power.interface(), ip, prefix);
         result.doing(|| self.on(&format!("remove {ip}/{prefix}")))
     }
 
@@ -219,7 +219,7 @@ impl Host {
     /// [`LabError::Off`]; [`LabError::System`] if the kernel refuses.
     pub fn set_link(&self, up: bool) -> Result<(), LabError> {
         let power = self.power()?;
-        power.netlink.set_up(power.interface, up).doing(|| self.on("set the link"))
+        power.netlink.set_up(power.interface(), up).doing(|| self.on("set the link"))
     }
 
     /// Its switch forwards nothing from it or to it any more, and nobody is told: links stay up.
@@ -227,7 +227,7 @@ impl Host {
     /// # Errors
     /// [`LabError::Off`]; [`LabError::System`] if the kernel refuses.
     pub fn cut(&self) -> Result<(), LabError> {
-        let (switch, port) = (&self.switch.netlink, self.power()?.port);
+        let (switch, port) = (&self.switch.netlink, self.power()?.port());
         let cut = switch.silence(port).and_then(|()| switch.detach(port));
         cut.doing(|| self.on("cut the port"))
     }
@@ -237,7 +237,7 @@ impl Host {
     /// # Errors
     /// [`LabError::Off`]; [`LabError::System`] if the kernel refuses.
     pub fn unplug(&self) -> Result<(), LabError> {
-        let port = self.power()?.port;
+        let port = self.power()?.port();
         self.switch.netlink.set_up(port, false).doing(|| self.on("unplug the port"))
     }
 
@@ -246,7 +246,7 @@ impl Host {
     /// # Errors
     /// [`LabError::Off`]; [`LabError::System`] if the kernel refuses.
     pub fn set_reflected(&self, reflected: bool) -> Result<(), LabError> {
-        let port = self.power()?.port;
+        let port = self.power()?.port();
         let set = self.switch.netlink.set_hairpin(port, reflected);
         set.doing(|| self.on("reflect at the port"))
     }
@@ -258,12 +258,12 @@ impl Host {
     /// host's own interface is down.
     pub fn plug(&self) -> Result<(), LabError> {
         let power = self.power()?;
-        let (switch, port) = (&self.switch.netlink, power.port);
+        let (switch, port) = (&self.switch.netlink, power.port());
         switch.set_up(port, true).doing(|| self.on("plug the port"))?;
         switch.attach(port, self.switch.bridge).doing(|| self.on("connect the port"))?;
         let yes = |answer: io::Result<bool>| answer.unwrap_or(false);
         wait_until(LINK_LIMIT, &format!("the link of {}", self.name), || {
-            yes(switch.is_forwarding(port)) && yes(power.netlink.is_running(power.interface))
+            yes(switch.is_forwarding(port)) && yes(power.netlink.is_running(power.interface()))
         })
     }
 
@@ -297,7 +297,7 @@ impl Host {
     /// # Errors
     /// [`LabError::Off`] if it was off already; [`LabError::System`] if the kernel refuses.
     pub fn power_off(&mut self) -> Result<Instant, LabError> {
-        let port = self.power()?.port;
+        let port = self.power()?.port();
         self.switch.netlink.silence(port).doing(|| self.on("cut the port"))?;
         let death = Instant::now();
         let power = self.power.as_mut().ok_or_else(|| LabError::Off { host: self.name.clone() })?;
@@ -321,6 +321,20 @@ impl Host {
         }
         let machine = Machine::start().doing(|| self.on("start the first process"))?;
         let netlink = Netlink::open(&machine.namespace)?;
+        let loopback = netlink.index_of("lo").doing(|| self.on("find lo"))?;
+        netlink.start_link(loopback).doing(|| self.on("set lo up"))?;
+        let cable = self.lay_cable(&machine, &netlink)?;
+        self.power = Some(Power { machine, netlink, cable, processes: Mutex::default() });
+        self.plug()?;
+        self.add_own_addresses()
+    }
+
+    /// Adds an interface, which is up, and a port of the switch.
+    pub(super) fn lay_cable(
+        &self,
+        machine: &Machine,
+        netlink: &Netlink,
+    ) -> Result<Cable, LabError> {
         let port = Port {
             name: &self.name,
             bridge: self.switch.bridge,
@@ -330,11 +344,12 @@ impl Host {
         };
         let port = self.switch.netlink.add_port(&port).doing(|| self.on("lay a cable"))?;
         let interface = netlink.index_of(INTERFACE).doing(|| self.on("find the interface"))?;
-        for index in [netlink.index_of("lo").doing(|| self.on("find lo"))?, interface] {
-            netlink.start_link(index).doing(|| self.on("set the link up"))?;
-        }
-        self.power = Some(Power { machine, netlink, interface, port, processes: Mutex::default() });
-        self.plug()?;
+        netlink.start_link(interface).doing(|| self.on("set the link up"))?;
+        Ok(Cable::new(interface, port))
+    }
+
+    /// The addresses that it was made with, on its interface.
+    pub(super) fn add_own_addresses(&self) -> Result<(), LabError> {
         self.addresses.iter().try_for_each(|&(ip, prefix)| self.add_address(ip, prefix))
     }
 
@@ -397,7 +412,7 @@ impl Host {
         rate: u32,
         time: Duration,
     ) -> Result<Flood, LabError> {
-        let interface = self.power()?.interface;
+        let interface = self.power()?.interface();
         self.run_inside(|| Flood::start(&self.name, interface, frames, rate, time))?
     }
 
@@ -406,7 +421,7 @@ impl Host {
     /// # Errors
     /// [`LabError::Off`]; [`LabError::System`] if the kernel refuses.
     pub fn tap(&self) -> Result<Tap, LabError> {
-        Tap::open(&self.switch.namespace, self.power()?.port)
+        Tap::open(&self.switch.namespace, self.power()?.port())
     }
 
     /// Listens to what it sends, and only that: also while it is cut.
@@ -414,7 +429,7 @@ impl Host {
     /// # Errors
     /// As [`tap`](Self::tap).
     pub fn tap_sent(&self) -> Result<Tap, LabError> {
-        Tap::open_received(&self.switch.namespace, self.power()?.port)
+        Tap::open_received(&self.switch.namespace, self.power()?.port())
     }
 
     /// Asks the [echo server](Self::serve_echo) of an address once, as somebody who has never talked to
@@ -425,22 +440,32 @@ impl Host {
     /// [`LabError::Off`]; [`LabError::System`] if the kernel refuses.
     pub fn ask(&self, address: IpAddr, patience: Duration) -> Result<Option<String>, LabError> {
         let power = self.power()?;
-        let forgotten = power.netlink.forget_neighbour(power.interface, address);
+        let forgotten = power.netlink.forget_neighbour(power.interface(), address);
         forgotten.doing(|| self.on("forget a neighbour"))?;
         self.run_inside(|| echo::ask(address, patience))?
             .doing(|| self.on(&format!("ask {address}")))
     }
 
-    fn power(&self) -> Result<&Power, LabError> {
+    pub(super) fn power(&self) -> Result<&Power, LabError> {
         self.power.as_ref().ok_or_else(|| LabError::Off { host: self.name.clone() })
     }
 
-    fn on(&self, doing: &str) -> String {
+    pub(super) fn on(&self, doing: &str) -> String {
         format!("{doing} on {}", self.name)
     }
 }
 
 impl Power {
+    /// The index of its interface.
+    pub(super) fn interface(&self) -> u32 {
+        self.cable.interface()
+    }
+
+    /// The index of its port on the switch.
+    pub(super) fn port(&self) -> u32 {
+        self.cable.port()
+    }
+
     /// Waits until all processes are gone, those first that are this program's children.
     fn bury(&mut self) -> io::Result<()> {
         for process in lock(&self.processes).drain(..).filter_map(|process| process.upgrade()) {

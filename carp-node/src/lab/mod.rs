@@ -42,6 +42,7 @@ mod error;
 mod flood;
 mod holding;
 mod host;
+mod link;
 mod machine;
 mod net;
 mod prober;

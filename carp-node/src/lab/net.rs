@@ -111,6 +111,39 @@ impl Netlink {
         self.wait(self.handle.link().set(link.build()).execute())
     }
 
+    /// `ip link set dev INDEX name NAME`.
+    pub(super) fn rename(&self, index: u32, name: &str) -> io::Result<()> {
+        let link = LinkUnspec::new_with_index(index).name(name).build();
+        self.wait(self.handle.link().set(link).execute())
+    }
+
+    /// `ip link set dev INDEX address MAC`.
+    pub(super) fn set_mac(&self, index: u32, mac: MacAddr) -> io::Result<()> {
+        let link = LinkUnspec::new_with_index(index).address(mac.0.to_vec()).build();
+        self.wait(self.handle.link().set(link).execute())
+    }
+
+    /// `ip link set dev INDEX mtu BYTES`.
+    pub(super) fn set_mtu(&self, index: u32, mtu: u32) -> io::Result<()> {
+        let link = LinkUnspec::new_with_index(index).mtu(mtu).build();
+        self.wait(self.handle.link().set(link).execute())
+    }
+
+    /// `ip link set dev INDEX netns NAMESPACE`.
+    pub(super) fn move_link(&self, index: u32, namespace: &NetNs) -> io::Result<()> {
+        let link = LinkUnspec::new_with_index(index).setns_by_fd(namespace.fd.as_raw_fd()).build();
+        self.wait(self.handle.link().set(link).execute())
+    }
+
+    /// `ip link add NAME type veth peer name PEER`: an interface that leads nowhere. Returns its index.
+    pub(super) fn add_pair(&self, name: &str, peer: &str) -> io::Result<u32> {
+        self.wait(self.handle.link().add(LinkVeth::new(name, peer).build()).execute())?;
+        self.start_link(self.index_of(peer)?)?;
+        let index = self.index_of(name)?;
+        self.start_link(index)?;
+        Ok(index)
+    }
+
     /// `ip link set dev INDEX addrgenmode none up`: no link-local address, and no router
     /// solicitations, that nobody asked for.
     pub(super) fn start_link(&self, index: u32) -> io::Result<()> {

@@ -5,6 +5,7 @@ mod daytime;
 mod group;
 mod handle;
 mod hearing;
+mod hold;
 mod lateness;
 pub(crate) mod lease;
 mod port;
@@ -35,6 +36,7 @@ use self::group::SyncGroup;
 use self::handle::Command;
 pub use self::handle::{Handle, YieldError, Yielded};
 use self::hearing::Hearing;
+pub use self::hold::Hold;
 use self::lateness::Lateness;
 pub use self::lateness::{Bucket, LatenessReport};
 use self::lease::Renewals;
@@ -309,7 +311,7 @@ impl<B: Backend> Node<B> {
     fn deadline(&self, kind: impl Fn(Wait) -> bool) -> Option<Instant> {
         let routers = self.members.iter().filter_map(|member| member.router.poll_timeout());
         let routers = routers.filter(|deadline| kind(deadline.why));
-        let ports = self.ports.iter().filter_map(|port| port.reopen_at);
+        let ports = self.ports.iter().filter_map(PortState::wake_at);
         let beat = self.guard.as_ref().and_then(Post::next_beat);
         let renewals = self.members.iter().filter_map(|member| member.renewals.due_at());
         routers.map(|deadline| deadline.at).chain(ports).chain(beat).chain(renewals).min()
@@ -337,7 +339,7 @@ impl<B: Backend> Node<B> {
             }
         }
         for port in 0..self.ports.len() {
-            if self.ports[port].reopen_at.is_some_and(|at| at <= now) {
+            if self.ports[port].wake_at().is_some_and(|at| at <= now) {
                 self.refresh_port(port);
             }
         }
@@ -655,6 +657,7 @@ fn member<P>(setup: RouterSetup, ports: &[PortState<P>]) -> Member {
         name: setup.name.into(),
         port: ports.iter().position(|port| port.name == setup.interface).unwrap_or(0),
         interface: setup.interface.into(),
+        hold: setup.hold,
         addresses: setup.config.addresses().into(),
         advert_mac: setup.advert_mac.filter(|_| !setup.config.is_unicast()),
         router: VirtualRouter::new(setup.config),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use carp_proto::election::{Input, LinkState, State};
 use carp_proto::{Family, Instant, VirtualId};
 
+use super::hold::Uptime;
 use super::{Node, RouterSetup};
 use crate::addresses::{MARK, Task};
 use crate::backend::{
@@ -23,7 +24,19 @@ pub(super) struct PortState<P> {
     wanted: Vec<Wanted>,
     families: Families,
     pub(super) packets: Option<P>,
-    pub(super) reopen_at: Option<Instant>,
+    reopen_at: Option<Instant>,
+    uptime: Uptime,
+    /// When a router on it has waited for long enough.
+    ripe_at: Option<Instant>,
+    /// What the interface is called now that had its name.
+    renamed: Option<String>,
+}
+
+impl<P> PortState<P> {
+    /// When to look at it again although nothing has happened.
+    pub(super) fn wake_at(&self) -> Option<Instant> {
+        [self.reopen_at, self.ripe_at].into_iter().flatten().min()
+    }
 }
 
 /// One port an interface, with the ids and the families on it.
@@ -39,6 +52,9 @@ pub(super) fn ports<P>(setups: &[RouterSetup]) -> Vec<PortState<P>> {
                 families: Families::default(),
                 packets: None,
                 reopen_at: None,
+                uptime: Uptime::default(),
+                ripe_at: None,
+                renamed: None,
             });
             ports.len() - 1
         });
@@ -68,47 +84,106 @@ pub(super) fn watched(setups: &[RouterSetup]) -> Vec<String> {
 
 impl<B: Backend> Node<B> {
     pub(super) fn link_changed(&mut self, change: LinkChange) {
-        let LinkChange { name, interface } = change;
-        let index = interface.as_ref().map(|found| found.index);
-        let before = match interface {
+        let LinkChange { name, interface, renamed, forgotten } = change;
+        let before = match interface.clone() {
             Some(interface) => self.interfaces.insert(name.clone(), interface),
             None => self.interfaces.remove(&name),
         };
         if let Some(port) = self.ports.iter().position(|port| port.name == name) {
-            if before.map(|before| before.index) != index {
+            let state = &mut self.ports[port];
+            state.uptime.note(self.clock.now(), interface.as_ref());
+            state.renamed = renamed;
+            if is_another(before.as_ref(), interface.as_ref()) {
+                // Addresses are given back before another interface is looked at, and before the sockets
+                // are closed: that takes the kernel a while.
+                let closing = self.ports[port].packets.take();
+                self.tell_link(port);
+                drop(closing);
+            } else if self.misses_group(port, forgotten) {
+                // What is opened anew belongs to the group again.
                 self.ports[port].packets = None;
             }
             self.refresh_port(port);
         }
         self.verify_addresses(&name);
         self.inspect_backups(&name);
+        if moved(before.as_ref(), interface.as_ref()) {
+            self.announce_anew(&name);
+        }
+    }
+
+    /// Whether the kernel no longer counts the host among those who want the adverts of a port.
+    fn misses_group(&self, port: usize, forgotten: Families) -> bool {
+        let state = &self.ports[port];
+        let missed = |family: &Family| {
+            forgotten.include(*family) && state.families.include(*family) && state.packets.is_some()
+        };
+        let Some(family) = [Family::Ipv4, Family::Ipv6].into_iter().find(missed) else {
+            return false;
+        };
+        let (family, name) = (family_name(family), &state.name);
+        let text = format!("{name} has lost the group of {family} adverts: joining it again");
+        self.events.tell(None, EventKind::Log { text });
+        true
+    }
+
+    /// Tells the neighbours of an interface at once that it has another link-layer address.
+    fn announce_anew(&mut self, interface: &str) {
+        for (router, member) in self.members.iter().enumerate() {
+            let here = member.place.announced_on == interface && member.place.mac.is_none();
+            if here && member.router.state() == State::Active {
+                let burst = member.router.config().announce_plan().burst;
+                // An announcement that finds no place is repeated by the plan.
+                let _ =
+                    self.addresses.jobs.try_send(member.job(router, Task::Announce { burst }, 0));
+            }
+        }
     }
 
     /// Opens what can be opened, and tells the routers of the link.
     pub(super) fn refresh_port(&mut self, port: usize) {
         self.open_port(port);
+        self.tell_link(port);
+    }
+
+    fn tell_link(&mut self, port: usize) {
         let now = self.clock.now();
+        self.ports[port].ripe_at = self.ripe_at(port, now);
         for index in 0..self.members.len() {
             if self.members[index].port != port {
                 continue;
             }
-            let (link, other) = self.link_of(index);
+            let (link, other) = self.link_of(index, now);
             let router = &mut self.members[index].router;
             router.set_other_source(other);
             if router.snapshot(now).link != link {
                 self.input(index, Input::Link(link));
+                if let Some(text) = self.link_fault(index, link) {
+                    let name = &self.members[index].name;
+                    self.events.tell(Some(name), EventKind::Fault { text });
+                }
             }
         }
     }
 
+    /// When the first of those routers of a port that still wait has waited for long enough.
+    fn ripe_at(&self, port: usize, now: Instant) -> Option<Instant> {
+        let since = self.ports[port].uptime.since()?;
+        let here = self.members.iter().filter(|member| member.port == port);
+        here.map(|member| member.hold.until(since)).filter(|until| *until > now).min()
+    }
+
     /// The link as a router sees it, and its source in the family that the link's is not of.
-    fn link_of(&self, index: usize) -> (LinkState, Option<IpAddr>) {
+    fn link_of(&self, index: usize, now: Instant) -> (LinkState, Option<IpAddr>) {
         let (config, port) = (self.members[index].router.config(), self.members[index].port);
         let state = &self.ports[port];
         let Some(interface) = self.interfaces.get(&state.name) else {
             return (LinkState::Down, None);
         };
-        if !interface.running || state.packets.is_none() {
+        let fits = interface.mtu.is_none_or(|mtu| config.packet_len() <= mtu);
+        let hold = self.members[index].hold;
+        let waits = state.uptime.since().is_none_or(|since| hold.until(since) > now);
+        if !interface.running || state.packets.is_none() || !fits || waits {
             return (LinkState::Down, None);
         }
         let virtual_addresses = self.virtual_addresses(port);
@@ -192,19 +267,56 @@ impl<B: Backend> Node<B> {
             LinkState::Up { .. } => None,
             LinkState::NoAddress => {
                 let destinations = member.router.config().destinations();
-                let family = match destinations.first().copied().map(Family::of) {
-                    Some(Family::Ipv6) => "IPv6",
-                    Some(Family::Ipv4) | None => "IPv4",
-                };
+                let family = destinations.first().copied().map(Family::of);
+                let family = family_name(family.unwrap_or(Family::Ipv4));
                 Some(format!("{interface} has no {family} address of its own to advertise from"))
             }
-            LinkState::Down => Some(match self.interfaces.get(&**interface) {
-                None => format!("there is no interface {interface}"),
-                Some(Interface { running: false, .. }) => format!("{interface} is down"),
-                Some(_) => format!("{interface} could not be opened"),
-            }),
+            LinkState::Down => Some(self.why_down(index)),
         }
     }
+
+    fn why_down(&self, index: usize) -> String {
+        let member = &self.members[index];
+        let (state, interface) = (&self.ports[member.port], &member.interface);
+        let Some(found) = self.interfaces.get(&**interface) else {
+            return match &state.renamed {
+                None => format!("there is no interface {interface}"),
+                Some(name) => format!(
+                    "there is no interface {interface}: it was renamed to {name}; name it so in the \
+                     configuration, or rename it back"
+                ),
+            };
+        };
+        let (len, now) = (member.router.config().packet_len(), self.clock.now());
+        match (found.mtu, state.uptime.since()) {
+            _ if !found.running => format!("{interface} is down"),
+            _ if state.packets.is_none() => format!("{interface} could not be opened"),
+            (Some(mtu), _) if mtu < len => format!(
+                "the adverts have {len} bytes, and {interface} sends {mtu} at most: raise its MTU, or \
+                 divide the addresses among several routers"
+            ),
+            (_, Some(since)) => member.hold.words(now, since),
+            (_, None) => format!("{interface} is down"),
+        }
+    }
+}
+
+const fn family_name(family: Family) -> &'static str {
+    match family {
+        Family::Ipv4 => "IPv4",
+        Family::Ipv6 => "IPv6",
+    }
+}
+
+/// Whether one interface has taken the place of another one, or of nothing.
+fn is_another(before: Option<&Interface>, now: Option<&Interface>) -> bool {
+    before.map(|before| before.index) != now.map(|now| now.index)
+}
+
+/// Whether an interface has got another link-layer address.
+fn moved(before: Option<&Interface>, now: Option<&Interface>) -> bool {
+    let (Some(before), Some(now)) = (before, now) else { return false };
+    before.index == now.index && before.mac != now.mac
 }
 
 /// The interface's own address that adverts to a destination come from: not a virtual one, whoever put
@@ -257,7 +369,7 @@ mod tests {
             tentative: false,
         };
         let addresses = addresses.iter().map(installed).collect();
-        Interface { index: 2, running: true, addresses }
+        Interface { index: 2, running: true, addresses, ..Interface::default() }
     }
 
     fn source(to: &str, interface: &Interface, virtual_addresses: &[&str]) -> Option<String> {

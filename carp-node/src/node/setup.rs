@@ -2,6 +2,7 @@
 
 use carp_proto::{MacAddr, RouterConfig};
 
+use super::Hold;
 use crate::addresses::{Lease, Place};
 
 /// A router to run.
@@ -17,6 +18,8 @@ pub struct RouterSetup {
     pub advert_mac: Option<MacAddr>,
     /// Where its addresses live.
     pub place: Place,
+    /// How long it waits before it takes part.
+    pub hold: Hold,
     /// Which sync group it is in: routers of one number become active and step down together.
     pub group: Option<usize>,
 }
@@ -33,6 +36,7 @@ impl RouterSetup {
             config,
             advert_mac: None,
             place: Place { owned, lease, ..Place::on(interface) },
+            hold: Hold::default(),
             group: None,
         }
     }

@@ -6,6 +6,7 @@ mod floods;
 mod groups;
 mod keeper;
 mod lease;
+mod links;
 mod pauses;
 mod protocols;
 

@@ -151,7 +151,7 @@ fn addresses_of_both_families_are_watched(lab: &Lab) -> Result {
     let mut until = |ip: &str, there: bool| {
         let seen = async {
             loop {
-                let LinkChange { name, interface } = poll_fn(|cx| watch.poll_change(cx)).await;
+                let LinkChange { name, interface, .. } = poll_fn(|cx| watch.poll_change(cx)).await;
                 assert_eq!(name, "eth0");
                 let addresses = interface.map(|it| it.addresses).unwrap_or_default();
                 if addresses.iter().any(|found| found.ip == crate::support::ip(ip)) == there {

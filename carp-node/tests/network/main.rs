@@ -9,6 +9,7 @@ mod announcements;
 mod devices;
 mod floods;
 mod leases;
+mod links;
 mod packets;
 mod support;
 
@@ -38,6 +39,7 @@ fn run_tests(lab: &'static Lab) -> ExitCode {
         addresses::TESTS,
         devices::TESTS,
         leases::TESTS,
+        links::TESTS,
     ];
     let trial = |&(name, test): &(&str, Test)| {
         Trial::test(name, move || test(lab).map_err(|error| Failed::from(error.to_string())))

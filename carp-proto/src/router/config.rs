@@ -329,6 +329,12 @@ impl RouterConfig {
         Ok(self)
     }
 
+    /// When the addresses are announced.
+    #[must_use]
+    pub const fn announce_plan(&self) -> &AnnouncePlan {
+        &self.announce
+    }
+
     /// Sets when the addresses are announced.
     #[must_use]
     pub fn with_announce(mut self, plan: AnnouncePlan) -> Self {

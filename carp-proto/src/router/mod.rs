@@ -2,6 +2,7 @@
 
 mod action;
 mod config;
+mod length;
 mod receive;
 mod send;
 mod speech;

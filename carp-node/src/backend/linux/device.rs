@@ -54,6 +54,11 @@ impl Devices {
                 Some(link)
             }
             Some(link) if link.is_half_made(device, parent.index) => Some(link),
+            Some(link) if link.alias.is_some() => {
+                // It hangs on an interface that had the parent's name before.
+                self.remove(requests, device)?;
+                None
+            }
             Some(_) => return Err(not_ours(device)),
             None => None,
         };

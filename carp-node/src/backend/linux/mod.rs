@@ -13,14 +13,17 @@ mod device;
 mod filter;
 mod ipv4;
 mod ipv6;
+mod joined;
 mod names;
 mod netlink;
+mod pace;
 mod packets;
 mod programs;
 mod removals;
 mod requests;
 mod settings;
 mod sieve;
+mod strays;
 mod sys;
 mod watch;
 

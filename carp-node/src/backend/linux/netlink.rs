@@ -16,6 +16,7 @@ use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use super::device::Devices;
 use super::names::InterfaceNames;
 use super::requests::Requests;
+use super::strays::Strays;
 use crate::addresses::{Lease, MARK};
 use crate::backend::{AddressTable, InstalledAddress, NewAddress, VirtualDevice};
 use crate::clock::boot_time;
@@ -30,6 +31,7 @@ pub struct NetlinkAddresses {
     requests: Requests,
     names: InterfaceNames,
     devices: Devices,
+    strays: Strays,
 }
 
 impl NetlinkAddresses {
@@ -39,7 +41,7 @@ impl NetlinkAddresses {
     /// What the kernel says.
     pub fn open() -> io::Result<Self> {
         let (requests, names) = (Requests::open()?, InterfaceNames::open()?);
-        Ok(Self { requests, names, devices: Devices::default() })
+        Ok(Self { requests, names, devices: Devices::default(), strays: Strays::default() })
     }
 }
 
@@ -88,6 +90,11 @@ impl AddressTable for NetlinkAddresses {
         {
             *result = Err(error);
         }
+        for (new, result) in addresses.iter().zip(&results) {
+            if result.is_ok() {
+                self.strays.note_added(interface, index, new.address);
+            }
+        }
         Ok(results)
     }
 
@@ -107,11 +114,44 @@ impl AddressTable for NetlinkAddresses {
         addresses: &[VirtualAddress],
     ) -> io::Result<Vec<io::Result<()>>> {
         let index = self.names.index_of(interface)?;
-        let requests = addresses
-            .iter()
-            .map(|address| RouteNetlinkMessage::DelAddress(message(index, address)))
-            .collect();
-        self.requests.change(requests, 0)
+        let requests = addresses.iter().map(|address| removal(index, address)).collect();
+        let results = self.requests.change(requests, 0)?;
+        for (address, result) in addresses.iter().zip(&results) {
+            if result.is_ok() {
+                self.strays.note_removed(index, *address);
+            }
+        }
+        Ok(results)
+    }
+
+    fn remove_strays(
+        &mut self,
+        interface: &str,
+        addresses: &[VirtualAddress],
+    ) -> io::Result<Vec<VirtualAddress>> {
+        let here = self.names.index_of(interface).ok();
+        let strays = self.strays.take(interface, here, addresses);
+        if strays.is_empty() {
+            return Ok(Vec::new());
+        }
+        let requests = strays.iter().map(|(index, address)| removal(*index, address)).collect();
+        let is_failure = |error: &io::Error| {
+            let gone = [libc::ENODEV, libc::EADDRNOTAVAIL];
+            !error.raw_os_error().is_some_and(|code| gone.contains(&code))
+        };
+        let results = self.requests.change(requests, 0);
+        let failure = match results {
+            Ok(results) => results.into_iter().filter_map(Result::err).find(is_failure),
+            Err(error) => Some(error),
+        };
+        let Some(error) = failure else {
+            return Ok(strays.into_iter().map(|(_, address)| address).collect());
+        };
+        // The next attempt is to find them again; that some are gone by then is no harm.
+        for (index, address) in strays {
+            self.strays.note_added(interface, index, address);
+        }
+        Err(error)
     }
 
     fn set_promote_secondaries(&mut self, interface: &str, promote: bool) -> io::Result<bool> {
@@ -136,6 +176,10 @@ impl AddressTable for NetlinkAddresses {
     fn now(&self) -> Instant {
         boot_time()
     }
+}
+
+fn removal(index: u32, address: &VirtualAddress) -> RouteNetlinkMessage {
+    RouteNetlinkMessage::DelAddress(message(index, address))
 }
 
 fn message(index: u32, address: &VirtualAddress) -> AddressMessage {

@@ -3,25 +3,38 @@
 //! An event says only that something has changed; what is, is asked anew. So nothing is missed when
 //! the kernel drops events because there are too many. An event about an address that is as it was, such
 //! as the renewal of its lease, is no reason to ask.
+//!
+//! Events have a socket of their own. On one that is full of them the kernel would also drop the answer to
+//! a question, and whoever asked would wait for ever.
 
 use std::collections::BTreeMap;
 use std::io;
+use std::os::fd::AsFd;
 use std::task::{Context, Poll};
 
+use carp_proto::MacAddr;
 use futures_util::{FutureExt, Stream, StreamExt, TryStreamExt};
 use netlink_packet_core::{NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::AddressMessage;
 use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
-use netlink_sys::SocketAddr;
+use netlink_sys::{AsyncSocket, Socket, SocketAddr};
 use rtnetlink::{Handle, MulticastGroup};
 use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until, timeout_at};
 
+use super::joined::Joined;
 use super::netlink::installed;
-use crate::backend::{Interface, LinkChange, LinkWatch};
+use super::pace::Pace;
+use super::sys;
+use crate::backend::{Families, Interface, LinkChange, LinkWatch};
 
 /// Changes that may wait for the protocol task.
 const QUEUE: usize = 64;
+
+/// Room for events while this thread is asleep; the kernel doubles it. What does not fit is dropped, and
+/// that is told.
+const RECEIVE_BUFFER: i32 = 1 << 20;
 
 type Event = NetlinkMessage<RouteNetlinkMessage>;
 
@@ -39,32 +52,54 @@ impl NetlinkWatch {
     pub fn start(interfaces: &[String]) -> io::Result<Self> {
         let names = interfaces.to_vec();
         let (sender, changes) = mpsc::channel(QUEUE);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-        let connection = {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (listening, asking) = {
             let _context = runtime.enter();
-            rtnetlink::new_multicast_connection(&[
+            let mut listening = rtnetlink::new_multicast_connection(&[
                 MulticastGroup::Link,
                 MulticastGroup::Ipv4Ifaddr,
                 MulticastGroup::Ipv6Ifaddr,
-            ])?
+            ])?;
+            enlarge(listening.0.socket_mut().socket_ref())?;
+            (listening, rtnetlink::new_connection()?)
         };
         std::thread::Builder::new().name("carp-watch".into()).spawn(move || {
             runtime.block_on(async move {
-                let (connection, handle, mut events) = connection;
+                // The handle is kept: the connection ends with it.
+                let (connection, _handle, events) = listening;
                 tokio::spawn(connection);
-                let mut known = BTreeMap::new();
-                loop {
-                    if report_changes(&handle, &names, &mut known, &sender).await.is_err() {
-                        return;
-                    }
-                    if wait_for_event(&mut events, &names, &known).await.is_none() {
-                        return;
-                    }
-                }
+                let (connection, handle, _) = asking;
+                tokio::spawn(connection);
+                follow(events, &handle, &names, &sender).await;
             });
         })?;
         Ok(Self { changes })
     }
+}
+
+/// Reports what is, and then every change, until nobody listens.
+async fn follow(
+    mut events: impl Stream<Item = (Event, SocketAddr)> + Unpin,
+    handle: &Handle,
+    names: &[String],
+    sender: &mpsc::Sender<LinkChange>,
+) {
+    let (mut known, mut pace) = (Known::default(), Pace::new(Instant::now()));
+    loop {
+        pace.begin(Instant::now());
+        let Ok(news) = report_changes(handle, names, &mut known, sender).await else { return };
+        pace.end(Instant::now(), news);
+        if wait_for_event(&mut events, names, &known, &pace).await.is_none() {
+            return;
+        }
+    }
+}
+
+/// Makes room for events: beyond the limit of the system where that is allowed, else up to it.
+fn enlarge(socket: &Socket) -> io::Result<()> {
+    let (socket, level) = (socket.as_fd(), libc::SOL_SOCKET);
+    sys::set_option(socket, level, libc::SO_RCVBUFFORCE, RECEIVE_BUFFER)
+        .or_else(|_| sys::set_option(socket, level, libc::SO_RCVBUF, RECEIVE_BUFFER))
 }
 
 impl LinkWatch for NetlinkWatch {
@@ -95,49 +130,88 @@ pub fn interfaces() -> io::Result<Vec<String>> {
 /// The watched interfaces have gone to nobody, or the receiver has.
 struct Closed;
 
+/// What was known at the last look.
+#[derive(Debug, Default)]
+struct Known {
+    /// The watched interfaces, by name.
+    interfaces: BTreeMap<String, Option<Interface>>,
+    joined: Joined,
+}
+
+/// Looks, and reports what has changed since the last look. Returns whether a second look is due soon.
 async fn report_changes(
     handle: &Handle,
     names: &[String],
-    known: &mut BTreeMap<String, Option<Interface>>,
+    known: &mut Known,
     sender: &mpsc::Sender<LinkChange>,
-) -> Result<(), Closed> {
-    // A dump that fails is repeated at the next event.
-    let Ok(mut present) = present(handle, names).await else { return Ok(()) };
+) -> Result<bool, Closed> {
+    // One that fails is repeated.
+    let Ok(mut look) = look(handle, names, known).await else { return Ok(true) };
+    let mut news = false;
     for name in names {
-        let interface = present.remove(name);
-        if known.get(name) == Some(&interface) {
+        let interface = look.found.remove(name);
+        let lost = |it: &Interface| known.joined.lost(&look.joined, it.index);
+        let forgotten = interface.as_ref().map(lost).unwrap_or_default();
+        if known.interfaces.get(name) == Some(&interface) && forgotten == Families::default() {
             continue;
         }
-        known.insert(name.clone(), interface.clone());
-        let change = LinkChange { name: name.clone(), interface };
+        news = true;
+        let before = known.interfaces.insert(name.clone(), interface.clone()).flatten();
+        let gone = before.filter(|_| interface.is_none());
+        let renamed = gone.and_then(|gone| look.called.remove(&gone.index));
+        let change = LinkChange { name: name.clone(), interface, renamed, forgotten };
         sender.send(change).await.map_err(|_| Closed)?;
     }
-    Ok(())
+    known.joined = look.joined;
+    Ok(news)
 }
 
-async fn present(
-    handle: &Handle,
-    names: &[String],
-) -> Result<BTreeMap<String, Interface>, rtnetlink::Error> {
-    let mut found = BTreeMap::new();
+/// What there is.
+#[derive(Debug, Default)]
+struct Look {
+    /// The watched interfaces, by name.
+    found: BTreeMap<String, Interface>,
+    /// What interfaces are called now that were known by another name, by index.
+    called: BTreeMap<u32, String>,
+    joined: Joined,
+}
+
+async fn look(handle: &Handle, names: &[String], known: &Known) -> io::Result<Look> {
+    let mut look = Look { joined: Joined::read()?, ..Look::default() };
     let mut links = handle.link().get().execute();
-    while let Some(link) = links.try_next().await? {
-        let Some(name) = name_of(&link).filter(|name| names.iter().any(|known| known == name))
-        else {
-            continue;
-        };
-        let running = link.header.flags.contains(LinkFlags::Up | LinkFlags::Running);
-        let interface = Interface { index: link.header.index, running, addresses: Vec::new() };
-        found.insert(name.to_owned(), interface);
+    while let Some(link) = links.try_next().await.map_err(io::Error::other)? {
+        let Some(name) = name_of(&link) else { continue };
+        if names.iter().any(|watched| watched == name) {
+            look.found.insert(name.to_owned(), interface(&link));
+        } else if is_known(link.header.index, known) {
+            look.called.insert(link.header.index, name.to_owned());
+        }
     }
     let mut addresses = handle.address().get().execute();
-    while let Some(address) = addresses.try_next().await? {
+    while let Some(address) = addresses.try_next().await.map_err(io::Error::other)? {
         let index = address.header.index;
-        if let Some(interface) = found.values_mut().find(|interface| interface.index == index) {
+        if let Some(interface) = look.found.values_mut().find(|it| it.index == index) {
             interface.addresses.extend(installed(&address));
         }
     }
-    Ok(found)
+    Ok(look)
+}
+
+/// What a dump says of an interface, its addresses aside.
+fn interface(link: &LinkMessage) -> Interface {
+    let running = link.header.flags.contains(LinkFlags::Up | LinkFlags::Running);
+    let mut interface = Interface { index: link.header.index, running, ..Interface::default() };
+    for attribute in &link.attributes {
+        match attribute {
+            LinkAttribute::Address(bytes) => {
+                interface.mac = <[u8; 6]>::try_from(&bytes[..]).ok().map(MacAddr);
+            }
+            LinkAttribute::Mtu(mtu) => interface.mtu = Some(*mtu),
+            LinkAttribute::CarrierChanges(count) => interface.carrier_changes = *count,
+            _ => {}
+        }
+    }
+    interface
 }
 
 fn name_of(link: &LinkMessage) -> Option<&str> {
@@ -147,20 +221,34 @@ fn name_of(link: &LinkMessage) -> Option<&str> {
     })
 }
 
-/// Waits for something that may concern us, and takes with it what has queued up behind it.
+/// Waits for something that may concern us, or until it is time to look anyway, and takes with it what has
+/// queued up behind it.
 async fn wait_for_event(
     events: &mut (impl Stream<Item = (Event, SocketAddr)> + Unpin),
     names: &[String],
-    known: &BTreeMap<String, Option<Interface>>,
+    known: &Known,
+    pace: &Pace,
 ) -> Option<()> {
-    while !concerns(&events.next().await?.0, names, known) {}
+    let concerning = async {
+        while !concerns(&events.next().await?.0, names, known) {}
+        Some(())
+    };
+    if let Ok(ended) = timeout_at(pace.anyway_at(), concerning).await {
+        ended?;
+    }
+    sleep_until(pace.not_before()).await;
     while events.next().now_or_never().flatten().is_some() {}
     Some(())
 }
 
+/// Whether an interface was one of ours at the last look.
+fn is_known(index: u32, known: &Known) -> bool {
+    known.interfaces.values().flatten().any(|interface| interface.index == index)
+}
+
 /// Whether an event is about one of our interfaces, by its name now or its index before.
-fn concerns(event: &Event, names: &[String], known: &BTreeMap<String, Option<Interface>>) -> bool {
-    let ours = |index| known.values().flatten().any(|interface| interface.index == index);
+fn concerns(event: &Event, names: &[String], known: &Known) -> bool {
+    let ours = |index| is_known(index, known);
     match &event.payload {
         NetlinkPayload::InnerMessage(
             RouteNetlinkMessage::NewLink(link) | RouteNetlinkMessage::DelLink(link),
@@ -169,7 +257,7 @@ fn concerns(event: &Event, names: &[String], known: &BTreeMap<String, Option<Int
                 || name_of(link).is_some_and(|name| names.iter().any(|ours| ours == name))
         }
         NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewAddress(address)) => {
-            ours(address.header.index) && !is_known(address, known)
+            ours(address.header.index) && !is_as_it_was(address, known)
         }
         NetlinkPayload::InnerMessage(RouteNetlinkMessage::DelAddress(address)) => {
             ours(address.header.index)
@@ -180,9 +268,9 @@ fn concerns(event: &Event, names: &[String], known: &BTreeMap<String, Option<Int
 }
 
 /// Whether an address is known to be there, exactly so.
-fn is_known(address: &AddressMessage, known: &BTreeMap<String, Option<Interface>>) -> bool {
+fn is_as_it_was(address: &AddressMessage, known: &Known) -> bool {
     let is_its = |interface: &&Interface| interface.index == address.header.index;
-    let interface = known.values().flatten().find(is_its);
+    let interface = known.interfaces.values().flatten().find(is_its);
     interface.zip(installed(address)).is_some_and(|(it, address)| it.addresses.contains(&address))
 }
 
@@ -224,8 +312,10 @@ mod tests {
 
     fn does_concern(event: &Event) -> bool {
         let addresses = installed(&address(2)).into_iter().collect();
-        let interface = Interface { index: INDEX, running: true, addresses };
-        let known = BTreeMap::from([("eth0".to_owned(), Some(interface))]);
+        let interface =
+            Interface { index: INDEX, running: true, addresses, ..Interface::default() };
+        let interfaces = BTreeMap::from([("eth0".to_owned(), Some(interface))]);
+        let known = Known { interfaces, ..Known::default() };
         concerns(event, &["eth0".to_owned()], &known)
     }
 

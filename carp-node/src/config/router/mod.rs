@@ -3,6 +3,7 @@
 mod addresses;
 mod announce;
 mod carp;
+mod hold;
 mod hooks;
 pub(super) mod lease;
 mod link;
@@ -26,6 +27,7 @@ use super::known::{self, nearest};
 use super::read::{Reader, Section, header_of};
 use super::spec::{LeaseSpec, Places, ProtocolSpec, RouterSpec, Timers};
 use crate::hooks::HookSpec;
+use crate::node::Hold;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -65,6 +67,7 @@ pub(super) struct Draft<'a> {
     announce: AnnouncePlan,
     handover: Option<Duration>,
     lease: LeaseSpec,
+    hold: Hold,
     hooks: HookSpec,
     section: Section<'a>,
 }
@@ -107,6 +110,7 @@ impl<'a> Draft<'a> {
             announce: announce::announce(&section),
             handover: announce::handover(&section),
             lease: lease::read(&section, owner),
+            hold: hold::hold(&section),
             hooks: hooks::hooks(&section, name.get_ref()),
             speech,
             section,
@@ -136,6 +140,7 @@ impl<'a> Draft<'a> {
             announce: self.announce,
             handover: self.handover,
             lease: self.lease,
+            hold: self.hold,
             hooks: self.hooks,
             timers: Timers::default(),
             places,
@@ -178,7 +183,7 @@ fn values<T>(spanned: Vec<Spanned<T>>) -> Vec<T> {
 fn written(section: &Section<'_>) -> super::settings::Written {
     let reader = section.reader();
     let mut written = section.written();
-    for inner in ["announce", "on", "previous"] {
+    for inner in ["announce", "hold", "on", "previous"] {
         let table = section.value(inner).and_then(|value| value.get_ref().as_table());
         for (key, value) in table.into_iter().flatten() {
             written.insert(format!("{inner}.{}", key.get_ref()), reader.locate(value.span()));

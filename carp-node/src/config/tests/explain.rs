@@ -65,7 +65,10 @@ fn every_protocol_shows_its_own_keys() {
 
 #[test]
 fn what_all_protocols_have_is_shown_with_its_effective_value() {
-    let text = vrrp("vrrp3", "mac = \"virtual\"\npeers = []\naccept_from = [\"10.0.0.2\"]");
+    let text = vrrp(
+        "vrrp3",
+        "mac = \"virtual\"\npeers = []\naccept_from = [\"10.0.0.2\"]\nhold = { link_up = \"5s\" }",
+    );
     let all = lines(&config(&text).routers[0].settings());
     for line in [
         "protocol = Text(\"vrrp3\")",
@@ -79,6 +82,8 @@ fn what_all_protocols_have_is_shown_with_its_effective_value() {
         "address_interface = Text(\"eth0\") (default)",
         "accept = Flag(true) (default)",
         "handover = Duration(2s) (default)",
+        "hold.boot = Duration(0ns) (default)",
+        "hold.link_up = Duration(5s)",
         "lease = Duration(2s) (default)",
     ] {
         assert!(all.iter().any(|it| it == line), "{line} is missing: {all:#?}");

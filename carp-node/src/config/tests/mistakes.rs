@@ -16,7 +16,7 @@ fn every_mistake_is_named_at_its_place() {
             with("colour = 1"),
             "7:1: error: unknown key \"colour\" // [router.web] has accept, accept_from, \
              address_interface, addresses, advbase, advert_mac, advskew, announce, dialect, \
-             handover, id, interface, key_file, lease, mac, min_ttl, on, peers, preempt, \
+             handover, hold, id, interface, key_file, lease, mac, min_ttl, on, peers, preempt, \
              preempt_delay, previous, protocol"
                 .into(),
         ),
@@ -191,6 +191,20 @@ fn every_mistake_is_named_at_its_place() {
         (
             with("announce = { refresh = \"0s\" }"),
             "7:24: error: 0s is out of range: it is 1s to 24h".into(),
+        ),
+        (
+            with("hold = { link_up = \"2h\" }"),
+            "7:20: error: 2h is out of range: it is 0s to 1h".into(),
+        ),
+        (
+            with("hold = { vrrp_startup_delay = \"9s\" }"),
+            "7:10: error: unknown key \"vrrp_startup_delay\"; did you mean \"boot\"?".into(),
+        ),
+        (
+            with("hold = \"10s\""),
+            "7:8: error: expected a table, found a string // write it like hold = { boot = \"30s\", \
+             link_up = \"10s\" }"
+                .into(),
         ),
         (with("handover = \"61s\""), "7:12: error: 61s is out of range: it is 0s to 60s".into()),
         (

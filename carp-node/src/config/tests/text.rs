@@ -74,6 +74,7 @@ advskew = 100
 announce = { burst = 5, repeat = [\"1s\", \"5s\"], refresh = \"60s\" }
 handover = 'auto'
 lease = \"1s\"
+hold = { boot = \"1m\", link_up = \"5s\" }
 previous = { key_file = \"other.key\", accept_for = \"1d\" }
 [router.web.on]
 active = [\"/bin/true\", \"\"\"\na\"\"\"]
@@ -162,12 +163,14 @@ fn the_reference_names_every_key() {
         &known::ROUTER,
         &known::PREVIOUS,
         &known::ANNOUNCE,
+        &known::HOLD,
         &known::ON,
     ] {
         for key in schema.now.iter().chain(schema.later) {
             let names = [
                 format!("`{key}`"),
                 format!("`announce.{key}`"),
+                format!("`hold.{key}`"),
                 format!("`[{key}.NAME]`"),
                 format!("`[router.NAME.{key}]`"),
                 format!("`[{key}]`"),

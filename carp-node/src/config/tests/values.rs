@@ -10,6 +10,7 @@ use super::super::*;
 use super::{LEAST, TestHost, config, parse, vrrp, with};
 use crate::addresses::Lease;
 use crate::hooks::HookSpec;
+use crate::node::Hold;
 
 /// The keys of a CARP router.
 fn carp(router: &RouterSpec) -> &CarpSpec {
@@ -39,6 +40,7 @@ fn the_least_that_a_router_needs_gets_every_default() {
     assert_eq!(router.preempt_delay, Duration::ZERO);
     assert_eq!(router.advert_mac, AdvertMac::Interface);
     assert_eq!(router.hooks, HookSpec::default());
+    assert_eq!(router.hold, Hold::default());
     let secs = Duration::from_secs;
     assert_eq!(router.lease, LeaseSpec::Auto);
     let lease = Lease::new(secs(2)).ok();
@@ -73,6 +75,7 @@ accept = true
 announce = { burst = 2, repeat = [\"500ms\", \"2m\"], refresh = \"off\" }
 handover = \"0s\"
 lease = \"7s\"
+hold = { boot = \"1m\", link_up = \"10s\" }
 [router.web.on]
 active = [\"/bin/true\", \"an argument\"]
 timeout = \"5s\"
@@ -106,6 +109,7 @@ key_file = \"web.key\"
     assert_eq!(web.handover, Some(Duration::ZERO));
     let lease = Lease::new(Duration::from_secs(7)).unwrap();
     assert_eq!((web.lease, web.timers.lease), (LeaseSpec::Of(lease), Some(lease)));
+    assert_eq!(web.hold, Hold { boot: Duration::from_secs(60), link_up: Duration::from_secs(10) });
     assert_eq!(web.hooks.active.as_deref().unwrap(), ["/bin/true", "an argument"]);
     assert_eq!(web.hooks.backup, None);
     assert_eq!(web.hooks.timeout, Duration::from_secs(5));
