@@ -9,7 +9,7 @@ use carp_node::lab::{Host, mac, wait_until};
 use libtest_mimic::Failed;
 
 use crate::embed;
-use crate::scene::{Scene, Watched};
+use crate::scene::{Scene, Watched, vip};
 use crate::support::{
     Daemon, LIMIT, Rack, Test, Tested, carp, ensure, has, run_on_machine, serves, told,
 };
@@ -70,7 +70,12 @@ fn succeeds(scene: &Scene<'_>, since: Instant, within: Duration) -> Tested {
     ensure(left <= within + MARGIN, format!("gone after {left:?}"))?;
     ensure(came <= within + SKEW + MARGIN, format!("taken over after {came:?}"))?;
     let both = scene.both_held(since);
-    ensure(both.is_zero(), format!("two holders for {both:?}"))
+    ensure(both.is_zero(), format!("two holders for {both:?}"))?;
+    let announced = || !scene.secondary.announcements(since).is_empty();
+    wait_until(LIMIT, "the successor announces the address", announced)?;
+    let answer = scene.first_answer(since, &scene.rack.secondary).map(|at| at - since);
+    let limit = within + SKEW + MARGIN;
+    ensure(answer.is_some_and(|after| after <= limit), format!("answered after {answer:?}"))
 }
 
 /// A number of the status of a daemon.
@@ -270,6 +275,8 @@ fn paused_for_long(rack: &Rack) -> Tested {
         format!("advertised after {first:?}"),
     )?;
     better.process.expect_running("nobody has killed it")?;
+    let asked = || scene.client.ask(vip(), INTERVAL).ok().flatten();
+    wait_until(LIMIT, "a new client is answered by it", || asked().as_deref() == Some("third"))?;
     ensure(has(&host, "192.168.130.30"), "the host's own address stays")
 }
 
