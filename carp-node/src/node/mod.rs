@@ -264,7 +264,7 @@ impl<B: Backend> Node<B> {
             return Poll::Ready(Wake::Command(command));
         }
         let deadline = self.deadline();
-        if deadline.is_none_or(|at| at > self.clock.now()) {
+        if deadline.is_none_or(|at| at > now) {
             self.hearing.rests();
         }
         self.lateness.awaits(deadline, self.clock.time_asleep());
