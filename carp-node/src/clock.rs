@@ -19,7 +19,11 @@ use tokio::io::unix::AsyncFd;
 use crate::backend::Clock;
 use crate::backend::linux::register_for_reading;
 
-/// How often two clocks are read to learn how far they are apart.
+/// Two clocks cannot be read at once, and the process may have to wait between them. Within this time it has
+/// not.
+const AT_ONCE: Duration = Duration::from_micros(100);
+
+/// How often the two are read at the most.
 const READINGS: usize = 3;
 
 /// The time since boot, and a timer on it.
@@ -62,10 +66,15 @@ impl Clock for BootClock {
     }
 
     fn time_asleep(&self) -> Duration {
-        // The two clocks cannot be read at once, and the process may have to wait between them.
-        let tries = (0..READINGS).map(|_| (boot_time(), monotonic_time(), boot_time()));
-        let best = tries.min_by_key(|(before, _, after)| after.saturating_since(*before));
-        best.map_or(Duration::ZERO, |(boot, monotonic, _)| boot.saturating_since(monotonic))
+        let mut apart = Duration::ZERO;
+        for _ in 0..READINGS {
+            let (before, monotonic, after) = (boot_time(), monotonic_time(), boot_time());
+            apart = before.saturating_since(monotonic);
+            if after.saturating_since(before) < AT_ONCE {
+                break;
+            }
+        }
+        apart
     }
 
     fn poll_deadline(&mut self, cx: &mut Context<'_>, at: Option<Instant>) -> Poll<()> {

@@ -3,6 +3,7 @@
 mod lease;
 
 use std::fs;
+use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -11,7 +12,7 @@ use carp_node::lab::{Host, mac, wait_until};
 use libtest_mimic::Failed;
 
 use crate::embed;
-use crate::scene::{Scene, Watched};
+use crate::scene::{Scene, Watched, vip};
 use crate::support::{
     Daemon, LIMIT, Rack, Test, Tested, carp, ensure, has, run_on_machine, serves, told,
 };
@@ -46,6 +47,9 @@ const SKEW: Duration = Duration::from_millis(610);
 /// What a loaded machine may add to any time; less than the skew time that would be lost otherwise.
 const MARGIN: Duration = Duration::from_millis(400);
 
+/// The same where nothing but a takeover by silence is to be ruled out, which takes more than 3 s.
+const BUSY: Duration = Duration::from_millis(1_500);
+
 /// Two VRRP routers with an advert a second, of which the primary is the better one and serves.
 fn pair(scene: &Scene<'_>) -> Result<(Daemon, Daemon), Failed> {
     let rack = scene.rack;
@@ -62,10 +66,15 @@ fn succeeds(scene: &Scene<'_>, since: Instant, within: Duration) -> Tested {
     let left = scene.primary.left(since).ok_or("the address has not left the primary")?;
     let came = scene.secondary.came(since).ok_or("the address has not come to the secondary")?;
     let (left, came) = (left - since, came - since);
-    ensure(left <= within + MARGIN, format!("gone after {left:?}"))?;
-    ensure(came <= within + SKEW + MARGIN, format!("taken over after {came:?}"))?;
+    ensure(left <= within + BUSY, format!("gone after {left:?}"))?;
+    ensure(came <= within + SKEW + BUSY, format!("taken over after {came:?}"))?;
     let both = scene.both_held(since);
-    ensure(both.is_zero(), format!("two holders for {both:?}"))
+    ensure(both.is_zero(), format!("two holders for {both:?}"))?;
+    let announced = || !scene.secondary.announcements(since).is_empty();
+    wait_until(LIMIT, "the successor announces the address", announced)?;
+    let answer = scene.first_answer(since, &scene.rack.secondary).map(|at| at - since);
+    let limit = within + SKEW + BUSY;
+    ensure(answer.is_some_and(|after| after <= limit), format!("answered after {answer:?}"))
 }
 
 /// A number of the status of a daemon.
@@ -109,7 +118,7 @@ fn killed_alone(rack: &Rack) -> Tested {
     run_on_machine(&rack.primary, &format!("kill -KILL {pid}"))?;
     succeeds(&scene, since, Duration::ZERO)?;
     let unserved = scene.unserved(since);
-    ensure(unserved < SKEW + MARGIN, format!("no answer for {unserved:?}"))?;
+    ensure(unserved < SKEW + BUSY, format!("no answer for {unserved:?}"))?;
     wait_until(LIMIT, "the supervisor has started it again", || {
         first.pids().is_ok_and(|(other, _)| other != pid)
     })?;
@@ -133,8 +142,10 @@ fn panicked(rack: &Rack) -> Tested {
     })?;
     fs::write(directory.join("panic"), "")?;
     let since = first.wait_for_line(LIMIT, "panicked at")?.at;
-    succeeds(&scene, since - MARGIN, MARGIN)?;
-    ensure(first.wait(LIMIT)?.code() == Some(101), "it ends as programs do that panic")
+    succeeds(&scene, since - MARGIN, HEARTBEAT)?;
+    let status = first.wait(LIMIT)?;
+    // On a busy machine the backtrace takes longer than the guard waits.
+    ensure(status.code() == Some(101) || status.signal() == Some(9), format!("{status}"))
 }
 
 fn stopped_for_long(rack: &Rack) -> Tested {
@@ -172,7 +183,7 @@ fn stopped_briefly(rack: &Rack) -> Tested {
         let apart = pair[1] - pair[0];
         // The tap may see one late, and the next one in time.
         ensure(apart > INTERVAL - MARGIN, format!("a burst: {apart:?} apart"))?;
-        let limit = INTERVAL + Duration::from_millis(400) + MARGIN;
+        let limit = INTERVAL + BUSY;
         ensure(apart < limit, format!("{apart:?} apart"))?;
     }
     // The daemon beats every 333 ms, so each of the stops made one of its deadlines late, by 67 ms at least.
@@ -265,6 +276,8 @@ fn paused_for_long(rack: &Rack) -> Tested {
         format!("advertised after {first:?}"),
     )?;
     better.process.expect_running("nobody has killed it")?;
+    let asked = || scene.client.ask(vip(), INTERVAL).ok().flatten();
+    wait_until(LIMIT, "a new client is answered by it", || asked().as_deref() == Some("third"))?;
     ensure(has(&host, "192.168.130.30"), "the host's own address stays")
 }
 

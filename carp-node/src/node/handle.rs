@@ -82,7 +82,7 @@ impl Handle {
     }
 
     /// Waits until the address thread has done everything that it was asked for before, and the routers
-    /// know of it; `None` if the node has ended. Whoever turns a virtual clock must wait for that thread,
+    /// know of it; `None` if the node has ended, or that thread has too much to do. Whoever turns a virtual clock must wait for that thread,
     /// which works in real time.
     pub async fn settled(&self) -> Option<()> {
         let (reply, answer) = oneshot::channel();

@@ -272,7 +272,7 @@ impl<B: Backend> Node<B> {
             return Poll::Ready(wake);
         }
         let deadline = self.deadline(|_| true);
-        if deadline.is_none_or(|at| at > self.clock.now()) {
+        if deadline.is_none_or(|at| at > now) {
             self.hearing.rests();
         }
         self.lateness.awaits(deadline, self.clock.time_asleep());

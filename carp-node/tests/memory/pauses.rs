@@ -249,7 +249,10 @@ fn signed(priority: i64, anti_replay: Option<AntiReplay>) -> RouterSetup {
 type Course = (Vec<Vec<(Instant, u8)>>, Vec<u64>);
 
 /// An election, a takeover, a failback and a stop, while `step` sets clocks every 100 ms.
-fn course(setups: [RouterSetup; 2], step: impl Fn(u32, &MemoryHost, &MemoryHost) + Copy) -> Course {
+fn course(
+    setups: &[RouterSetup; 2],
+    step: impl Fn(u32, &MemoryHost, &MemoryHost) + Copy,
+) -> Course {
     const PRIORITY: usize = 22;
     let mut course = Course::default();
     in_virtual_time(async |lan| {
@@ -288,19 +291,19 @@ async fn transitions(node: &Handle) -> Vec<u64> {
 fn f64_whoever_sets_the_wall_clock_changes_nothing() {
     let window = AntiReplay::Time(Window::for_interval(SECONDS));
     for anti_replay in [None, Some(window), Some(AntiReplay::Monotonic)] {
-        let setups = || [signed(200, anti_replay), signed(100, anti_replay)];
-        let quiet = course(setups(), |_, _, _| {});
+        let setups = [signed(200, anti_replay), signed(100, anti_replay)];
+        let quiet = course(&setups, |_, _, _| {});
         assert!(quiet.0.iter().all(|sent| sent.len() > 5), "{quiet:?}");
         assert_eq!(quiet.1, [4], "backup, active, backup, active");
         for seconds in [1, -1, 3_600, -3_600] {
-            let once = course(setups(), |tick, a, b| match tick {
+            let once = course(&setups, |tick, a, b| match tick {
                 40 => a.step_wall_clock(seconds),
                 90 => b.step_wall_clock(seconds),
                 _ => {}
             });
             assert_eq!(once, quiet, "{seconds} s, {anti_replay:?}");
             // Not at the very start: then the clock is looked at.
-            let strobe = course(setups(), |tick, a, b| {
+            let strobe = course(&setups, |tick, a, b| {
                 let seconds = if tick == 0 { 0 } else { seconds };
                 let step = if tick % 2 == 0 { seconds } else { -seconds };
                 (if tick % 3 == 0 { a } else { b }).step_wall_clock(step);
