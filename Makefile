@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: test deps build lint doc pictures bench interop
+.PHONY: test deps build lint doc pictures bench bench-lease interop
 
 ## Install what the tests need (Debian's packages), then run all tests.
 test: deps
@@ -42,3 +42,8 @@ bench:
 	./.ci/install-test-deps --peers
 	$(CARGO) build --release -p carp-cli -p carp-benches
 	./target/release/failover --svg target/failover.svg --json target/failover.json $(BENCH)
+
+## Measure what renewing the leases of 255 addresses costs: about four minutes. Wants strace.
+bench-lease:
+	$(CARGO) build --release -p carp-cli -p carp-benches
+	./target/release/lease

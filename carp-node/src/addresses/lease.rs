@@ -52,8 +52,8 @@ impl Lease {
 
     /// The time.
     #[must_use]
-    pub const fn time(self) -> Duration {
-        Duration::from_secs(self.0 as u64)
+    pub fn time(self) -> Duration {
+        Duration::from_secs(self.0.into())
     }
 
     /// When it is to be renewed: after a third, with the next advert.
@@ -76,13 +76,13 @@ impl Lease {
 
     /// The longest time for which an address stays where nobody renews it.
     #[must_use]
-    pub const fn longest(self) -> Duration {
+    pub fn longest(self) -> Duration {
         self.time().saturating_add(Self::LATE)
     }
 
     /// The time from which on an address that was not renewed may be gone.
     #[must_use]
-    pub const fn earliest(self) -> Duration {
+    pub fn earliest(self) -> Duration {
         self.time().saturating_sub(Self::EARLY)
     }
 
@@ -97,8 +97,8 @@ impl Lease {
         (self.longest() + later).saturating_sub(active_down)
     }
 
-    pub(crate) const fn seconds(self) -> u32 {
-        self.0 as u32
+    pub(crate) fn seconds(self) -> u32 {
+        self.0.into()
     }
 }
 
@@ -192,14 +192,14 @@ impl<T: AddressTable, A: Announcer> AddressKeeper<T, A> {
     }
 
     fn extend(&mut self, interface: &str, mut new: Vec<NewAddress>) -> Result<(), AddressFault> {
-        let results = self.renew_all(interface, &new)?;
-        let results = if new.iter().zip(&results).any(is_refused) {
-            self.refusing.insert(interface.to_owned());
+        let mut results = self.renew_all(interface, &new)?;
+        if new.iter().zip(&results).any(is_refused) {
             new.iter_mut().for_each(|new| new.lifetime = None);
-            self.renew_all(interface, &new)?
-        } else {
-            results
-        };
+            results = self.renew_all(interface, &new)?;
+            if results.iter().all(Result::is_ok) {
+                self.refusing.insert(interface.to_owned());
+            }
+        }
         for (NewAddress { address, .. }, result) in new.iter().zip(results) {
             match result {
                 Err(source) if !is_gone(&source) => {

@@ -51,7 +51,7 @@ impl Renewals {
         }
     }
 
-    /// The lease that holds.
+    /// The lease, if all addresses have it.
     pub(super) fn in_force(&self) -> Option<Lease> {
         self.lease.filter(|_| self.unleased.is_none())
     }
@@ -89,8 +89,8 @@ impl Renewals {
 
     /// Whether the kernel may have dropped addresses by itself.
     fn may_have_expired(&self, now: Instant) -> bool {
-        let over = |lease: Lease| now.saturating_since(self.renewed_at) >= lease.earliest();
-        self.in_force().is_some_and(over)
+        let lease = self.lease.filter(|_| self.unleased != Some(Unleased::Refused));
+        lease.is_some_and(|lease| now.saturating_since(self.renewed_at) >= lease.earliest())
     }
 }
 
@@ -130,7 +130,7 @@ impl<B: Backend> Node<B> {
             self.events.tell(Some(&member.name), EventKind::Fault { text });
         }
         // An older renewal says nothing of addresses that were given back since, or asked for anew.
-        if missing && member.renewals.due.is_some() && asked_at >= member.renewals.renewed_at {
+        if missing && member.renewals.due.is_some() && asked_at > member.renewals.renewed_at {
             self.missed(router);
         }
     }

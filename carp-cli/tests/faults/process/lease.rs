@@ -69,7 +69,7 @@ pub(super) fn both_killed_on_a_device(rack: &Rack) -> Tested {
     let config = rack.write_config("primary", &settings)?;
     let watch = rack.primary.watch_addresses()?;
     let only = rack.daemon(&rack.primary, &config)?;
-    let ips = [VIP, "2001:db8::100", "fe80::200:5eff:fe00:201"].map(|ip| ip.parse());
+    let ips = [VIP, "2001:db8::100", "fe80::200:5eff:fe00:201"].map(str::parse);
     let ips = ips.into_iter().collect::<Result<Vec<_>, _>>()?;
     let begin = Instant::now();
     let all = |there: bool| {
@@ -119,6 +119,8 @@ pub(super) fn never_interrupted(rack: &Rack) -> Tested {
     let renewed = renewed.iter().filter(|change| change.at >= since && change.ip == vip()).count();
     ensure(renewed >= 6, format!("told of {renewed} renewals in 8 s, a lease of 2 s"))?;
     ensure(scene.primary.left(since).is_none(), "the address was gone for a moment")?;
+    let answer = scene.client.ask(vip(), LIMIT)?;
+    ensure(answer.as_deref() == Some("primary"), format!("answered by {answer:?}"))?;
     let transitions = first.status().map(|router| router["transitions"].clone());
     ensure(transitions == Some(2.into()), format!("{transitions:?} transitions"))
 }
