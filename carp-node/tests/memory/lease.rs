@@ -284,6 +284,7 @@ fn an_address_that_somebody_removes_is_still_a_loss() {
         }
         a.remove_foreign(VIP);
         wait_until("it is back", || a.has(VIP)).await;
+        only.handle.settled().await.unwrap();
         let status = only.handle.status().await.unwrap();
         assert_eq!(status[0].phase.as_deref(), Some("leaving"), "the third one in a minute");
     });

@@ -13,13 +13,30 @@ use crate::election::policy::{Farewell, OwnerRule, ResignedWhileActive, WorseWhi
 use crate::election::rank::Claim;
 use crate::time::Instant;
 
-/// Addresses that are removed once more than this within [`LOSS_PERIOD`] are offered to others.
-pub(super) const LOSSES_BORNE: usize = 2;
+/// Addresses that are removed once more than this within [`LOSS_PERIOD`] are offered to others: whoever
+/// removes them here may leave another host alone.
+const LOSSES_BORNE: usize = 2;
 const LOSS_PERIOD: Duration = Duration::from_secs(60);
 
 /// So much sooner than an interval after a late advert the next one may come, but not more than a tenth of
 /// the interval.
 const CATCH_UP: Duration = Duration::from_millis(10);
+/// When addresses were last lost, the latest first.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Losses([Option<Instant>; LOSSES_BORNE]);
+
+impl Losses {
+    /// Counts one, and tells whether it is one too many. Then it counts anew.
+    fn count(&mut self, now: Instant) -> bool {
+        self.0.rotate_right(1);
+        let oldest = self.0[0].replace(now);
+        let too_many = oldest.is_some_and(|at| now.saturating_since(at) < LOSS_PERIOD);
+        if too_many {
+            *self = Self::default();
+        }
+        too_many
+    }
+}
 
 /// Advertising, and on the way to the addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,11 +71,13 @@ pub(super) struct Reacquiring {
     pub(super) limit_at: Instant,
     /// As in [`TakingOver`].
     lost: bool,
+    /// Then they are offered to another router.
+    offers: bool,
 }
 
 impl Reacquiring {
     pub(super) const fn until(limit_at: Instant) -> Self {
-        Self { limit_at, lost: false }
+        Self { limit_at, lost: false, offers: false }
     }
 }
 
@@ -124,9 +143,14 @@ impl Machine {
             }
             // The addresses are back after a loss, and announced with it.
             Stage::Serving(serving) => {
-                self.fault = None;
+                let offers = serving.reacquiring.is_some_and(|pending| pending.offers);
                 serving.announce = AnnounceTimer::new(now);
                 serving.reacquiring = None;
+                self.fault = None;
+                if offers {
+                    self.fault = Some(Fault::AddressLost);
+                    self.leave(now, Goal::Contest);
+                }
             }
             Stage::TakingOver(TakingOver { step: Step::Preparing, .. })
             | Stage::Init
@@ -285,51 +309,33 @@ impl Machine {
     }
 
     pub(super) fn address_lost(&mut self, now: Instant) {
-        if self.reacquires(now) {
-            self.count_loss(now);
-        }
+        self.reacquire(now, Event::AddressLost);
     }
 
-    /// Nobody is against us, so it does not count: there is nothing to give way to.
     pub(super) fn address_expired(&mut self, now: Instant) {
-        if self.reacquires(now) {
-            self.push(Output::Event(Event::AddressExpired));
-            self.push(Output::Acquire);
-        }
+        self.reacquire(now, Event::AddressExpired);
     }
 
-    /// Notes that an address has gone. Whether it is up to the caller to have it taken again.
-    fn reacquires(&mut self, now: Instant) -> bool {
+    fn reacquire(&mut self, now: Instant, event: Event) {
         match &mut self.stage {
             // Of many addresses that go at once, the first counts; the others come back with it.
             Stage::TakingOver(TakingOver { step: Step::Acquiring, lost, .. })
             | Stage::Serving(Serving { reacquiring: Some(Reacquiring { lost, .. }), .. }) => {
                 *lost = true;
-                false
             }
             Stage::Serving(Serving { reacquiring: reacquiring @ None, .. }) => {
-                *reacquiring = Some(Reacquiring::until(now + self.config.acquire_limit));
-                true
+                // An expiry does not count: nobody is against us, and there is nothing to give way to.
+                let offers = event == Event::AddressLost && self.losses.count(now);
+                let limit_at = now + self.config.acquire_limit;
+                *reacquiring = Some(Reacquiring { offers, ..Reacquiring::until(limit_at) });
+                self.push(Output::Event(event));
+                self.push(Output::Acquire);
             }
             Stage::TakingOver(TakingOver { step: Step::Preparing, .. })
             | Stage::Init
             | Stage::Backup(_)
-            | Stage::Leaving(_) => false,
+            | Stage::Leaving(_) => {}
         }
-    }
-
-    fn count_loss(&mut self, now: Instant) {
-        self.losses.rotate_right(1);
-        let oldest = self.losses[0].replace(now);
-        self.push(Output::Event(Event::AddressLost));
-        if oldest.is_some_and(|at| now.saturating_since(at) < LOSS_PERIOD) {
-            self.losses = [None; LOSSES_BORNE];
-            self.fault = Some(Fault::AddressLost);
-            // Whoever removes them here may leave the other host alone. Until that serves, they are taken
-            // here once more, and not again.
-            self.leave(now, Goal::Contest);
-        }
-        self.push(Output::Acquire);
     }
 
     /// Cannot serve: says so, and leaves the addresses to others.

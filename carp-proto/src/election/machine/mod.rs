@@ -11,7 +11,7 @@ use alloc::collections::VecDeque;
 use core::net::IpAddr;
 use core::time::Duration;
 
-use self::active::{LOSSES_BORNE, Serving, Step, TakingOver};
+use self::active::{Losses, Serving, Step, TakingOver};
 use self::backup::{ActivePeer, Grounds, Waiting};
 use self::leaving::{Goal, Leaving};
 use super::config::ElectionConfig;
@@ -58,8 +58,7 @@ pub(crate) struct Machine {
     rival: Option<(IpAddr, Instant)>,
     /// When an advert of another router was last answered with one of our own, out of turn.
     answered_at: Option<Instant>,
-    /// When addresses were last lost, the latest first.
-    losses: [Option<Instant>; LOSSES_BORNE],
+    losses: Losses,
     fault: Option<Fault>,
     outputs: VecDeque<Output>,
 }
@@ -95,7 +94,7 @@ impl Machine {
             listens_until: None,
             rival: None,
             answered_at: None,
-            losses: [None; LOSSES_BORNE],
+            losses: Losses::default(),
             fault: None,
             outputs: VecDeque::with_capacity(8),
         }
