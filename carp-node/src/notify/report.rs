@@ -94,7 +94,7 @@ impl Reporter {
         let stopping = self.shared.stopping.load(Ordering::Relaxed);
         let status = routers.map_or_else(|| "handed over; programs still run".into(), line);
         let mut message = String::new();
-        if !told.ready && !stopping {
+        if !told.ready && !stopping && routers.is_some() {
             message.push_str("READY=1\n");
         }
         if manager.watchdog.is_some() {
@@ -112,7 +112,7 @@ impl Reporter {
         // An error is told by the manager itself, which goes without.
         told.failed = manager.tell(&message).is_err();
         if !told.failed {
-            (told.ready, told.status) = (true, status);
+            (told.ready, told.status) = (told.ready || routers.is_some(), status);
         }
     }
 
