@@ -7,12 +7,8 @@ use tokio::time::Instant;
 /// The least time from the end of one look to the beginning of the next.
 const LEAST: Duration = Duration::from_millis(5);
 
-/// The most: whatever happened is known this long after the last look at the latest.
-const MOST: Duration = Duration::from_millis(400);
-
-/// After a look, a pause of so many times what the look took: of a processor, looking takes no more than
-/// a fifth.
-const SHARE: u32 = 4;
+/// The most: a link that is lost meanwhile must not wait for longer.
+const MOST: Duration = Duration::from_millis(50);
 
 /// When to look again although nothing was told, after a change: what we do on it, such as joining a group,
 /// makes no event. Then after twice that time, and so on,
@@ -43,10 +39,10 @@ impl Pace {
         self.began = now;
     }
 
-    /// A look has ended, and something was new or not.
+    /// A look has ended, and something was new or not. The pause that follows is as long as the look was.
     pub(super) fn end(&mut self, now: Instant, news: bool) {
         let took = now.saturating_duration_since(self.began);
-        self.not_before = now + took.saturating_mul(SHARE).clamp(LEAST, MOST);
+        self.not_before = now + took.clamp(LEAST, MOST);
         self.patience = if news { SOON } else { (self.patience * 2).min(SELDOM) };
         self.anyway_at = now + self.patience;
     }
@@ -71,7 +67,7 @@ mod tests {
         let start = Instant::now();
         let mut pace = Pace::new(start);
         assert_eq!(pace.not_before(), start, "the first is at once");
-        for (took, pause) in [(0, 5), (1, 5), (10, 40), (90, 360), (3000, 400)] {
+        for (took, pause) in [(0, 5), (1, 5), (10, 10), (50, 50), (3000, 50)] {
             let end = start + Duration::from_millis(took);
             pace.begin(start);
             pace.end(end, false);
