@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::IpAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
@@ -82,6 +83,9 @@ fn run(
     let host = host(lab)?;
     let config = folder.join("carp.toml");
     fs::write(&config, configuration)?;
+    let key = folder.join("web.key");
+    fs::write(&key, "secret")?;
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600))?;
     let watch = host.watch_addresses()?;
     let mut command = Command::new(carp);
     command.arg("run").arg("-c").arg(&config).arg("--socket").arg(folder.join("sock"));
@@ -104,11 +108,12 @@ fn run(
     Ok(Use { cpu: (after - before).as_secs_f64() / seconds, renewals, calls })
 }
 
+/// A router of CARP: an advert of VRRP that lists so many addresses of IPv6 does not fit a frame.
 fn configuration(folder: &Path, ips: &[IpAddr], lease: &str) -> String {
     let list: Vec<_> = ips.iter().map(|ip| format!("\"{ip}\"")).collect();
     format!(
-        "[node]\nstate_dir = \"{}\"\n[router.web]\nprotocol = \"vrrp3\"\ninterface = \"eth0\"\nid = 1\n\
-         lease = \"{lease}\"\naddresses = [{}]\n",
+        "[node]\nstate_dir = \"{}\"\n[router.web]\nprotocol = \"carp\"\ninterface = \"eth0\"\nid = 1\n\
+         key_file = \"web.key\"\nlease = \"{lease}\"\naddresses = [{}]\n",
         folder.display(),
         list.join(", ")
     )
@@ -142,7 +147,6 @@ fn count_calls(process: u32, log: &Path) -> Result<Option<u64>> {
     kill_process(Pid::from_child(&tracer), Signal::INT)?;
     tracer.wait()?;
     let summary = fs::read_to_string(log)?;
-    eprintln!("{summary}");
     // The last line: time in percent, seconds, microseconds a call, calls, errors if any, "total".
     let total = summary.lines().rfind(|line| line.trim_end().ends_with("total"));
     let calls = total.and_then(|line| line.split_whitespace().nth(3)?.parse().ok());
