@@ -674,6 +674,7 @@ fn what_expired_does_not_count_as_a_loss() {
     }
     assert_eq!(rig.phase(), Some(Phase::Serving), "two losses are borne");
     rig.input(Input::AddressLost);
+    rig.input(Input::Acquired);
     assert_eq!(rig.phase(), Some(Phase::Leaving), "the third one is not");
 }
 

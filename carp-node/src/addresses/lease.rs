@@ -10,6 +10,7 @@ use std::time::Duration;
 use carp_proto::{Instant, VirtualAddress};
 use thiserror::Error;
 
+use super::patience::each_patiently;
 use super::{
     AddressFault, AddressKeeper, Place, dependents, find, interface_fault, is_gone, system_fault,
 };
@@ -230,11 +231,12 @@ impl<T: AddressTable, A: Announcer> AddressKeeper<T, A> {
         interface: &str,
         new: &mut [NewAddress],
     ) -> io::Result<Vec<io::Result<()>>> {
-        let mut results = self.table.add(interface, new)?;
+        let mut results = each_patiently(new, |new| self.table.add(interface, new))?;
         for (new, result) in new.iter_mut().zip(&mut results) {
             if is_refused((new, result)) {
                 new.lifetime = None;
-                let again = self.table.add(interface, std::slice::from_ref(new))?.pop();
+                let new = std::slice::from_ref(new);
+                let again = each_patiently(new, |new| self.table.add(interface, new))?.pop();
                 *result = again.unwrap_or_else(|| Err(io::ErrorKind::InvalidData.into()));
                 if result.is_ok() {
                     self.refusing.insert(interface.to_owned());

@@ -16,6 +16,12 @@ const PORTION: usize = 32;
 /// The pause after a portion.
 const PAUSE: Duration = Duration::from_millis(10);
 
+/// How many of the announcements of a takeover are made with it, and how many when there is time. Where
+/// there are many addresses, one of each is what neighbours need at once.
+pub(super) const fn rounds(addresses: usize, burst: u8) -> (u8, u8) {
+    if addresses > PORTION && burst > 1 { (1, burst - 1) } else { (burst, 0) }
+}
+
 /// Jobs as they are to be done.
 #[derive(Debug)]
 pub(super) struct Jobs<'a> {
@@ -56,6 +62,11 @@ impl<'a> Jobs<'a> {
             }
             Task::Prepare | Task::Renew { .. } | Task::Verify | Task::Clear | Task::Settle => job,
         }
+    }
+
+    /// Does this when there is time, in portions.
+    pub(super) fn put_off(&mut self, job: Job) {
+        self.rest.push_back(job);
     }
 
     fn forget(&mut self, router: usize) {
@@ -125,6 +136,16 @@ mod tests {
         assert_eq!(next(&mut jobs), Some((1, 100)));
         drop(asking);
         assert_eq!(next(&mut jobs), None, "nothing is announced after its release");
+    }
+
+    #[test]
+    fn of_many_addresses_each_is_announced_once_with_its_takeover_and_again_in_portions() {
+        assert_eq!((rounds(32, 5), rounds(33, 5), rounds(255, 1)), ((5, 0), (1, 4), (1, 0)));
+        let (_asking, asked) = sync_channel(8);
+        let mut jobs = Jobs::new(&asked);
+        jobs.put_off(job(1, ANNOUNCE, 40));
+        let sizes: Vec<_> = (0..2).map(|_| next(&mut jobs).unwrap().1).collect();
+        assert_eq!(sizes, [32, 8]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use carp_proto::{Instant, VirtualAddress};
 use tokio::sync::mpsc;
 
 use super::lease::Unleased;
-use super::pace::Jobs;
+use super::pace::{self, Jobs};
 use super::{AddressFault, AddressKeeper, Place, Presence};
 use crate::backend::{AddressTable, Announcer};
 
@@ -101,7 +101,14 @@ fn work<T: AddressTable, A: Announcer>(
                 Ok(false)
             }
             Task::Acquire { presence, burst } => {
-                keeper.acquire(&place, &addresses, presence, burst).map(|()| false)
+                let (first, others) = pace::rounds(addresses.len(), burst);
+                let acquired = keeper.acquire(&place, &addresses, presence, first);
+                if acquired.is_ok() && others > 0 {
+                    let task = Task::Announce { burst: others };
+                    let (place, addresses) = (Arc::clone(&place), Arc::clone(&addresses));
+                    jobs.put_off(Job { task, router, ticket, place, addresses });
+                }
+                acquired.map(|()| false)
             }
             Task::Announce { burst } => keeper.announce(&place, &addresses, burst).map(|()| false),
             Task::Clear => keeper.release(&place, &addresses).map(|released| !released.is_empty()),
