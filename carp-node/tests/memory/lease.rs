@@ -170,13 +170,14 @@ fn start(host: &MemoryHost) -> Running {
 }
 
 impl Running {
-    /// What was told, and is no change of state.
+    /// What was told, and is no change of state, nor about lateness.
     fn told(&mut self) -> Vec<EventKind> {
         let mut told = Vec::new();
         while let Some(Some(happening)) = self.inbox.recv().now_or_never() {
             told.push(happening.kind);
         }
-        told.retain(|kind| kind.transition().is_none());
+        let kept = |kind: &EventKind| !matches!(kind, EventKind::Late { .. });
+        told.retain(|kind| kind.transition().is_none() && kept(kind));
         told
     }
 }
