@@ -119,6 +119,7 @@ pub enum Happening {
     AddressLostFault,
     RefusedFault,
     PrepareTimeout,
+    AddressInUse,
 }
 
 impl Setup {
@@ -301,6 +302,7 @@ impl Happening {
             Self::AddressLostFault => Input::Fault(Fault::AddressLost),
             Self::RefusedFault => Input::Fault(Fault::Refused),
             Self::PrepareTimeout => Input::Fault(Fault::PrepareTimeout),
+            Self::AddressInUse => Input::AddressInUse,
         }
     }
 }

@@ -61,6 +61,7 @@ pub(crate) fn any_input() -> impl Strategy<Value = Input> {
         Just(Input::Acquired),
         Just(Input::AddressLost),
         Just(Input::AnnouncementHeard),
+        Just(Input::AddressInUse),
         prop_oneof![
             Just(Fault::Acquire { code: 1 }),
             Just(Fault::AcquireTimeout),
@@ -68,6 +69,7 @@ pub(crate) fn any_input() -> impl Strategy<Value = Input> {
             Just(Fault::AddressLost),
             Just(Fault::Refused),
             Just(Fault::PrepareTimeout),
+            Just(Fault::AddressInUse),
         ]
         .prop_map(Input::Fault),
     ]

@@ -117,6 +117,7 @@ impl Machine {
             Input::Acquired => self.acquired(now),
             Input::AddressLost => self.address_lost(now),
             Input::AnnouncementHeard => self.announcement_heard(now),
+            Input::AddressInUse => self.address_in_use(now),
             Input::Fault(fault) => self.effect_failed(now, fault),
         }
     }
@@ -239,6 +240,7 @@ impl Machine {
                 self.takeover_failed(now, Step::Preparing, fault);
             }
             Fault::AddressLost => self.address_lost(now),
+            Fault::AddressInUse => self.address_in_use(now),
             Fault::Release { .. } => self.fault = Some(fault),
         }
     }
