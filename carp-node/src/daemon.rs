@@ -186,6 +186,7 @@ fn setup(
         advert_mac: election.advert_mac(),
         place: election.place(),
         group,
+        duplicate: router.duplicate,
     })
 }
 

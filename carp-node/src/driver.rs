@@ -16,6 +16,7 @@ use crate::backend::{Interface, PacketIo};
 use crate::demotion::Contributions;
 use crate::event::{EventKind, EventSource};
 use crate::guard::Post;
+use crate::node::probe::Probe;
 use crate::node::remark::Told;
 use crate::node::{Prepare, YieldError, Yielded};
 
@@ -40,6 +41,8 @@ pub(crate) struct Member {
     pub(crate) fault_text: Option<String>,
     /// What was told last of odd adverts.
     pub(crate) remarked: Told,
+    /// What it asks its neighbours.
+    pub(crate) probe: Probe,
 }
 
 impl Member {
@@ -165,7 +168,12 @@ impl<P: PacketIo> Driver<'_, P> {
                     }
                     Action::Event(event) => {
                         settle_yield(&mut member.yielding, &event);
-                        self.tell(member.fault_text.as_deref(), &member.name, event);
+                        let text = match event {
+                            Event::State { evidence, .. } => member.probe.words_for(evidence.fault),
+                            _ => None,
+                        };
+                        let text = text.or(member.fault_text.as_deref());
+                        self.tell(text, &member.name, event);
                         None
                     }
                 };

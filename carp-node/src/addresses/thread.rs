@@ -4,10 +4,10 @@ use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use carp_proto::VirtualAddress;
+use carp_proto::{Family, VirtualAddress};
 use tokio::sync::mpsc;
 
-use super::{AddressFault, AddressKeeper, Place, Presence};
+use super::{AddressFault, AddressKeeper, Hosts, Place, Presence};
 use crate::backend::{AddressTable, Announcer};
 
 /// Something for the address thread to do.
@@ -34,6 +34,15 @@ pub(crate) enum Task {
         burst: u8,
     },
     Release,
+    /// Ask who has the addresses, and where these hosts are.
+    Probe {
+        hosts: Hosts,
+    },
+    /// Ask these hosts and the default gateway from the address of a family.
+    Confirm {
+        family: Family,
+        hosts: Hosts,
+    },
     /// Look whether an address is missing, as an event suggests.
     Verify,
     /// Take down what was made for the addresses.
@@ -46,7 +55,7 @@ pub(crate) struct Report {
     pub(crate) task: Task,
     pub(crate) router: usize,
     pub(crate) ticket: u64,
-    /// Of [`Task::Verify`]: whether an address is missing.
+    /// Of [`Task::Verify`]: whether an address is missing. Of [`Task::Confirm`]: whether there is a gateway.
     pub(crate) outcome: Result<bool, AddressFault>,
 }
 
@@ -90,6 +99,8 @@ fn work<T: AddressTable, A: Announcer>(
             }
             Task::Announce { burst } => keeper.announce(&place, &addresses, burst).map(|()| false),
             Task::Release => keeper.release(&place, &addresses).map(|_| false),
+            Task::Probe { hosts } => keeper.probe(&place, &addresses, hosts).map(|()| false),
+            Task::Confirm { family, hosts } => keeper.confirm(&place, &addresses, family, hosts),
             Task::Dismantle => keeper.dismantle(&place).map(|()| false),
             Task::Verify => keeper.is_missing(&place, &addresses),
         };

@@ -5,18 +5,18 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::BytesMut;
 use carp_proto::wire::ip::{GROUP_IPV4, GROUP_IPV6, TTL, emit_ipv4};
-use carp_proto::{Instant, MacAddr, RxMeta, Transmit, VirtualAddress};
+use carp_proto::{Family, Instant, MacAddr, RxMeta, Transmit, VirtualAddress};
 
 use super::{
     AddressTable, Announcer, Backend, Clock, InstalledAddress, Interface, LinkChange, LinkWatch,
-    NewAddress, PacketIo, Port, Received, VirtualDevice, same_subnet,
+    Neighbour, NewAddress, PacketIo, Port, Received, Saying, VirtualDevice, same_subnet,
 };
 
 /// A link that carries everything to everybody else at once, and the time.
@@ -45,6 +45,11 @@ struct HostState {
     promote_secondaries: bool,
     refuses: Option<i32>,
     announced: Vec<IpAddr>,
+    /// Whether what it sends is lost.
+    mute: bool,
+    /// Every address that it asked for, and from where.
+    questions: Vec<(IpAddr, Option<IpAddr>)>,
+    gateway: Option<IpAddr>,
     /// Devices, and whether they are on.
     devices: BTreeMap<String, bool>,
 }
@@ -55,7 +60,13 @@ enum Arrival {
     Ipv4(IpAddr, Vec<u8>),
     /// What an IPv6 packet carried.
     Ipv6(RxMeta, Vec<u8>),
-    Announcement(IpAddr),
+    Neighbour(Neighbour),
+}
+
+/// The link-layer address of a host: `02:00:00:00:00:NUMBER`, counted from 1 in the order in which they were
+/// made.
+fn mac(index: usize) -> MacAddr {
+    MacAddr([2, 0, 0, 0, 0, u8::try_from(index + 1).unwrap_or(u8::MAX)])
 }
 
 impl Lan {
@@ -105,7 +116,7 @@ impl Lan {
     /// Hands something to every other host that is plugged in.
     fn spread(&self, from: usize, arrival: impl Fn() -> Arrival) {
         let mut shared = self.lock();
-        if shared.hosts.get(from).is_none_or(|host| host.cut) {
+        if shared.hosts.get(from).is_none_or(|host| host.cut || host.mute) {
             return;
         }
         for (index, host) in shared.hosts.iter_mut().enumerate() {
@@ -114,6 +125,30 @@ impl Lan {
                 host.wakers.drain(..).for_each(Waker::wake);
             }
         }
+    }
+
+    /// Has those hosts answer that have an address, as their kernels do.
+    fn ask(&self, from: usize, source: Option<IpAddr>, address: IpAddr) {
+        let mut shared = self.lock();
+        if shared.hosts.get(from).is_none_or(|host| host.cut || host.mute) {
+            return;
+        }
+        let has = |host: &HostState| {
+            host.addresses.values().flatten().any(|installed| installed.ip == address)
+        };
+        let nowhere = match address {
+            IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        };
+        let saying = Saying::Answered(source.unwrap_or(nowhere));
+        let answers: Vec<_> = (shared.hosts.iter().enumerate())
+            .filter(|(index, host)| *index != from && !host.cut && has(host))
+            .map(|(index, _)| Neighbour { address, mac: Some(mac(index)), saying })
+            .collect();
+        let host = &mut shared.hosts[from];
+        host.questions.push((address, source));
+        host.inbox.extend(answers.into_iter().map(Arrival::Neighbour));
+        host.wakers.drain(..).for_each(Waker::wake);
     }
 }
 
@@ -128,6 +163,36 @@ impl MemoryHost {
     /// Cuts the host's cable, or plugs it in again; the host does not notice.
     pub fn set_cut(&self, cut: bool) {
         self.with(|host| host.cut = cut);
+    }
+
+    /// Loses what the host sends, or not any more; it does not notice, and hears others.
+    pub fn set_mute(&self, mute: bool) {
+        self.with(|host| host.mute = mute);
+    }
+
+    /// Gives the host a default gateway.
+    pub fn set_gateway(&self, gateway: impl Into<IpAddr>) {
+        let gateway = gateway.into();
+        self.with(|host| host.gateway = Some(gateway));
+    }
+
+    /// The link-layer address of the host.
+    #[must_use]
+    pub fn mac(&self) -> MacAddr {
+        mac(self.index)
+    }
+
+    /// Has the host announce an address that it may not have.
+    pub fn claim(&self, address: impl Into<IpAddr>) {
+        let (address, mac) = (address.into(), Some(self.mac()));
+        let claim = Neighbour { address, mac, saying: Saying::Announced };
+        self.lan.spread(self.index, || Arrival::Neighbour(claim));
+    }
+
+    /// Every address that the host asked for, and from which of its own, in order.
+    #[must_use]
+    pub fn questions(&self) -> Vec<(IpAddr, Option<IpAddr>)> {
+        self.with(|host| host.questions.clone())
     }
 
     /// Takes the carrier away, or gives it back, which the host notices.
@@ -222,7 +287,7 @@ impl HostState {
             let ours = match &arrival {
                 Arrival::Ipv4(destination, _) => self.is_for(*destination),
                 Arrival::Ipv6(meta, _) => self.is_for(meta.destination),
-                Arrival::Announcement(_) => true,
+                Arrival::Neighbour(_) => true,
             };
             if ours {
                 return Some(arrival);
@@ -328,9 +393,7 @@ impl PacketIo for MemoryHost {
                 buffer[..payload.len()].copy_from_slice(&payload);
                 Poll::Ready(Ok(Received::Ipv6 { len: payload.len(), meta }))
             }
-            Some(Arrival::Announcement(address)) => {
-                Poll::Ready(Ok(Received::Announcement(address)))
-            }
+            Some(Arrival::Neighbour(said)) => Poll::Ready(Ok(Received::Neighbour(said))),
             None => {
                 host.wakers.push(cx.waker().clone());
                 Poll::Pending
@@ -407,6 +470,10 @@ impl AddressTable for MemoryHost {
         Ok(self.with(|host| std::mem::replace(&mut host.promote_secondaries, promote)))
     }
 
+    fn gateway(&mut self, _: &str, family: Family) -> io::Result<Option<IpAddr>> {
+        Ok(self.with(|host| host.gateway.filter(|ip| Family::of(*ip) == family)))
+    }
+
     fn make_device(&mut self, device: &VirtualDevice) -> io::Result<()> {
         self.with(|host| {
             host.devices.insert(device.name.clone(), false);
@@ -436,15 +503,29 @@ impl Announcer for MemoryHost {
     fn announce(
         &mut self,
         _: &str,
-        _: Option<MacAddr>,
+        mac: Option<MacAddr>,
         addresses: &[IpAddr],
         burst: u8,
     ) -> io::Result<()> {
+        let mac = mac.or(Some(self.mac()));
         for _ in 0..burst {
-            for ip in addresses {
-                self.with(|host| host.announced.push(*ip));
-                self.lan.spread(self.index, || Arrival::Announcement(*ip));
+            for &address in addresses {
+                self.with(|host| host.announced.push(address));
+                let said = Neighbour { address, mac, saying: Saying::Announced };
+                self.lan.spread(self.index, || Arrival::Neighbour(said));
             }
+        }
+        Ok(())
+    }
+
+    fn ask(
+        &mut self,
+        _: &str,
+        from: Option<(IpAddr, Option<MacAddr>)>,
+        addresses: &[IpAddr],
+    ) -> io::Result<()> {
+        for address in addresses {
+            self.lan.ask(self.index, from.map(|(ip, _)| ip), *address);
         }
         Ok(())
     }

@@ -2,7 +2,9 @@
 
 mod group;
 mod handle;
+mod neighbours;
 mod port;
+pub(crate) mod probe;
 pub(crate) mod remark;
 mod setup;
 mod status;
@@ -26,6 +28,8 @@ use self::group::SyncGroup;
 use self::handle::Command;
 pub use self::handle::{Handle, YieldError, Yielded};
 use self::port::PortState;
+pub use self::probe::Duplicate;
+use self::probe::Probe;
 pub use self::setup::RouterSetup;
 use crate::addresses::{AddressFault, AddressKeeper, AddressThread, Place, Record, Report, Task};
 use crate::backend::{Backend, Clock, Interface, LinkChange, LinkWatch, PacketIo, Received};
@@ -242,7 +246,8 @@ impl<B: Backend> Node<B> {
         let routers = self.members.iter().filter_map(|member| member.router.poll_timeout());
         let ports = self.ports.iter().filter_map(|port| port.reopen_at);
         let beat = self.guard.as_ref().and_then(Post::next_beat);
-        routers.map(|deadline| deadline.at).chain(ports).chain(beat).min()
+        let probes = self.members.iter().filter_map(|it| it.probe.poll_timeout(&it.router));
+        routers.map(|deadline| deadline.at).chain(ports).chain(beat).chain(probes).min()
     }
 
     fn handle_wake(&mut self, wake: Wake) {
@@ -254,11 +259,14 @@ impl<B: Backend> Node<B> {
             Wake::Timer => self.timeout(),
         }
         self.settle_groups();
+        self.listen_to_neighbours();
     }
 
     fn timeout(&mut self) {
         let now = self.clock.now();
         for index in 0..self.members.len() {
+            // Who has an address is to be known before the router decides.
+            self.probe_timeout(index, now);
             let deadline = self.members[index].router.poll_timeout();
             if deadline.is_some_and(|deadline| deadline.at <= now) {
                 self.input(index, Input::Timeout);
@@ -313,6 +321,7 @@ impl<B: Backend> Node<B> {
         };
         driver.carry_out(index, member, now);
         self.note_in_group(index);
+        self.follow_with_probe(index, now);
     }
 }
 
@@ -322,15 +331,7 @@ impl<B: Backend> Node<B> {
         match received {
             Ok(Received::Ipv4 { len, ttl }) => self.ipv4_packet(port, *len, *ttl),
             Ok(Received::Ipv6 { len, meta }) => self.datagram(port, meta, 0..*len),
-            Ok(Received::Announcement(address)) => {
-                for index in 0..self.members.len() {
-                    let member = &self.members[index];
-                    let ours = member.addresses.iter().any(|ours| ours.ip() == *address);
-                    if member.port == port && ours {
-                        self.input(index, Input::AnnouncementHeard);
-                    }
-                }
-            }
+            Ok(Received::Neighbour(said)) => self.neighbour_said(port, *said),
             // An error of the link, such as "network is down", which link events tell better.
             Err(_) => {}
         }
@@ -413,8 +414,13 @@ impl<B: Backend> Node<B> {
                 Some(Input::Fault(Fault::Release { code: fault.code() }))
             }
             (Task::Verify, Ok(true)) => Some(Input::AddressLost),
+            (Task::Confirm { family, .. }, Ok(gateway)) => {
+                member.probe.asked(family, gateway);
+                None
+            }
             (Task::Acquire { .. } | Task::Release | Task::Verify | Task::Dismantle, _)
-            | (Task::Prepare | Task::Announce { .. }, _) => None,
+            | (Task::Prepare | Task::Announce { .. }, _)
+            | (Task::Probe { .. } | Task::Confirm { .. }, _) => None,
         };
         if let Some(text) = text {
             member.fault_text = Some(text.clone());
@@ -506,6 +512,7 @@ fn guard_seat<'a>(
 
 fn member<P>(setup: RouterSetup, ports: &[PortState<P>]) -> Member {
     Member {
+        probe: Probe::new(&setup),
         place: setup.place.into(),
         name: setup.name.into(),
         port: ports.iter().position(|port| port.name == setup.interface).unwrap_or(0),

@@ -9,7 +9,7 @@ use carp_proto::{Family, Instant, VirtualId};
 use super::{Node, RouterSetup};
 use crate::addresses::{MARK, Task};
 use crate::backend::{
-    Backend, Clock, Families, InstalledAddress, Interface, LinkChange, Port, same_subnet,
+    Backend, Clock, Families, InstalledAddress, Interface, LinkChange, Listening, Port, same_subnet,
 };
 use crate::event::EventKind;
 
@@ -20,7 +20,10 @@ const REOPEN: Duration = Duration::from_secs(1);
 pub(super) struct PortState<P> {
     pub(super) name: String,
     ids: Vec<VirtualId>,
+    addresses: Vec<IpAddr>,
     families: Families,
+    /// What is listened for on it.
+    pub(super) listening: Listening,
     pub(super) packets: Option<P>,
     pub(super) reopen_at: Option<Instant>,
 }
@@ -34,6 +37,8 @@ pub(super) fn ports<P>(setups: &[RouterSetup]) -> Vec<PortState<P>> {
             ports.push(PortState {
                 name: setup.interface.clone(),
                 ids: Vec::new(),
+                addresses: Vec::new(),
+                listening: Listening::default(),
                 families: Families::default(),
                 packets: None,
                 reopen_at: None,
@@ -42,6 +47,7 @@ pub(super) fn ports<P>(setups: &[RouterSetup]) -> Vec<PortState<P>> {
         });
         let (port, config) = (&mut ports[place], &setup.config);
         port.families.extend(config.destinations().iter().copied().map(Family::of));
+        port.addresses.extend(config.addresses().iter().map(|address| address.ip()));
         if !port.ids.contains(&config.id()) {
             port.ids.push(config.id());
         }
@@ -137,11 +143,13 @@ impl<B: Backend> Node<B> {
             interface: state.name.clone(),
             index: interface.index,
             ids: state.ids.clone(),
+            addresses: state.addresses.clone(),
             families: state.families,
         };
         match self.backend.open(&request) {
             Ok(packets) => {
                 state.packets = Some(packets);
+                state.listening = Listening::default();
                 self.prepare_addresses(port);
             }
             Err(error) => {

@@ -2,6 +2,7 @@
 
 use carp_proto::{MacAddr, RouterConfig};
 
+use super::Duplicate;
 use crate::addresses::Place;
 
 /// A router to run.
@@ -19,6 +20,8 @@ pub struct RouterSetup {
     pub place: Place,
     /// Which sync group it is in: routers of one number become active and step down together.
     pub group: Option<usize>,
+    /// What to do if another host has one of the addresses.
+    pub duplicate: Duplicate,
 }
 
 impl RouterSetup {
@@ -33,6 +36,7 @@ impl RouterSetup {
             advert_mac: None,
             place: Place { owned, ..Place::on(interface) },
             group: None,
+            duplicate: Duplicate::default(),
         }
     }
 }

@@ -21,7 +21,9 @@ impl<B: Backend> Node<B> {
             };
             let snapshot = member.router.snapshot(now);
             let mut status = RouterStatus::new(identity, &snapshot, now, wall);
-            if status.fault.is_some() && member.fault_text.is_some() {
+            if let Some(text) = member.probe.words_for(snapshot.fault) {
+                status.fault = Some(text.to_owned());
+            } else if status.fault.is_some() && member.fault_text.is_some() {
                 status.fault.clone_from(&member.fault_text);
             }
             if status.fault.is_none() && snapshot.state == State::Init {
@@ -30,6 +32,7 @@ impl<B: Backend> Node<B> {
             let packets = self.ports[member.port].packets.as_ref();
             status.counters.kernel_dropped = packets.map_or(0, PacketIo::kernel_dropped);
             status.address_interface = Some(member.place.interface.clone());
+            member.probe.show(now, &mut status);
             status.mac = member.place.mac.or(member.advert_mac).map(|mac| mac.to_string());
             status
         };

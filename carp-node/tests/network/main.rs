@@ -8,6 +8,7 @@ mod addresses;
 mod announcements;
 mod devices;
 mod packets;
+mod questions;
 mod support;
 
 use std::process::ExitCode;
@@ -29,7 +30,8 @@ fn main() -> ExitCode {
 }
 
 fn run_tests(lab: &'static Lab) -> ExitCode {
-    let tests = [packets::TESTS, announcements::TESTS, addresses::TESTS, devices::TESTS];
+    let tests =
+        [packets::TESTS, announcements::TESTS, questions::TESTS, addresses::TESTS, devices::TESTS];
     let trial = |&(name, test): &(&str, Test)| {
         Trial::test(name, move || test(lab).map_err(|error| Failed::from(error.to_string())))
     };

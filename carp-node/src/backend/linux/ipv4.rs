@@ -1,20 +1,21 @@
-//! IPv4 on an interface: adverts, and what neighbours announce by ARP.
+//! IPv4 on an interface: adverts, and what neighbours say by ARP.
 
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::task::{Context, Poll};
 
 use carp_proto::Protocol;
+use carp_proto::wire::arp::{self, Form};
+use carp_proto::wire::ethernet;
 use carp_proto::wire::ip::{GROUP_IPV4, TOS_LOW_DELAY, TTL};
-use carp_proto::wire::{arp, ethernet};
 use rustix::net::sockopt::{Ipv4PathMtuDiscovery, set_ip_mtu_discover};
-use socket2::{Domain, InterfaceIndexOrAddress, Socket, Type};
+use socket2::{Domain, InterfaceIndexOrAddress, SockRef, Socket, Type};
 use tokio::io::unix::AsyncFd;
 
 use super::packets::{RECEIVE_BUFFER, drain, poll_socket};
 use super::{filter, sys};
-use crate::backend::{Port, Received};
+use crate::backend::{Listening, Neighbour, Port, Received, Saying};
 
 /// What IPv4 needs on one interface.
 #[derive(Debug)]
@@ -22,16 +23,23 @@ pub(super) struct Ipv4Sockets {
     index: u32,
     /// IP protocol 112, bound to the interface, member of the group.
     adverts: AsyncFd<OwnedFd>,
-    /// Receives gratuitous ARP.
-    announcements: AsyncFd<OwnedFd>,
+    /// Receives gratuitous ARP, and what else is listened for.
+    neighbours: AsyncFd<OwnedFd>,
+    /// The addresses of our routers.
+    addresses: Vec<Ipv4Addr>,
 }
 
 impl Ipv4Sockets {
     pub(super) fn open(port: &Port) -> io::Result<Self> {
+        let ipv4 = |ip: &IpAddr| match ip {
+            IpAddr::V4(ip) => Some(*ip),
+            IpAddr::V6(_) => None,
+        };
         Ok(Self {
             index: port.index,
             adverts: sys::register_for_reading(advert_socket(port)?.into())?,
-            announcements: sys::register_for_reading(arp_socket(port.index)?.into())?,
+            neighbours: sys::register_for_reading(arp_socket(port.index)?.into())?,
+            addresses: port.addresses.iter().filter_map(ipv4).collect(),
         })
     }
 
@@ -46,14 +54,17 @@ impl Ipv4Sockets {
         })
     }
 
-    pub(super) fn poll_announcement(&self, cx: &mut Context<'_>) -> Poll<io::Result<Received>> {
-        poll_socket(&self.announcements, cx, |socket| {
+    pub(super) fn listen(&self, listening: Listening) -> io::Result<()> {
+        let filter = filter::arp(&self.addresses, listening);
+        SockRef::from(self.neighbours.get_ref()).attach_filter(&filter)
+    }
+
+    pub(super) fn poll_neighbour(&self, cx: &mut Context<'_>) -> Poll<io::Result<Received>> {
+        poll_socket(&self.neighbours, cx, |socket| {
             let mut frame = [0; arp::FRAME_LEN];
             let len = rustix::net::recv(socket, &mut frame, rustix::net::RecvFlags::empty())?.0;
             let packet = frame[..len].get(ethernet::HEADER_LEN..).unwrap_or(&[]);
-            Ok(arp::parse(packet)
-                .ok()
-                .map(|(announcement, _)| Received::Announcement(announcement.address.into())))
+            Ok(arp::read(packet).ok().map(|packet| Received::Neighbour(said(packet))))
         })
     }
 
@@ -65,6 +76,17 @@ impl Ipv4Sockets {
     pub(super) fn kernel_dropped(&self) -> u64 {
         sys::dropped(self.adverts.get_ref().as_fd()).unwrap_or(0)
     }
+}
+
+/// What an ARP packet says of its sender.
+fn said(packet: arp::Packet) -> Neighbour {
+    let arp::Packet { form, sender_mac, sender, target } = packet;
+    let saying = match form {
+        Form::Request | Form::Reply if sender == target => Saying::Announced,
+        Form::Request => Saying::Asking,
+        Form::Reply => Saying::Answered(target.into()),
+    };
+    Neighbour { address: sender.into(), mac: Some(sender_mac), saying }
 }
 
 fn advert_socket(port: &Port) -> io::Result<Socket> {
@@ -90,7 +112,7 @@ fn advert_socket(port: &Port) -> io::Result<Socket> {
 
 fn arp_socket(index: u32) -> io::Result<Socket> {
     let socket = Socket::new_raw(Domain::PACKET, Type::RAW, None)?;
-    socket.attach_filter(&filter::arp_announcements())?;
+    socket.attach_filter(&filter::arp(&[], Listening::default()))?;
     socket.set_nonblocking(true)?;
     // Our own announcements are no news. Kernels before 4.20 cannot leave them out; they do no harm.
     let _ = sys::set_option(socket.as_fd(), libc::SOL_PACKET, libc::PACKET_IGNORE_OUTGOING, 1);

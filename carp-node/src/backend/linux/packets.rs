@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::io;
 use std::net::IpAddr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::task::{Context, Poll};
 
 use bytes::BytesMut;
@@ -16,7 +16,7 @@ use tokio::io::unix::AsyncFd;
 use super::ipv4::Ipv4Sockets;
 use super::ipv6::Ipv6Sockets;
 use super::sys;
-use crate::backend::{PacketIo, Port, Received};
+use crate::backend::{Listening, PacketIo, Port, Received};
 
 /// Room for the adverts that arrive while we are busy; the kernel doubles it.
 pub(super) const RECEIVE_BUFFER: usize = 256 * 1024;
@@ -62,15 +62,23 @@ impl LinuxPackets {
         }
     }
 
-    fn poll_announcement(
+    /// What a neighbour says. A link that returns our own frames is none.
+    fn poll_neighbour(
         &mut self,
         family: Family,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<Received>> {
-        match (family, &self.ipv4, &self.ipv6) {
-            (Family::Ipv4, Some(ipv4), _) => ipv4.poll_announcement(cx),
-            (Family::Ipv6, _, Some(ipv6)) => ipv6.poll_announcement(cx),
-            (Family::Ipv4, None, _) | (Family::Ipv6, _, None) => Poll::Pending,
+        loop {
+            let polled = match (family, &self.ipv4, &self.ipv6) {
+                (Family::Ipv4, Some(ipv4), _) => ipv4.poll_neighbour(cx),
+                (Family::Ipv6, _, Some(ipv6)) => ipv6.poll_neighbour(cx),
+                (Family::Ipv4, None, _) | (Family::Ipv6, _, None) => Poll::Pending,
+            };
+            match polled {
+                Poll::Ready(Ok(Received::Neighbour(said)))
+                    if said.mac.is_some() && said.mac == sys::bound_mac(self.frames.as_fd())? => {}
+                polled => return polled,
+            }
         }
     }
 
@@ -100,14 +108,14 @@ impl PacketIo for LinuxPackets {
             Family::Ipv6 => [Family::Ipv6, Family::Ipv4],
         };
         self.turn = order[1];
-        // Adverts first: what a neighbour announces is to be seen in the light of what it advertised.
+        // Adverts first: what a neighbour says is to be seen in the light of what it advertised.
         for family in order {
             if let Poll::Ready(received) = self.poll_advert(family, cx, buffer) {
                 return Poll::Ready(received);
             }
         }
         for family in order {
-            if let Poll::Ready(received) = self.poll_announcement(family, cx) {
+            if let Poll::Ready(received) = self.poll_neighbour(family, cx) {
                 return Poll::Ready(received);
             }
         }
@@ -145,6 +153,13 @@ impl PacketIo for LinuxPackets {
         } else {
             Err(io::Error::new(io::ErrorKind::WriteZero, "the advert was cut short"))
         }
+    }
+
+    fn listen(&mut self, listening: Listening) -> io::Result<()> {
+        if let Some(ipv4) = &self.ipv4 {
+            ipv4.listen(listening)?;
+        }
+        self.ipv6.as_ref().map_or(Ok(()), |ipv6| ipv6.listen(listening))
     }
 
     fn kernel_dropped(&self) -> u64 {

@@ -3,6 +3,7 @@
 mod addresses;
 mod announce;
 mod carp;
+mod duplicate;
 mod hooks;
 mod link;
 mod secret;
@@ -25,6 +26,7 @@ use super::known::{self, nearest};
 use super::read::{Reader, Section, header_of};
 use super::spec::{Places, ProtocolSpec, RouterSpec, Timers};
 use crate::hooks::HookSpec;
+use crate::node::Duplicate;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -62,6 +64,7 @@ pub(super) struct Draft<'a> {
     senders: Senders,
     link: Link,
     announce: AnnouncePlan,
+    duplicate: Duplicate,
     handover: Option<Duration>,
     hooks: HookSpec,
     section: Section<'a>,
@@ -103,6 +106,7 @@ impl<'a> Draft<'a> {
             senders,
             link: Link::read(&section, protocol, owner),
             announce: announce::announce(&section),
+            duplicate: duplicate::duplicate(&section, owner),
             handover: announce::handover(&section),
             hooks: hooks::hooks(&section, name.get_ref()),
             speech,
@@ -131,6 +135,7 @@ impl<'a> Draft<'a> {
             address_interface: self.link.address_interface.filter(|home| *home != interface),
             interface,
             announce: self.announce,
+            duplicate: self.duplicate,
             handover: self.handover,
             hooks: self.hooks,
             timers: Timers::default(),

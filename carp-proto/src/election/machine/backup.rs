@@ -38,12 +38,7 @@ pub(super) enum Grounds {
 impl Waiting {
     /// Waits for silence.
     pub(super) const fn until(down_at: Instant) -> Self {
-        Self {
-            down_at: Some(down_at),
-            grounds: Grounds::Silence,
-            worse_since: None,
-            in_use: false,
-        }
+        Self { down_at: Some(down_at), grounds: Grounds::Silence, worse_since: None, in_use: false }
     }
 
     /// Waits for nothing but its group.
