@@ -130,7 +130,8 @@ impl Lan {
     /// Has those hosts answer that have an address, as their kernels do.
     fn ask(&self, from: usize, source: Option<IpAddr>, address: IpAddr) {
         let mut shared = self.lock();
-        if shared.hosts.get(from).is_none_or(|host| host.cut || host.mute) {
+        shared.hosts[from].questions.push((address, source));
+        if shared.hosts[from].cut || shared.hosts[from].mute {
             return;
         }
         let has = |host: &HostState| {
@@ -146,7 +147,6 @@ impl Lan {
             .map(|(index, _)| Neighbour { address, mac: Some(mac(index)), saying })
             .collect();
         let host = &mut shared.hosts[from];
-        host.questions.push((address, source));
         host.inbox.extend(answers.into_iter().map(Arrival::Neighbour));
         host.wakers.drain(..).for_each(Waker::wake);
     }

@@ -172,6 +172,8 @@ impl Watch {
             EventKind::State { .. }
             | EventKind::Rival { .. }
             | EventKind::Remark { .. }
+            | EventKind::Duplicate { .. }
+            | EventKind::Confirmation { .. }
             | EventKind::AddressLost
             | EventKind::YieldUnanswered
             | EventKind::Reject { .. }
