@@ -20,6 +20,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("f56_asking_does_not_delay_a_takeover", no_delay),
     ("f56_a_host_that_takes_the_address_of_an_active_router_is_told_of", while_active),
     ("f56_a_path_that_loses_what_we_send_leaves_the_address_unconfirmed", unconfirmed),
+    ("f56_over_ipv6_a_third_host_is_found_and_the_gateway_confirms", over_ipv6),
 ];
 
 /// What a loaded machine may add to any time.
@@ -177,4 +178,27 @@ fn unconfirmed(rack: &Rack) -> Tested {
     })?;
     scene.wait_until_served_by(&rack.secondary)?;
     ensure(!scene.secondary.announcements(since).is_empty(), "it did not announce again")
+}
+
+fn over_ipv6(rack: &Rack) -> Tested {
+    const VIRTUAL: &str = "2001:db8::100";
+    const GATEWAY: &str = "fe80::77";
+    let address: IpAddr = VIRTUAL.parse()?;
+    rack.secondary.add_address("fe80::10".parse()?, 64)?;
+    let third = rack.switch.host("third", mac(0x77), &["fe80::77/64"])?;
+    third.add_address(address, 128)?;
+    let default = format!("ip -6 route add default via {GATEWAY} dev eth0");
+    run_on_machine(&rack.secondary, &default)?;
+    let router = format!("protocol = \"vrrp3\"\naddresses = [\"{VIRTUAL}\"]\nduplicate = \"veto\"");
+    let daemon = rack.daemon(&rack.secondary, &rack.write_config("secondary", &router)?)?;
+    wait_for(&daemon, "the veto", |status| {
+        let fault = status["fault"].as_str().unwrap_or_default();
+        status["state"] == "backup" && fault.contains(&third.mac().to_string())
+    })?;
+    ensure(!rack.secondary.has_address(address)?, "it has the address")?;
+    third.remove_address(address, 128)?;
+    wait_for(&daemon, "the takeover, and the confirmation", |status| {
+        status["state"] == "active" && status["confirmation"]["by"] == GATEWAY
+    })?;
+    ensure(rack.secondary.has_address(address)?, "it does not have the address")
 }

@@ -105,7 +105,8 @@ impl Rack {
         self.write_config(node, &format!("protocol = \"vrrp3\"\n{addresses}\n{settings}"))
     }
 
-    fn write_config(&self, node: &str, router: &str) -> Result<PathBuf, Failed> {
+    /// Writes a node's configuration. `router` are lines of the router beside its interface and id.
+    pub(crate) fn write_config(&self, node: &str, router: &str) -> Result<PathBuf, Failed> {
         let state = self.directory.join(format!("{node}.state"));
         let state = state.display();
         let text = format!(
