@@ -168,11 +168,10 @@ impl<P: PacketIo> Driver<'_, P> {
                     }
                     Action::Event(event) => {
                         settle_yield(&mut member.yielding, &event);
-                        let text = match event {
-                            Event::State { evidence, .. } => member.probe.words_for(evidence.fault),
-                            _ => None,
-                        };
-                        let text = text.or(member.fault_text.as_deref());
+                        let mut text = member.fault_text.as_deref();
+                        if let Event::State { evidence, .. } = event {
+                            text = member.probe.words_for(evidence.fault).or(text);
+                        }
                         self.tell(text, &member.name, event);
                         None
                     }

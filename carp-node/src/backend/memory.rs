@@ -182,10 +182,10 @@ impl MemoryHost {
         mac(self.index)
     }
 
-    /// Has the host announce an address that it may not have.
-    pub fn claim(&self, address: impl Into<IpAddr>) {
-        let (address, mac) = (address.into(), Some(self.mac()));
-        let claim = Neighbour { address, mac, saying: Saying::Announced };
+    /// Has the host announce that an address is at a link-layer address, whether it is or not.
+    pub fn claim(&self, address: impl Into<IpAddr>, mac: MacAddr) {
+        let (address, saying) = (address.into(), Saying::Announced);
+        let claim = Neighbour { address, mac: Some(mac), saying };
         self.lan.spread(self.index, || Arrival::Neighbour(claim));
     }
 

@@ -26,7 +26,7 @@ use crate::backend::{Neighbour, Saying};
 use crate::event::EventKind;
 use crate::node::RouterSetup;
 
-/// Questions in one active-down interval: after a half and after three quarters of it.
+/// Questions in one active-down interval: after a half of it, and after a half of the rest.
 const QUESTIONS: u32 = 2;
 
 /// How long to wait for another router to say where it is, before somebody is taken for a stranger.
@@ -34,6 +34,9 @@ const SETTLE: Duration = Duration::from_millis(100);
 
 /// How long a host that has one of our addresses is talked of after it was last heard.
 const RECENT: Duration = Duration::from_secs(60);
+
+/// Different hosts that say to have an address are told of this often at most.
+const LEAST_PAUSE: Duration = Duration::from_secs(1);
 
 /// An active router defends its address this often at most (`DEFEND_INTERVAL` of RFC 5227), and asks then
 /// whether the other host still has it.
@@ -64,8 +67,10 @@ pub(crate) struct Probe {
     addresses: Arc<[VirtualAddress]>,
     /// Link-layer addresses that every router of the id may have.
     shared_macs: [MacAddr; 3],
-    /// Whether neighbours hear it where the addresses are, and it hears them.
-    asks: bool,
+    /// Whether it hears neighbours where the addresses are.
+    hears: bool,
+    /// Whether the addresses are the host's own, which is not asked about.
+    owned: bool,
     /// Why nobody is asked from the addresses.
     silent_because: Option<&'static str>,
     waiting: Option<Waiting>,
@@ -75,6 +80,7 @@ pub(crate) struct Probe {
     /// Who says to have an address, as long as it may be one of the routers.
     suspect: Option<Suspect>,
     other: Option<Other>,
+    told_at: Option<Instant>,
     /// Since when the addresses are served, and what comes of asking from them.
     serving: bool,
     confirmations: [Option<Confirmation>; 2],
@@ -88,6 +94,7 @@ pub(crate) struct Probe {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Waiting {
     down_at: Instant,
+    /// Since when it has waited, or when it last asked.
     since: Instant,
     asked: u32,
     /// Whether the router was told that another host has an address.
@@ -109,7 +116,6 @@ struct Other {
     mac: MacAddr,
     peer: Option<IpAddr>,
     heard_at: Instant,
-    told_at: Instant,
     /// While we serve: when it is asked whether it still has it.
     ask_at: Instant,
     unanswered: u32,
@@ -135,13 +141,15 @@ impl Probe {
                 MacAddr::virtual_router_ipv6(id),
                 MacAddr::ucarp(id),
             ],
-            asks: here && !place.owned,
+            hears: here,
+            owned: place.owned,
             silent_because,
             waiting: None,
             routers: [None; MAX_PEERS],
             asked_at: None,
             suspect: None,
             other: None,
+            told_at: None,
             serving: false,
             confirmations: [None; 2],
             defended_at: None,
@@ -153,7 +161,7 @@ impl Probe {
     /// Takes in what has become of the router. To be called after everything that may change it.
     pub(super) fn follow(&mut self, now: Instant, router: &VirtualRouter) {
         let deadline = router.poll_timeout().filter(|deadline| deadline.why == Wait::ActiveDown);
-        let down_at = deadline.map(|deadline| deadline.at).filter(|_| self.asks);
+        let down_at = deadline.map(|deadline| deadline.at).filter(|_| self.hears && !self.owned);
         if self.waiting.map(|waiting| waiting.down_at) != down_at {
             let wait = |down_at| Waiting { down_at, since: now, asked: 0, let_keep: false };
             self.waiting = down_at.map(wait);
@@ -209,9 +217,10 @@ impl Probe {
             self.judge(now, router, suspect.address, suspect.mac);
         }
         if self.question_at(router).is_some_and(|at| now >= at)
-            && let Some(waiting) = &mut self.waiting
+            && let Some(waiting) = self.waiting.as_mut().filter(|waiting| now < waiting.down_at)
         {
             waiting.asked += 1;
+            waiting.since = now;
             self.ask(now, router);
         }
         if let Some(other) = self.other.filter(|other| self.serving && now >= other.ask_at) {
@@ -254,20 +263,18 @@ impl Probe {
     /// never asked.
     fn question_at(&self, router: &VirtualRouter) -> Option<Instant> {
         let waiting = self.waiting.filter(|waiting| waiting.asked < QUESTIONS)?;
-        let patience = waiting.down_at.saturating_since(waiting.since);
-        let part = patience / (QUESTIONS << waiting.asked);
-        let at = waiting.since + (patience - part);
+        let at = waiting.since + waiting.down_at.saturating_since(waiting.since) / 2;
         let at = router.last_heard().and_then(overdue_at).map_or(at, |overdue| at.max(overdue));
         (at < waiting.down_at).then_some(at)
     }
 
     fn ask(&mut self, now: Instant, router: &VirtualRouter) {
-        let peers = router.snapshot(now).peers;
+        let hosts = hosts(now, router);
         let known = |ip| self.routers.iter().flatten().find(|(known, _)| *known == ip);
-        let asked = |peer: Peer| (peer.source, known(peer.source).and_then(|(_, mac)| *mac));
-        self.routers = peers.map(|peer| peer.map(asked));
+        let asked = |ip: IpAddr| (ip, known(ip).and_then(|(_, mac)| *mac));
+        self.routers = hosts.map(|ip| ip.map(asked));
         self.asked_at = Some(now);
-        self.deeds.push_back(Deed::Probe(sources(&peers)));
+        self.deeds.push_back(Deed::Probe(hosts));
     }
 
     fn settled_at(&self, suspect: Suspect) -> Instant {
@@ -278,14 +285,12 @@ impl Probe {
     /// Somebody says to have one of our addresses.
     fn hear_claim(&mut self, now: Instant, router: &VirtualRouter, address: IpAddr, mac: MacAddr) {
         let asking = self.waiting.is_some_and(|waiting| waiting.asked > 0);
-        if !(asking || self.serving) || self.shared_macs.contains(&mac) || self.suspect.is_some() {
+        let listens = self.hears && (asking || self.serving);
+        if !listens || self.shared_macs.contains(&mac) || self.suspect.is_some() {
             return;
         }
         let is_known = self.routers.iter().flatten().any(|(_, known)| *known == Some(mac));
-        let settle_at = match router.last_heard() {
-            Some(peer) if !is_known => self.settled_for(now, router, peer.source),
-            Some(_) | None => now,
-        };
+        let settle_at = if is_known { now } else { self.settled_for(now, router) };
         if settle_at <= now {
             return self.judge(now, router, address, mac);
         }
@@ -294,12 +299,18 @@ impl Probe {
 
     /// When it is known where the other routers are, as far as they say so. They are asked if they have not
     /// been.
-    fn settled_for(&mut self, now: Instant, router: &VirtualRouter, source: IpAddr) -> Instant {
-        let mut routers = self.routers.iter().flatten();
-        let was_asked = routers.clone().any(|(ip, _)| *ip == source);
+    fn settled_for(&mut self, now: Instant, router: &VirtualRouter) -> Instant {
+        let hosts = hosts(now, router);
+        let found = |ip| self.routers.iter().flatten().find(|(known, _)| *known == ip);
+        let mut found = hosts.iter().flatten().map(|ip| found(*ip));
+        if found.clone().next().is_none() {
+            return now;
+        }
+        let all_answered = found.clone().flatten().all(|(_, mac)| mac.is_some());
+        let all_asked = found.all(|found| found.is_some());
         let recent = |at: &Instant| now.saturating_since(*at) < RECENT;
-        match self.asked_at.filter(|at| was_asked && recent(at)) {
-            Some(_) if routers.all(|(_, mac)| mac.is_some()) => now,
+        match self.asked_at.filter(|at| all_asked && recent(at)) {
+            Some(_) if all_answered => now,
             Some(at) => at + SETTLE,
             None => {
                 self.ask(now, router);
@@ -315,20 +326,7 @@ impl Probe {
         if peer.is_some_and(|peer| speaks_for_itself(&router.snapshot(now), now, peer)) {
             return;
         }
-        let news = self.other.is_none_or(|other| {
-            (other.address, other.mac, other.peer) != (address, mac, peer)
-                || now.saturating_since(other.told_at) >= RECENT
-        });
-        let told_at = self.other.filter(|_| !news).map_or(now, |other| other.told_at);
-        let ask_at =
-            self.other.filter(|other| other.ask_at > now).map_or(now + DEFEND, |it| it.ask_at);
-        let other = Other { address, mac, peer, heard_at: now, told_at, ask_at, unanswered: 0 };
-        self.other = Some(other);
-        if news {
-            let text = self.words_of(&other);
-            let mac = mac.to_string();
-            self.deeds.push_back(Deed::Tell(EventKind::Duplicate { address, mac, peer, text }));
-        }
+        let other = self.note_other(now, address, mac, peer);
         if let Some(waiting) = &mut self.waiting
             && peer.is_none()
             && self.policy == Duplicate::Veto
@@ -343,6 +341,36 @@ impl Probe {
             self.defended_at = Some(now);
             self.deeds.push_back(Deed::Announce);
         }
+    }
+
+    /// Keeps who has an address, and tells it: one that is known once in a while, and never more than so much
+    /// at a time, because anybody can say anything.
+    fn note_other(
+        &mut self,
+        now: Instant,
+        address: IpAddr,
+        mac: MacAddr,
+        peer: Option<IpAddr>,
+    ) -> Other {
+        let found =
+            Other { address, mac, peer, heard_at: now, ask_at: now + DEFEND, unanswered: 0 };
+        let is_same =
+            |other: &Other| (other.address, other.mac, other.peer) == (address, mac, peer);
+        let known = self.other.filter(is_same);
+        let pause = if known.is_some() { RECENT } else { LEAST_PAUSE };
+        let tells = self.told_at.is_none_or(|at| now.saturating_since(at) >= pause);
+        if let Some(known) = known {
+            let ask_at = if known.ask_at > now { known.ask_at } else { found.ask_at };
+            self.other = Some(Other { ask_at, ..found });
+        } else if tells || self.other.is_none() {
+            self.other = Some(found);
+        }
+        if tells {
+            self.told_at = Some(now);
+            let (text, mac) = (self.words_of(&found), mac.to_string());
+            self.deeds.push_back(Deed::Tell(EventKind::Duplicate { address, mac, peer, text }));
+        }
+        found
     }
 
     /// Asks whether the other host still has the address. Two questions without an answer say that it has
@@ -391,8 +419,7 @@ impl Probe {
                 self.deeds.push_back(Deed::Announce);
             }
         }
-        let hosts = sources(&router.snapshot(now).peers);
-        let own = hosts.map(|ip| ip.filter(|ip| Family::of(*ip) == family));
+        let own = hosts(now, router).map(|ip| ip.filter(|ip| Family::of(*ip) == family));
         self.deeds.push_back(Deed::Confirm(family, own));
     }
 
@@ -413,8 +440,19 @@ impl Probe {
     }
 }
 
-fn sources(peers: &[Option<Peer>; MAX_PEERS]) -> Hosts {
-    peers.map(|peer| peer.map(|peer| peer.source))
+/// The other routers: those that were heard, and those that are configured to be.
+fn hosts(now: Instant, router: &VirtualRouter) -> Hosts {
+    let mut hosts = router.snapshot(now).peers.map(|peer| peer.map(|peer| peer.source));
+    let config = router.config();
+    let configured = config.destinations().iter().filter(|_| config.is_unicast());
+    for peer in configured {
+        if !hosts.contains(&Some(*peer))
+            && let Some(free) = hosts.iter_mut().find(|host| host.is_none())
+        {
+            *free = Some(*peer);
+        }
+    }
+    hosts
 }
 
 /// When the next advert of a router is overdue by a quarter of its interval; `None` if none is to come.

@@ -4,10 +4,13 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use carp_node::addresses::Record;
 use carp_node::backend::memory::{Lan, MemoryHost};
 use carp_node::backend::wrap::{Direction, Loss, Wrapped};
 use carp_node::control::proto::RouterStatus;
-use carp_node::node::{Duplicate, Handle, RouterSetup};
+use carp_node::event::{self, EventKind};
+use carp_node::node::{Duplicate, Extras, Handle, Node, RouterSetup};
+use carp_proto::MacAddr;
 
 use super::{SECONDS, VIP, in_virtual_time, pass, settle, setup, start, two_hosts};
 
@@ -107,7 +110,7 @@ fn a_host_that_comes_while_we_serve_is_told_of_and_answered_once() {
         let before = a.announced().len();
         b.add_foreign(VIP, 24);
         for _ in 0..50 {
-            b.claim(VIP);
+            b.claim(VIP, b.mac());
             settle().await;
         }
         let found = status(&only).await;
@@ -121,6 +124,32 @@ fn a_host_that_comes_while_we_serve_is_told_of_and_answered_once() {
         pass(&lan, SECONDS * 40).await;
         let alone = status(&only).await;
         assert_eq!((alone.duplicate, alone.conflict), (None, false));
+    });
+}
+
+#[test]
+fn however_many_hosts_are_made_up_little_is_told() {
+    in_virtual_time(async |lan| {
+        let (a, b) = two_hosts(&lan);
+        let (events, mut inbox) = event::channel();
+        let extras = Extras { events, record: Record::in_memory(), prepare: None };
+        let (node, handle) = Node::new(a.clone(), vec![setup(0, false)], extras).unwrap();
+        tokio::task::spawn_local(node.run());
+        pass(&lan, SECONDS * 12).await;
+        let announced = a.announced().len();
+        for number in 0..200 {
+            b.claim(VIP, MacAddr([2, 7, 0, 0, 0, number]));
+            pass(&lan, SECONDS / 100).await;
+        }
+        assert_eq!(status(&handle).await.state, "active");
+        handle.stop().await;
+        pass(&lan, SECONDS * 3).await;
+        let mut told = 0;
+        while let Some(happening) = inbox.recv().await {
+            told += usize::from(matches!(happening.kind, EventKind::Duplicate { .. }));
+        }
+        assert!((1..=2).contains(&told), "in 2 s it was told {told} times");
+        assert_eq!(a.announced().len(), announced + 2);
     });
 }
 

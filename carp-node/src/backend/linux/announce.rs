@@ -107,7 +107,7 @@ impl Announcer for NeighbourAnnouncer {
         let mac = from.and_then(|(_, mac)| mac).unwrap_or(own);
         for address in addresses {
             let from = from.map(|(ip, _)| ip);
-            if question(mac, from, *address, &mut self.frame).is_some() {
+            if question(mac, from, *address, &mut self.frame) {
                 on.socket.send(&self.frame)?;
             }
         }
@@ -115,13 +115,8 @@ impl Announcer for NeighbourAnnouncer {
     }
 }
 
-/// The question for an address; `None` if it cannot be asked from the other one.
-fn question(
-    mac: MacAddr,
-    from: Option<IpAddr>,
-    address: IpAddr,
-    frame: &mut BytesMut,
-) -> Option<()> {
+/// Writes the question for an address. Returns whether it can be asked from the other one.
+fn question(mac: MacAddr, from: Option<IpAddr>, address: IpAddr, frame: &mut BytesMut) -> bool {
     frame.clear();
     match (from, address) {
         (None, IpAddr::V4(target)) => arp::emit_question_frame(mac, None, target, frame),
@@ -132,9 +127,11 @@ fn question(
         (Some(IpAddr::V6(from)), IpAddr::V6(target)) => {
             ndp::emit_question_frame(mac, from, target, frame);
         }
-        (Some(IpAddr::V4(_)), IpAddr::V6(_)) | (Some(IpAddr::V6(_)), IpAddr::V4(_)) => return None,
+        (Some(IpAddr::V4(_)), IpAddr::V6(_)) | (Some(IpAddr::V6(_)), IpAddr::V4(_)) => {
+            return false;
+        }
     }
-    Some(())
+    true
 }
 
 impl OnInterface {

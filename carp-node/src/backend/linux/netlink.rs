@@ -167,7 +167,7 @@ fn gateway_of(route: &RouteMessage) -> Option<IpAddr> {
     })
 }
 
-/// Whether an error says that there is no such way.
+/// Whether an error says that there is no such way: the last two are what `prohibit` and `blackhole` say.
 fn is_unreachable(error: &io::Error) -> bool {
     let codes = [libc::ENETUNREACH, libc::EHOSTUNREACH, libc::EACCES, libc::EINVAL];
     error.raw_os_error().is_some_and(|code| codes.contains(&code))
