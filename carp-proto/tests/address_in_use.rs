@@ -1,6 +1,5 @@
 //! Another host has one of the addresses, and is let keep it.
 
-#[expect(dead_code, reason = "each test program uses a part of it")]
 mod support;
 
 use carp_proto::election::{Cause, Dialect, Fault, Input, Posture, State};
