@@ -187,6 +187,7 @@ fn setup(
         place: election.place(),
         hold: router.hold,
         group,
+        duplicate: router.duplicate,
     })
 }
 

@@ -18,6 +18,7 @@ use crate::event::{EventKind, EventSource};
 use crate::guard::Post;
 use crate::node::contest::Contest;
 use crate::node::lease::Renewals;
+use crate::node::probe::Probe;
 use crate::node::remark::Told;
 use crate::node::{Hold, Prepare, YieldError, Yielded};
 
@@ -52,6 +53,8 @@ pub(crate) struct Member {
     pub(crate) last_state: State,
     /// When the kernel is to be told that the addresses are still wanted.
     pub(crate) renewals: Renewals,
+    /// What it asks its neighbours.
+    pub(crate) probe: Probe,
 }
 
 impl Member {
@@ -62,7 +65,11 @@ impl Member {
 
     /// What a fault of the router is, in the best words there are.
     pub(crate) fn fault_words(&self, fault: Fault) -> String {
-        fault_words(fault, &self.contest, self.fault_text.as_deref())
+        match (fault, self.probe.words_for(Some(fault)), self.fault_text.as_deref()) {
+            (Fault::AddressLost, ..) => self.contest.words(),
+            (_, Some(text), _) | (_, None, Some(text)) => text.to_owned(),
+            (_, None, None) => fault.to_string(),
+        }
     }
 
     /// A job for the address thread about this router, which is number `router` of its node.
@@ -183,8 +190,7 @@ impl<P: PacketIo> Driver<'_, P> {
                     }
                     Action::Event(event) => {
                         settle_yield(&mut member.yielding, &event);
-                        let Member { name, contest, fault_text, .. } = &*member;
-                        self.tell(contest, fault_text.as_deref(), name, event);
+                        self.tell(member, event);
                         None
                     }
                 };
@@ -229,9 +235,9 @@ impl<P: PacketIo> Driver<'_, P> {
         }
     }
 
-    fn tell(&self, contest: &Contest, fault_text: Option<&str>, name: &Arc<str>, event: Event) {
+    fn tell(&self, member: &Member, event: Event) {
         let mut kind = match event {
-            Event::AddressLost => contest.event(),
+            Event::AddressLost => member.contest.event(),
             Event::State { .. }
             | Event::Rival { .. }
             | Event::AddressExpired
@@ -240,18 +246,9 @@ impl<P: PacketIo> Driver<'_, P> {
         if let (EventKind::State { evidence: told, .. }, Event::State { evidence, .. }) =
             (&mut kind, event)
         {
-            told.fault = evidence.fault.map(|fault| fault_words(fault, contest, fault_text));
+            told.fault = evidence.fault.map(|fault| member.fault_words(fault));
         }
-        self.events.tell(Some(name), kind);
-    }
-}
-
-/// What a fault is, in the best words there are: those of who was contested, or of the operating system.
-fn fault_words(fault: Fault, contest: &Contest, system: Option<&str>) -> String {
-    match (fault, system) {
-        (Fault::AddressLost, _) => contest.words(),
-        (_, Some(system)) => system.to_owned(),
-        (_, None) => fault.to_string(),
+        self.events.tell(Some(&member.name), kind);
     }
 }
 

@@ -76,6 +76,24 @@ pub enum EventKind {
         /// What is odd, in words.
         text: String,
     },
+    /// Another host has one of the addresses.
+    Duplicate {
+        /// The address.
+        address: IpAddr,
+        /// Where it is, too.
+        mac: String,
+        /// The router that it is, if it is one that we know.
+        peer: Option<IpAddr>,
+        /// What that means, in words.
+        text: String,
+    },
+    /// Somebody answers to what comes from the addresses, or nobody does.
+    Confirmation {
+        /// Whether somebody does.
+        confirmed: bool,
+        /// Who, or what to look at, in words.
+        text: String,
+    },
     /// Another program removed an address; it is being taken again.
     AddressLost {
         /// The address, if the kernel named it.
@@ -255,7 +273,9 @@ impl fmt::Display for EventKind {
                 write!(f, "on.{on}: {program}: {outcome} after {} ms", duration_ms.rounded())
             }
             Self::Fault { text } => write!(f, "fault: {text}"),
-            Self::Log { text } => f.write_str(text),
+            Self::Duplicate { text, .. } | Self::Confirmation { text, .. } | Self::Log { text } => {
+                f.write_str(text)
+            }
             Self::Unknown => f.write_str("an event of a kind that this version does not know"),
         }
     }

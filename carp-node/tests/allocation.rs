@@ -115,7 +115,15 @@ fn count_on(host: &Host, advskew: i64, state: &str) -> Result<u64> {
 }
 
 async fn count(handle: &Handle, state: &str) -> Result<u64> {
-    while status(handle).await?.state != state {
+    // A backup that has heard nobody yet asks its neighbours, and so does who has just taken over.
+    let is_steady = |status: RouterStatus| {
+        let asking = match &status.confirmation {
+            Some(confirmation) => confirmation.state == "asking",
+            None => status.peers.is_empty(),
+        };
+        status.state == state && !asking
+    };
+    while !is_steady(status(handle).await?) {
         sleep(Duration::from_millis(50)).await;
     }
     for _ in 0..WINDOWS {

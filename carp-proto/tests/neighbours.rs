@@ -226,6 +226,11 @@ fn what_rfc_4861_forbids_is_refused() {
     refused("code", changed(good.clone(), |packet| packet[41] = 1));
     refused("type", changed(good.clone(), |packet| packet[40] = 134));
     refused("answer", changed(good.clone(), |packet| packet[44] |= 0x40));
+    let answered = changed(good.clone(), |packet| {
+        packet[44] |= 0x40;
+        packet[24..40].copy_from_slice(&announcement().address.octets());
+    });
+    assert_eq!(ndp::parse(&answered), Ok(Message::Answer { address: announcement().address }));
     refused("multicast", changed(good.clone(), |packet| packet[48] = 0xff));
     refused("no length", changed(good.clone(), |packet| packet[65] = 0));
     refused("ends early", changed(good.clone(), |packet| packet[65] = 2));
@@ -257,6 +262,21 @@ fn a_probe_asks_the_group_of_its_target_from_nowhere() {
     for len in 0..packet.len() {
         assert!(ndp::parse(&packet[..len]).is_err(), "{len} bytes");
     }
+}
+
+#[test]
+fn a_question_from_an_address_says_where_that_is() {
+    let (from, target) = (announcement().address, "2001:db8::12:3456".parse().unwrap());
+    let mut frame = Vec::new();
+    ndp::emit_question_frame(announcement().mac, from, target, &mut frame);
+    assert_eq!(frame[..6], [0x33, 0x33, 0xff, 0x12, 0x34, 0x56]);
+    let packet = &frame[14..];
+    assert_eq!((packet[40], &packet[48..64]), (135, &target.octets()[..]));
+    assert_eq!(packet[64..], [1, 1, 2, 0, 0, 0, 0, 0x0a]);
+    assert_eq!(packet[8..24], from.octets());
+    assert_eq!(changed(packet.to_vec(), |_| ()), packet, "the checksum");
+    let refused = ndp::parse(packet);
+    assert_eq!(refused, Err(WireError::Ndp("a question of somebody who has an address")));
 }
 
 proptest! {

@@ -296,6 +296,7 @@ fn neighbour_announcements_of_real_peers_read_and_are_written_again() {
                     assert_eq!(written[18..], frame.bytes[18..], "{name} frame {}", frame.number);
                     found.push(announcement);
                 }
+                Ok(ndp::Message::Answer { address }) => panic!("an answer of {address}"),
                 Ok(ndp::Message::Probe { target }) => probes.push(target.to_string()),
                 Err(_) => {}
             }

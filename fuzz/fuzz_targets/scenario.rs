@@ -120,6 +120,7 @@ pub enum Happening {
     RefusedFault,
     PrepareTimeout,
     AddressExpired,
+    AddressInUse,
 }
 
 impl Setup {
@@ -303,6 +304,7 @@ impl Happening {
             Self::RefusedFault => Input::Fault(Fault::Refused),
             Self::PrepareTimeout => Input::Fault(Fault::PrepareTimeout),
             Self::AddressExpired => Input::AddressExpired,
+            Self::AddressInUse => Input::AddressInUse,
         }
     }
 }

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use carp_node::config::format_duration;
 use carp_node::control::StatusReport;
-use carp_node::control::proto::{RankStatus, RemovalStatus, RouterStatus, TimerStatus};
+use carp_node::control::proto::{
+    DuplicateStatus, RankStatus, RemovalStatus, RouterStatus, TimerStatus,
+};
 use carp_node::node::LatenessReport;
 
 use super::client;
@@ -119,14 +121,30 @@ fn peers(router: &RouterStatus) -> String {
     if peers.is_empty() { "-".to_owned() } else { peers.join(", ") }
 }
 
+fn duplicate_words(duplicate: &DuplicateStatus) -> String {
+    let DuplicateStatus { address, mac, peer, age_ms } = duplicate;
+    let whose = match peer {
+        Some(peer) => format!("the router {peer}, whose adverts do not arrive"),
+        None => "no router that we know".to_owned(),
+    };
+    format!("{address} is at {mac} too, as of {} ago: {whose}", age(age_ms.0))
+}
+
 fn remarks(router: &RouterStatus) -> Vec<String> {
     let mut remarks = Vec::new();
     if let Some(fault) = &router.fault {
         remarks.push(fault.clone());
     }
-    if router.conflict {
+    if let Some(duplicate) = &router.duplicate {
+        remarks.push(duplicate_words(duplicate));
+    } else if router.conflict {
         let whom = router.conflict_with.map(|peer| format!(" {peer}")).unwrap_or_default();
         remarks.push(format!("another router{whom} is active at the same time"));
+    }
+    if router.unconfirmed
+        && let Some(confirmation) = &router.confirmation
+    {
+        remarks.push(confirmation.text.clone());
     }
     if router.held {
         remarks.push("does not preempt at present: it yielded, or failed to take over".to_owned());

@@ -5,6 +5,7 @@
 //! taps hear who advertises, and a client says who answers. See [`scene`].
 
 mod addresses;
+mod duplicates;
 #[path = "../support/embed.rs"]
 mod embed;
 mod links;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         links::TESTS,
         packets::TESTS,
         addresses::TESTS,
+        duplicates::TESTS,
         time::TESTS,
     ])
 }

@@ -121,6 +121,7 @@ impl Rack {
         )
     }
 
+    /// Writes a node's configuration. `router` are lines of the router beside its interface and id.
     pub(crate) fn write_config(&self, node: &str, router: &str) -> Result<PathBuf, Failed> {
         let state = self.directory.join(format!("{node}.state"));
         let state = state.display();

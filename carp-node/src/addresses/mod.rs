@@ -18,6 +18,7 @@
 //! - Addresses at a virtual link-layer address live on a **device** of their own, which is on only while
 //!   they are there, so that a backup takes no frame for it (RFC 9568 section 6.4.2).
 
+mod ask;
 pub mod lease;
 mod pace;
 mod patience;
@@ -29,7 +30,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::net::IpAddr;
 
-use carp_proto::{Protocol, VirtualAddress};
+use carp_proto::{MAX_PEERS, Protocol, VirtualAddress};
 use thiserror::Error;
 
 pub use self::lease::Lease;
@@ -106,6 +107,9 @@ impl AddressFault {
         }
     }
 }
+
+/// Hosts that are asked for their own addresses: other routers.
+pub type Hosts = [Option<IpAddr>; MAX_PEERS];
 
 /// What is known of addresses before they are taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -60,7 +60,13 @@ impl<'a> Jobs<'a> {
                 self.forget(job.router);
                 job
             }
-            Task::Prepare | Task::Renew { .. } | Task::Verify | Task::Clear | Task::Settle => job,
+            Task::Prepare
+            | Task::Renew { .. }
+            | Task::Probe { .. }
+            | Task::Confirm { .. }
+            | Task::Verify
+            | Task::Clear
+            | Task::Settle => job,
         }
     }
 

@@ -4,12 +4,12 @@ use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use carp_proto::{Instant, VirtualAddress};
+use carp_proto::{Family, Instant, VirtualAddress};
 use tokio::sync::mpsc;
 
 use super::lease::Unleased;
 use super::pace::{self, Jobs};
-use super::{AddressFault, AddressKeeper, Place, Presence};
+use super::{AddressFault, AddressKeeper, Hosts, Place, Presence};
 use crate::backend::{AddressTable, Announcer};
 
 /// Something for the address thread to do.
@@ -42,6 +42,15 @@ pub(crate) enum Task {
     Renew {
         asked_at: Instant,
     },
+    /// Ask who has the addresses, and where these hosts are.
+    Probe {
+        hosts: Hosts,
+    },
+    /// Ask these hosts and the default gateway from the address of a family.
+    Confirm {
+        family: Family,
+        hosts: Hosts,
+    },
     /// Look whether an address is missing, as an event suggests.
     Verify,
     /// Take down what was made for the addresses.
@@ -57,7 +66,7 @@ pub(crate) struct Report {
     pub(crate) router: usize,
     pub(crate) ticket: u64,
     /// Of [`Task::Verify`] and [`Task::Renew`]: whether an address is missing; of [`Task::Clear`]: whether one
-    /// was there.
+    /// was there; of [`Task::Confirm`]: whether there is a gateway.
     pub(crate) outcome: Result<bool, AddressFault>,
     /// Of [`Task::Renew`]: why some addresses have no lifetime.
     pub(crate) unleased: Option<Unleased>,
@@ -113,6 +122,8 @@ fn work<T: AddressTable, A: Announcer>(
             Task::Announce { burst } => keeper.announce(&place, &addresses, burst).map(|()| false),
             Task::Clear => keeper.release(&place, &addresses).map(|released| !released.is_empty()),
             Task::Release => keeper.release(&place, &addresses).map(|_| false),
+            Task::Probe { hosts } => keeper.probe(&place, &addresses, hosts).map(|()| false),
+            Task::Confirm { family, hosts } => keeper.confirm(&place, &addresses, family, hosts),
             Task::Dismantle => keeper.dismantle(&place).map(|()| false),
             Task::Renew { asked_at } if keeper.is_too_late_to_renew(&place, asked_at) => continue,
             Task::Renew { .. } => keeper.renew(&place, &addresses).map(|renewal| {

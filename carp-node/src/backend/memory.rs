@@ -5,18 +5,18 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::BytesMut;
 use carp_proto::wire::ip::{GROUP_IPV4, GROUP_IPV6, TTL, emit_ipv4};
-use carp_proto::{Instant, MacAddr, RxMeta, Transmit, VirtualAddress};
+use carp_proto::{Family, Instant, MacAddr, RxMeta, Transmit, VirtualAddress};
 
 use super::{
     AddressTable, Announcer, Backend, Clock, Families, InstalledAddress, Interface, LinkChange,
-    LinkWatch, NewAddress, PacketIo, Port, Received, VirtualDevice, same_subnet,
+    LinkWatch, Neighbour, NewAddress, PacketIo, Port, Received, Saying, VirtualDevice, same_subnet,
 };
 
 /// A link that carries everything to everybody else at once, and the time.
@@ -56,6 +56,11 @@ struct HostState {
     mishaps: VecDeque<Mishap>,
     refuses_lifetimes: bool,
     announced: Vec<IpAddr>,
+    /// Whether what it sends is lost.
+    mute: bool,
+    /// Every address that it asked for, and from where.
+    questions: Vec<(IpAddr, Option<IpAddr>)>,
+    gateway: Option<IpAddr>,
     /// Devices, and whether they are on.
     devices: BTreeMap<String, bool>,
     running: bool,
@@ -86,7 +91,13 @@ enum Arrival {
     Ipv4(IpAddr, Vec<u8>),
     /// What an IPv6 packet carried.
     Ipv6(RxMeta, Vec<u8>),
-    Announcement(IpAddr),
+    Neighbour(Neighbour),
+}
+
+/// The link-layer address of a host: `02:00:00:00:00:NUMBER`, counted from 1 in the order in which they were
+/// made.
+fn mac(index: usize) -> MacAddr {
+    MacAddr([2, 0, 0, 0, 0, u8::try_from(index + 1).unwrap_or(u8::MAX)])
 }
 
 impl Lan {
@@ -138,7 +149,7 @@ impl Lan {
     /// Hands something to every other host that is plugged in.
     fn spread(&self, from: usize, arrival: impl Fn() -> Arrival) {
         let mut shared = self.lock();
-        if shared.hosts.get(from).is_none_or(|host| host.cut) {
+        if shared.hosts.get(from).is_none_or(|host| host.cut || host.mute) {
             return;
         }
         for (index, host) in shared.hosts.iter_mut().enumerate() {
@@ -147,6 +158,30 @@ impl Lan {
                 host.wakers.drain(..).for_each(Waker::wake);
             }
         }
+    }
+
+    /// Has those hosts answer that have an address, as their kernels do.
+    fn ask(&self, from: usize, source: Option<IpAddr>, address: IpAddr) {
+        let mut shared = self.lock();
+        shared.hosts[from].questions.push((address, source));
+        if shared.hosts[from].cut || shared.hosts[from].mute {
+            return;
+        }
+        let has = |host: &HostState| {
+            host.addresses.values().flatten().any(|installed| installed.ip == address)
+        };
+        let nowhere = match address {
+            IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        };
+        let saying = Saying::Answered(source.unwrap_or(nowhere));
+        let answers: Vec<_> = (shared.hosts.iter().enumerate())
+            .filter(|(index, host)| *index != from && !host.cut && has(host))
+            .map(|(index, _)| Neighbour { address, mac: Some(mac(index)), saying })
+            .collect();
+        let host = &mut shared.hosts[from];
+        host.inbox.extend(answers.into_iter().map(Arrival::Neighbour));
+        host.wakers.drain(..).for_each(Waker::wake);
     }
 }
 
@@ -195,6 +230,36 @@ impl MemoryHost {
     /// Sets the host's wall clock forward by so many seconds, or back.
     pub fn step_wall_clock(&self, seconds: i64) {
         self.with(|host| host.wall = host.wall.saturating_add(seconds));
+    }
+
+    /// Loses what the host sends, or not any more; it does not notice, and hears others.
+    pub fn set_mute(&self, mute: bool) {
+        self.with(|host| host.mute = mute);
+    }
+
+    /// Gives the host a default gateway.
+    pub fn set_gateway(&self, gateway: impl Into<IpAddr>) {
+        let gateway = gateway.into();
+        self.with(|host| host.gateway = Some(gateway));
+    }
+
+    /// The link-layer address of the host.
+    #[must_use]
+    pub fn mac(&self) -> MacAddr {
+        mac(self.index)
+    }
+
+    /// Has the host announce that an address is at a link-layer address, whether it is or not.
+    pub fn claim(&self, address: impl Into<IpAddr>, mac: MacAddr) {
+        let (address, saying) = (address.into(), Saying::Announced);
+        let claim = Neighbour { address, mac: Some(mac), saying };
+        self.lan.spread(self.index, || Arrival::Neighbour(claim));
+    }
+
+    /// Every address that the host asked for, and from which of its own, in order.
+    #[must_use]
+    pub fn questions(&self) -> Vec<(IpAddr, Option<IpAddr>)> {
+        self.with(|host| host.questions.clone())
     }
 
     /// Takes the carrier away, or gives it back, which the host notices.
@@ -340,7 +405,7 @@ impl HostState {
             let ours = match &arrival {
                 Arrival::Ipv4(destination, _) => self.is_for(*destination),
                 Arrival::Ipv6(meta, _) => self.is_for(meta.destination),
-                Arrival::Announcement(_) => true,
+                Arrival::Neighbour(_) => true,
             };
             if ours {
                 return Some(arrival);
@@ -479,9 +544,7 @@ impl PacketIo for MemoryHost {
                 buffer[..payload.len()].copy_from_slice(&payload);
                 Poll::Ready(Ok(Received::Ipv6 { len: payload.len(), meta }))
             }
-            Some(Arrival::Announcement(address)) => {
-                Poll::Ready(Ok(Received::Announcement(address)))
-            }
+            Some(Arrival::Neighbour(said)) => Poll::Ready(Ok(Received::Neighbour(said))),
             None => {
                 host.wakers.push(cx.waker().clone());
                 Poll::Pending
@@ -599,6 +662,10 @@ impl AddressTable for MemoryHost {
         Ok(self.with(|host| std::mem::replace(&mut host.promote_secondaries, promote)))
     }
 
+    fn gateway(&mut self, _: &str, family: Family) -> io::Result<Option<IpAddr>> {
+        Ok(self.with(|host| host.gateway.filter(|ip| Family::of(*ip) == family)))
+    }
+
     fn make_device(&mut self, device: &VirtualDevice) -> io::Result<()> {
         self.with(|host| {
             host.devices.insert(device.name.clone(), false);
@@ -632,15 +699,29 @@ impl Announcer for MemoryHost {
     fn announce(
         &mut self,
         _: &str,
-        _: Option<MacAddr>,
+        mac: Option<MacAddr>,
         addresses: &[IpAddr],
         burst: u8,
     ) -> io::Result<()> {
+        let mac = mac.or(Some(self.mac()));
         for _ in 0..burst {
-            for ip in addresses {
-                self.with(|host| host.announced.push(*ip));
-                self.lan.spread(self.index, || Arrival::Announcement(*ip));
+            for &address in addresses {
+                self.with(|host| host.announced.push(address));
+                let said = Neighbour { address, mac, saying: Saying::Announced };
+                self.lan.spread(self.index, || Arrival::Neighbour(said));
             }
+        }
+        Ok(())
+    }
+
+    fn ask(
+        &mut self,
+        _: &str,
+        from: Option<(IpAddr, Option<MacAddr>)>,
+        addresses: &[IpAddr],
+    ) -> io::Result<()> {
+        for address in addresses {
+            self.lan.ask(self.index, from.map(|(ip, _)| ip), *address);
         }
         Ok(())
     }

@@ -19,8 +19,11 @@ use crate::guard::Post;
 
 pub mod linux;
 pub mod memory;
+mod neighbour;
 mod removal;
 pub mod wrap;
+
+pub use self::neighbour::{Listening, Neighbour, Saying};
 
 /// Opens what a node needs of its host.
 pub trait Backend {
@@ -97,6 +100,8 @@ pub struct Port {
     /// What those adverts are like. When more comes than can be handled, anything else may be dropped
     /// unseen, too; if there is nothing here, only other ids are.
     pub wanted: Vec<Wanted>,
+    /// The addresses of their routers.
+    pub addresses: Vec<IpAddr>,
     /// The families in which adverts are sent and heard.
     pub families: Families,
 }
@@ -178,6 +183,16 @@ pub trait PacketIo {
     /// What the operating system says.
     fn send(&mut self, advert: &Transmit<'_>, source_mac: Option<MacAddr>) -> io::Result<()>;
 
+    /// Says what of that which neighbours say is of use now. At first it is [`Listening::default`]. What is
+    /// of no use may still be received.
+    ///
+    /// # Errors
+    /// What the operating system says. Then all is as before.
+    fn listen(&mut self, listening: Listening) -> io::Result<()> {
+        let _ = listening;
+        Ok(())
+    }
+
     /// How many datagrams the kernel dropped because we did not read them in time.
     fn kernel_dropped(&self) -> u64;
 }
@@ -200,8 +215,8 @@ pub enum Received {
         /// What the headers said.
         meta: RxMeta,
     },
-    /// A neighbour announced this address: gratuitous ARP, or an unsolicited neighbour advertisement.
-    Announcement(IpAddr),
+    /// A neighbour said where an address is.
+    Neighbour(Neighbour),
 }
 
 /// The addresses of a host's interfaces.
@@ -267,6 +282,15 @@ pub trait AddressTable: Send + 'static {
     /// # Errors
     /// What the operating system says.
     fn set_promote_secondaries(&mut self, interface: &str, promote: bool) -> io::Result<bool>;
+
+    /// The default gateway of a family, if it is reached through this interface.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    fn gateway(&mut self, interface: &str, family: Family) -> io::Result<Option<IpAddr>> {
+        let _ = (interface, family);
+        Ok(None)
+    }
 
     /// Makes a device, switched off, so that it answers for nothing but its own addresses, and sees to
     /// it that its parent does not answer for them. One that is there and ours is made so again.
@@ -391,6 +415,23 @@ pub trait Announcer: Send + 'static {
         addresses: &[IpAddr],
         burst: u8,
     ) -> io::Result<()>;
+
+    /// Asks once who has each of these addresses. From an address of ours, which neighbours learn from it
+    /// as from an announcement: then only for addresses of its family, and with this link-layer address
+    /// if one is given. Without one it is asked so that nobody learns anything (RFC 5227 section 2.1.1,
+    /// RFC 4862 section 5.4.2). By default nobody is asked.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    fn ask(
+        &mut self,
+        interface: &str,
+        from: Option<(IpAddr, Option<MacAddr>)>,
+        addresses: &[IpAddr],
+    ) -> io::Result<()> {
+        let _ = (interface, from, addresses);
+        Ok(())
+    }
 }
 
 /// Watches interfaces.

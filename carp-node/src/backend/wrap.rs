@@ -12,7 +12,7 @@ use bytes::BytesMut;
 use carp_proto::wire::ip::{emit_ipv4, emit_ipv6};
 use carp_proto::{MacAddr, Protocol, Transmit};
 
-use super::{Backend, PacketIo, Port, Received, Removals};
+use super::{Backend, Listening, PacketIo, Port, Received, Removals};
 use crate::capture::{Timestamp, Writer};
 use crate::clock::wall_time;
 use crate::dissect::LinkType;
@@ -118,7 +118,7 @@ impl<P: PacketIo, T: Tap> PacketIo for WrappedPackets<P, T> {
                     self.packet[7] = meta.ttl;
                     &self.packet[..]
                 }
-                Received::Announcement(_) => return Poll::Ready(Ok(received)),
+                Received::Neighbour(_) => return Poll::Ready(Ok(received)),
             };
             if self.tap.see(Direction::In, &self.interface, packet).is_ok() {
                 return Poll::Ready(Ok(received));
@@ -130,6 +130,10 @@ impl<P: PacketIo, T: Tap> PacketIo for WrappedPackets<P, T> {
         self.write(advert.source, advert.destination, advert.payload);
         self.tap.see(Direction::Out, &self.interface, &self.packet)?;
         self.inner.send(advert, source_mac)
+    }
+
+    fn listen(&mut self, listening: Listening) -> io::Result<()> {
+        self.inner.listen(listening)
     }
 
     fn kernel_dropped(&self) -> u64 {

@@ -68,6 +68,7 @@ pub(super) const ROUTER: Schema = Schema {
         "auth_mode",
         "checksum",
         "dialect",
+        "duplicate",
         "handover",
         "hold",
         "id",

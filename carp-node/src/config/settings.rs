@@ -108,6 +108,7 @@ impl RouterSpec {
             ("announce.burst", Value::Number(announce.burst)),
             ("announce.repeat", Value::Durations(announce.repeat.into_iter().flatten().collect())),
             ("announce.refresh", announce.refresh.map_or(Value::Nothing, Value::Duration)),
+            ("duplicate", text(self.duplicate.name())),
             ("handover", Value::Duration(self.timers.handover)),
             ("hold.boot", Value::Duration(self.hold.boot)),
             ("hold.link_up", Value::Duration(self.hold.link_up)),

@@ -16,7 +16,7 @@ use super::settings::Written;
 use super::{Election, Location};
 use crate::addresses::Lease;
 use crate::hooks::HookSpec;
-use crate::node::Hold;
+use crate::node::{Duplicate, Hold};
 
 /// `[node]`: what holds for the whole daemon.
 #[derive(Clone, Debug)]
@@ -66,6 +66,8 @@ pub struct RouterSpec {
     pub address_interface: Option<String>,
     /// `announce`.
     pub announce: AnnouncePlan,
+    /// `duplicate`: what to do if another host has one of the addresses.
+    pub duplicate: Duplicate,
     /// `handover`: the longest time for which two routers have the addresses on a planned stop. 0 to
     /// 60 s; `None` for `auto`.
     pub handover: Option<Duration>,

@@ -243,8 +243,14 @@ pub struct RouterStatus {
     pub peers: Vec<PeerStatus>,
     /// Whether it is active and has heard no other router since its start.
     pub alone: bool,
-    /// Whether another router is active at the same time.
+    /// Whether another router is active at the same time, or another host has one of the addresses.
     pub conflict: bool,
+    /// The other host that has one of the addresses, if one was heard to within the last minute.
+    #[serde(default)]
+    pub duplicate: Option<DuplicateStatus>,
+    /// While it is active: who answers to what comes from its addresses.
+    #[serde(default)]
+    pub confirmation: Option<ConfirmationStatus>,
     /// The other router of the conflict.
     #[serde(default)]
     pub conflict_with: Option<IpAddr>,
@@ -254,7 +260,8 @@ pub struct RouterStatus {
     pub held: bool,
     /// What does not work.
     pub fault: Option<String>,
-    /// Whether its configuration still waits for `carp confirm`.
+    /// Whether it is active, and nobody who should answers to what comes from its addresses:
+    /// [`RouterStatus::confirmation`] says more.
     pub unconfirmed: bool,
     /// The timers in force.
     pub timers: TimerStatus,
@@ -288,6 +295,30 @@ pub struct RouterStatus {
     pub hooks: Vec<HookReport>,
 }
 
+/// Another host that has one of the addresses.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DuplicateStatus {
+    /// The address.
+    pub address: IpAddr,
+    /// The link-layer address of the host.
+    pub mac: String,
+    /// Its own address, if it is a router that we know: then its adverts do not arrive.
+    pub peer: Option<IpAddr>,
+    /// How long ago it was heard.
+    pub age_ms: Millis,
+}
+
+/// Who answers to what comes from the addresses.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfirmationStatus {
+    /// `asking`, `confirmed`, `unconfirmed`, `nobody-to-ask`, or `off`.
+    pub state: Cow<'static, str>,
+    /// Who answered.
+    pub by: Option<IpAddr>,
+    /// The same in words, with what to do or why not.
+    pub text: String,
+}
+
 /// What a router is named by, and what its snapshot does not know.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RouterIdentity {
@@ -313,8 +344,8 @@ impl RouterStatus {
 
     /// The status of a router from its snapshot, taken at `now`, which was `wall` for people.
     ///
-    /// What the election does not know is empty or false: `drained`, `unconfirmed`, `mac`,
-    /// `address_interface`, `lease_ms`, `hooks`, and the counter `kernel_dropped`.
+    /// What the election does not know is empty or false: `drained`, `unconfirmed`, `confirmation`,
+    /// `duplicate`, `mac`, `address_interface`, `lease_ms`, `hooks`, and the counter `kernel_dropped`.
     #[must_use]
     pub fn new(of: RouterIdentity, snapshot: &Snapshot, now: Instant, wall: WallTime) -> Self {
         let age = |then: Instant| now.saturating_since(then);
@@ -334,6 +365,8 @@ impl RouterStatus {
             alone: snapshot.alone,
             conflict: snapshot.conflict.is_some(),
             conflict_with: snapshot.conflict,
+            duplicate: None,
+            confirmation: None,
             drained: false,
             held: snapshot.held,
             fault: snapshot.fault.map(|fault| fault.to_string()),

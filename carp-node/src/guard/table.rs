@@ -5,7 +5,7 @@ use std::io;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 
-use carp_proto::{Instant, VirtualAddress};
+use carp_proto::{Family, Instant, VirtualAddress};
 use rustix::net::netdevice::name_to_index;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 
@@ -147,6 +147,10 @@ impl<T: AddressTable> AddressTable for GuardedTable<T> {
 
     fn set_promote_secondaries(&mut self, interface: &str, promote: bool) -> io::Result<bool> {
         self.inner.set_promote_secondaries(interface, promote)
+    }
+
+    fn gateway(&mut self, interface: &str, family: Family) -> io::Result<Option<IpAddr>> {
+        self.inner.gateway(interface, family)
     }
 
     fn make_device(&mut self, device: &VirtualDevice) -> io::Result<()> {

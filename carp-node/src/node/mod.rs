@@ -8,7 +8,9 @@ mod hearing;
 mod hold;
 mod lateness;
 pub(crate) mod lease;
+mod neighbours;
 mod port;
+pub(crate) mod probe;
 pub(crate) mod remark;
 mod setup;
 mod status;
@@ -41,6 +43,8 @@ use self::lateness::Lateness;
 pub use self::lateness::{Bucket, LatenessReport};
 use self::lease::Renewals;
 use self::port::PortState;
+pub use self::probe::Duplicate;
+use self::probe::Probe;
 pub use self::setup::RouterSetup;
 use self::turn::Turns;
 use crate::addresses::{AddressFault, AddressKeeper, AddressThread, Place, Record, Report, Task};
@@ -314,7 +318,9 @@ impl<B: Backend> Node<B> {
         let ports = self.ports.iter().filter_map(PortState::wake_at);
         let beat = self.guard.as_ref().and_then(Post::next_beat);
         let renewals = self.members.iter().filter_map(|member| member.renewals.due_at());
-        routers.map(|deadline| deadline.at).chain(ports).chain(beat).chain(renewals).min()
+        let probes = self.members.iter().filter_map(|it| it.probe.poll_timeout(&it.router));
+        let others = ports.chain(beat).chain(renewals).chain(probes);
+        routers.map(|deadline| deadline.at).chain(others).min()
     }
 
     fn handle_wake(&mut self, wake: Wake) {
@@ -327,12 +333,15 @@ impl<B: Backend> Node<B> {
             Wake::Timer { empty } => self.timeout(empty),
         }
         self.settle_groups();
+        self.listen_to_neighbours();
     }
 
     fn timeout(&mut self, empty: bool) {
         let now = self.clock.now();
         let may_judge = self.may_judge(now, empty);
         for index in 0..self.members.len() {
+            // Who has an address is to be known before the router decides.
+            self.probe_timeout(index, now);
             let due = due(&self.members[index], now);
             if due.is_some_and(|why| may_judge || !Hearing::is_about_silence(why)) {
                 self.input(index, Input::Timeout);
@@ -415,6 +424,7 @@ impl<B: Backend> Node<B> {
             self.note_strangers(index);
         }
         self.note_in_group(index);
+        self.follow_with_probe(index, now);
     }
 }
 
@@ -424,15 +434,7 @@ impl<B: Backend> Node<B> {
         match received {
             Ok(Received::Ipv4 { len, ttl }) => self.ipv4_packet(port, *len, *ttl),
             Ok(Received::Ipv6 { len, meta }) => self.datagram(port, meta, 0..*len),
-            Ok(Received::Announcement(address)) => {
-                for index in 0..self.members.len() {
-                    let member = &self.members[index];
-                    let ours = member.addresses.iter().any(|ours| ours.ip() == *address);
-                    if member.port == port && ours {
-                        self.input(index, Input::AnnouncementHeard);
-                    }
-                }
-            }
+            Ok(Received::Neighbour(said)) => self.neighbour_said(port, *said),
             // An error of the link, such as "network is down", which link events tell better.
             Err(_) => {}
         }
@@ -545,10 +547,13 @@ impl<B: Backend> Node<B> {
                 let _ = self.settling.pop_front().map(|waiting| waiting.send(()));
                 None
             }
-            (Task::Acquire { .. } | Task::Release | Task::Verify | Task::Clear, _)
-            | (Task::Dismantle | Task::Prepare | Task::Announce { .. } | Task::Renew { .. }, _) => {
+            (Task::Confirm { family, .. }, Ok(gateway)) => {
+                member.probe.asked(family, gateway);
                 None
             }
+            (Task::Acquire { .. } | Task::Release | Task::Verify | Task::Clear, _)
+            | (Task::Dismantle | Task::Prepare | Task::Announce { .. } | Task::Renew { .. }, _)
+            | (Task::Probe { .. } | Task::Confirm { .. }, _) => None,
         };
         if let Some(text) = text {
             member.fault_text = Some(text.clone());
@@ -653,6 +658,7 @@ fn guard_seat<'a>(
 fn member<P>(setup: RouterSetup, ports: &[PortState<P>]) -> Member {
     let renewals = Renewals::new(&setup.place);
     Member {
+        probe: Probe::new(&setup),
         place: setup.place.into(),
         name: setup.name.into(),
         port: ports.iter().position(|port| port.name == setup.interface).unwrap_or(0),

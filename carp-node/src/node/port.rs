@@ -10,7 +10,8 @@ use super::hold::Uptime;
 use super::{Node, RouterSetup};
 use crate::addresses::{MARK, Task};
 use crate::backend::{
-    Backend, Clock, Families, InstalledAddress, Interface, LinkChange, Port, Wanted, same_subnet,
+    Backend, Clock, Families, InstalledAddress, Interface, LinkChange, Listening, Port, Wanted,
+    same_subnet,
 };
 use crate::event::EventKind;
 
@@ -22,7 +23,10 @@ pub(super) struct PortState<P> {
     pub(super) name: String,
     ids: Vec<VirtualId>,
     wanted: Vec<Wanted>,
+    addresses: Vec<IpAddr>,
     families: Families,
+    /// What is listened for on it.
+    pub(super) listening: Listening,
     pub(super) packets: Option<P>,
     reopen_at: Option<Instant>,
     uptime: Uptime,
@@ -49,6 +53,8 @@ pub(super) fn ports<P>(setups: &[RouterSetup]) -> Vec<PortState<P>> {
                 name: setup.interface.clone(),
                 ids: Vec::new(),
                 wanted: Vec::new(),
+                addresses: Vec::new(),
+                listening: Listening::default(),
                 families: Families::default(),
                 packets: None,
                 reopen_at: None,
@@ -60,6 +66,7 @@ pub(super) fn ports<P>(setups: &[RouterSetup]) -> Vec<PortState<P>> {
         });
         let (port, config) = (&mut ports[place], &setup.config);
         port.families.extend(config.destinations().iter().copied().map(Family::of));
+        port.addresses.extend(config.addresses().iter().map(|address| address.ip()));
         if !port.ids.contains(&config.id()) {
             port.ids.push(config.id());
         }
@@ -217,11 +224,13 @@ impl<B: Backend> Node<B> {
             index: interface.index,
             ids: state.ids.clone(),
             wanted: state.wanted.clone(),
+            addresses: state.addresses.clone(),
             families: state.families,
         };
         match self.backend.open(&request) {
             Ok(packets) => {
                 state.packets = Some(packets);
+                state.listening = Listening::default();
                 self.prepare_addresses(port);
             }
             Err(error) => {

@@ -2,7 +2,7 @@
 
 use carp_proto::{MacAddr, RouterConfig};
 
-use super::Hold;
+use super::{Duplicate, Hold};
 use crate::addresses::{Lease, Place};
 
 /// A router to run.
@@ -22,6 +22,8 @@ pub struct RouterSetup {
     pub hold: Hold,
     /// Which sync group it is in: routers of one number become active and step down together.
     pub group: Option<usize>,
+    /// What to do if another host has one of the addresses.
+    pub duplicate: Duplicate,
 }
 
 impl RouterSetup {
@@ -38,6 +40,7 @@ impl RouterSetup {
             place: Place { owned, lease, ..Place::on(interface) },
             hold: Hold::default(),
             group: None,
+            duplicate: Duplicate::default(),
         }
     }
 }

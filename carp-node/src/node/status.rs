@@ -32,6 +32,7 @@ impl<B: Backend> Node<B> {
             status.counters.kernel_dropped = packets.map_or(0, PacketIo::kernel_dropped);
             status.address_interface = Some(member.place.interface.clone());
             status.lease_ms = member.renewals.in_force().map(|lease| lease.time().into());
+            member.probe.show(now, &mut status);
             status.mac = member.place.mac.or(member.advert_mac).map(|mac| mac.to_string());
             status
         };

@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddrV6;
 
 use carp_node::backend::linux::NeighbourAnnouncer;
-use carp_node::backend::{Announcer, Received};
+use carp_node::backend::{Announcer, Neighbour, Received, Saying};
 use carp_node::lab::{Host, Lab, wait_until};
 use carp_proto::MacAddr;
 use carp_proto::wire::ip::IPV6_HEADER_LEN;
@@ -12,7 +12,8 @@ use carp_proto::wire::{arp, ethernet, ndp};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::support::{
-    BOTH, IPV6, LIMIT, Observer, Result, Station, TWO_IPV6, Test, id, index_of, ip, pair, run,
+    BOTH, IPV6, LIMIT, Observer, Result, Station, TWO_IPV6, Test, VIRTUAL, VIRTUAL_IPV6, id,
+    index_of, ip, pair, run,
 };
 
 pub(crate) const TESTS: &[(&str, Test)] = &[
@@ -23,8 +24,6 @@ pub(crate) const TESTS: &[(&str, Test)] = &[
     ("an_answer_or_a_routed_packet_is_no_announcement", no_announcement),
 ];
 
-const VIRTUAL: &str = "192.168.130.100";
-const VIRTUAL_IPV6: &str = "2001:db8::100";
 const BOTH_VIRTUAL: [&str; 2] = [VIRTUAL, VIRTUAL_IPV6];
 
 fn announcements_are_heard_in_both_families(lab: &Lab) -> Result {
@@ -35,12 +34,12 @@ fn announcements_are_heard_in_both_families(lab: &Lab) -> Result {
     let heard = [(); 4].map(|()| listener.receive().map(|(received, _)| received));
     let heard: Vec<_> = heard.into_iter().collect::<Result<_>>()?;
     for address in BOTH_VIRTUAL {
-        let this = Received::Announcement(ip(address));
+        let this = heard_of(address, one.mac());
         assert_eq!(heard.iter().filter(|received| **received == this).count(), 2, "{heard:?}");
     }
     // Nobody hears itself: what comes next is the other's.
     announce(&two, "eth0", None, &[TWO_IPV6], 1)?;
-    assert_eq!(own.receive()?.0, Received::Announcement(ip(TWO_IPV6)));
+    assert_eq!(own.receive()?.0, heard_of(TWO_IPV6, two.mac()));
     Ok(())
 }
 
@@ -126,8 +125,14 @@ fn no_announcement(lab: &Lab) -> Result {
         let index = one.run_inside(|| index_of("eth0"))??;
         sender.send_to(&message, &SocketAddrV6::new(ndp::ALL_NODES, 0, 0, index).into())?;
     }
-    assert_eq!(listener.receive()?.0, Received::Announcement(ip("2001:db8::3")));
+    assert_eq!(listener.receive()?.0, heard_of("2001:db8::3", MacAddr([2, 0, 0, 0, 0, 9])));
     Ok(())
+}
+
+/// What is heard of the announcement of an address.
+fn heard_of(address: &str, mac: MacAddr) -> Received {
+    let (address, mac, saying) = (ip(address), Some(mac), Saying::Announced);
+    Received::Neighbour(Neighbour { address, mac, saying })
 }
 
 /// Announces addresses, as a node does that has just been started on the host.

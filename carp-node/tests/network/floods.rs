@@ -48,7 +48,7 @@ fn bad_packets_are_thinned_out(lab: &Lab) -> Result {
     let mut ends = Vec::new();
     for way in WAYS {
         let mut sender = Station::open(&one, "eth0", way.families)?;
-        let mut receiver = Station::open_for(&two, "eth0", way.families, &wanted())?;
+        let mut receiver = Station::open_for(&two, "eth0", way.families, &wanted(), vec![])?;
         overflow(&way, &mut sender, &mut receiver)?;
         only_good_ones_arrive(&way, &one, &mut receiver)?;
         ends.push((way, sender, receiver));
@@ -127,7 +127,7 @@ fn message(receiver: &mut Station) -> Result<Vec<u8>> {
     match receiver.receive()? {
         (Received::Ipv4 { .. }, packet) => Ok(packet[20..].to_vec()),
         (Received::Ipv6 { .. }, message) => Ok(message),
-        (Received::Announcement(ip), _) => Err(format!("an announcement of {ip}").into()),
+        (Received::Neighbour(said), _) => Err(format!("a neighbour said {said:?}").into()),
     }
 }
 

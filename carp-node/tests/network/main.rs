@@ -11,6 +11,7 @@ mod floods;
 mod leases;
 mod links;
 mod packets;
+mod questions;
 mod support;
 
 use std::process::ExitCode;
@@ -36,6 +37,7 @@ fn run_tests(lab: &'static Lab) -> ExitCode {
         packets::TESTS,
         floods::TESTS,
         announcements::TESTS,
+        questions::TESTS,
         addresses::TESTS,
         devices::TESTS,
         leases::TESTS,

@@ -143,7 +143,7 @@ fn received(station: &mut Station) -> Result<(RxMeta, Vec<u8>)> {
             Ok((meta, payload.to_vec()))
         }
         (Received::Ipv6 { meta, .. }, payload) => Ok((meta, payload)),
-        (Received::Announcement(ip), _) => Err(format!("an announcement of {ip}").into()),
+        (Received::Neighbour(said), _) => Err(format!("{said:?}").into()),
     }
 }
 

@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use carp_node::backend::linux::LinuxPackets;
-use carp_node::backend::{Families, PacketIo, Port, Received, Wanted};
+use carp_node::backend::{Families, Listening, PacketIo, Port, Received, Wanted};
 use carp_node::lab::{Host, Lab, Switch, mac, wait_until};
 use carp_proto::election::Advertisement;
 use carp_proto::{MacAddr, Transmit, VirtualId};
@@ -34,6 +34,10 @@ pub(crate) const ONE_LOCAL: &str = "fe80::50";
 pub(crate) const TWO: &str = "192.168.130.10";
 pub(crate) const TWO_IPV6: &str = "2001:db8::10";
 pub(crate) const TWO_LOCAL: &str = "fe80::10";
+
+/// The addresses of the routers of a [`Station`].
+pub(crate) const VIRTUAL: &str = "192.168.130.100";
+pub(crate) const VIRTUAL_IPV6: &str = "2001:db8::100";
 
 pub(crate) const IPV4: Families = Families { ipv4: true, ipv6: false };
 pub(crate) const IPV6: Families = Families { ipv4: false, ipv6: true };
@@ -114,22 +118,23 @@ pub(crate) struct Station {
 
 impl Station {
     pub(crate) fn open(host: &Host, interface: &str, families: Families) -> Result<Self> {
-        Self::open_for(host, interface, families, &[])
+        Self::open_for(host, interface, families, &[], vec![ip(VIRTUAL), ip(VIRTUAL_IPV6)])
     }
 
-    /// The same, where no other adverts than these are wanted when there is too much.
+    /// For routers with these addresses, where no other adverts than these are wanted when there is too much.
     pub(crate) fn open_for(
         host: &Host,
         interface: &str,
         families: Families,
         wanted: &[Wanted],
+        addresses: Vec<IpAddr>,
     ) -> Result<Self> {
         let open = || -> io::Result<Self> {
             let runtime = Builder::new_current_thread().enable_all().build()?;
             let index = index_of(interface)?;
             let interface = interface.to_owned();
             let (ids, wanted) = (vec![id(1), id(2)], wanted.to_vec());
-            let port = Port { interface, index, ids, wanted, families };
+            let port = Port { interface, index, ids, wanted, addresses, families };
             let packets = {
                 let _inside = runtime.enter();
                 LinuxPackets::open(&port)?
@@ -137,6 +142,10 @@ impl Station {
             Ok(Self { runtime, packets })
         };
         Ok(host.run_inside(open)??)
+    }
+
+    pub(crate) fn listen(&mut self, for_answers: bool, for_use: bool) -> Result {
+        Ok(self.packets.listen(Listening { for_answers, for_use })?)
     }
 
     pub(crate) fn send(&mut self, source: &str, to: IpAddr, payload: &[u8]) -> Result {
@@ -169,7 +178,7 @@ impl Station {
         let received = self.runtime.block_on(next).map_err(|_| "nothing arrived")??;
         let len = match received {
             Received::Ipv4 { len, .. } | Received::Ipv6 { len, .. } => len,
-            Received::Announcement(_) => 0,
+            Received::Neighbour(_) => 0,
         };
         Ok((received, buffer[..len].to_vec()))
     }

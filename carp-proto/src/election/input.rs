@@ -42,6 +42,10 @@ pub enum Input {
     AddressExpired,
     /// A neighbour announced one of our addresses as its own.
     AnnouncementHeard,
+    /// Another host, which is no router of this id, answers for one of our addresses, and is to keep it:
+    /// the takeover that a backup waits for is put off by an active-down interval. Say it again in the next
+    /// one, or the router takes over at its end. It does not concern an owner, nor a router that is active.
+    AddressInUse,
     /// An effect failed.
     Fault(Fault),
 }
@@ -81,6 +85,8 @@ pub enum Fault {
     Refused,
     /// What must come before a takeover took too long.
     PrepareTimeout,
+    /// Another host has one of the addresses, and is let keep it.
+    AddressInUse,
 }
 
 impl fmt::Display for Fault {
@@ -96,6 +102,7 @@ impl fmt::Display for Fault {
             Self::AddressLost => f.write_str("another program keeps removing the addresses"),
             Self::Refused => f.write_str("the takeover was refused by before_active"),
             Self::PrepareTimeout => f.write_str("before_active did not end in time"),
+            Self::AddressInUse => f.write_str("another host answers for an address"),
         }
     }
 }

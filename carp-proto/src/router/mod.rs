@@ -19,7 +19,7 @@ use self::send::Sending;
 use self::speech::Speech;
 use crate::auth::{HmacAuthenticator, Verdict};
 use crate::election::{
-    CounterRule, Deadline, Input, LearnedInterval, Machine, Output, Posture, State,
+    CounterRule, Deadline, Input, LearnedInterval, Machine, Output, Phase, Posture, State,
 };
 use crate::id::Family;
 use crate::reject::Reject;
@@ -238,6 +238,12 @@ impl VirtualRouter {
     #[must_use]
     pub const fn state(&self) -> State {
         self.machine.state()
+    }
+
+    /// What the router is at; `None` unless it is active.
+    #[must_use]
+    pub const fn phase(&self) -> Option<Phase> {
+        self.machine.phase()
     }
 
     /// Where the router stands with the others of its [`Group`](crate::Group).

@@ -1,4 +1,6 @@
-//! Gratuitous ARP: how a host tells its link that an IPv4 address is now behind its link-layer address.
+//! ARP, as far as it concerns an address that moves: gratuitous ARP tells a link that an IPv4 address is now
+//! behind another link-layer address, a probe asks whether anybody has an address, and a question from an
+//! address asks a neighbour where it is.
 //!
 //! ```text
 //!  0       2       4   5   6       8            14        18           24        28
@@ -7,8 +9,9 @@
 //! +-------+-------+---+---+-------+------------+---------+------------+---------+
 //! ```
 //!
-//! Sender and target address are both the announced one. RFC 5227 section 3 calls for the request;
-//! some devices learn from replies only, so both forms exist.
+//! In an announcement sender and target address are both the announced one. RFC 5227 section 3 calls for the
+//! request; some devices learn from replies only, so both forms exist. In a probe (RFC 5227 section 2.1.1) the
+//! sender's address is 0.0.0.0, so that nobody learns anything from it; answers to it are for 0.0.0.0.
 
 use core::net::Ipv4Addr;
 
@@ -51,6 +54,20 @@ impl Form {
     }
 }
 
+/// An ARP packet for IPv4 over Ethernet, less what has no meaning: a sender that says where it is, and asks
+/// for an address or answers to one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Packet {
+    /// A request, or a reply.
+    pub form: Form,
+    /// Where the sender is.
+    pub sender_mac: MacAddr,
+    /// The sender's address; 0.0.0.0 in a probe.
+    pub sender: Ipv4Addr,
+    /// The address that is asked for, or that is answered to.
+    pub target: Ipv4Addr,
+}
+
 /// "This address is at this link-layer address."
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Announcement {
@@ -60,30 +77,64 @@ pub struct Announcement {
     pub address: Ipv4Addr,
 }
 
-/// Appends a whole Ethernet frame, to everybody.
+/// Appends a whole Ethernet frame that announces an address to everybody.
 ///
 /// # Panics
 /// If the buffer is one that cannot grow and has no room for [`FRAME_LEN`] bytes.
 pub fn emit_frame(announcement: Announcement, form: Form, buffer: &mut impl BufMut) {
     let Announcement { mac, address } = announcement;
-    ethernet::emit(buffer, MacAddr::BROADCAST, mac, TYPE_ARP);
+    let packet = Packet { form, sender_mac: mac, sender: address, target: address };
+    emit_packet(packet, mac, buffer);
+}
+
+/// Appends a whole Ethernet frame that asks everybody for an address: as a probe, or from an address of
+/// one's own, which neighbours learn from it.
+///
+/// # Panics
+/// If the buffer is one that cannot grow and has no room for [`FRAME_LEN`] bytes.
+pub fn emit_question_frame(
+    mac: MacAddr,
+    from: Option<Ipv4Addr>,
+    target: Ipv4Addr,
+    buffer: &mut impl BufMut,
+) {
+    let sender = from.unwrap_or(Ipv4Addr::UNSPECIFIED);
+    let packet = Packet { form: Form::Request, sender_mac: mac, sender, target };
+    emit_packet(packet, MacAddr([0; 6]), buffer);
+}
+
+fn emit_packet(packet: Packet, target_mac: MacAddr, buffer: &mut impl BufMut) {
+    let Packet { form, sender_mac, sender, target } = packet;
+    ethernet::emit(buffer, MacAddr::BROADCAST, sender_mac, TYPE_ARP);
     buffer.put_u16(HARDWARE_ETHERNET);
     buffer.put_u16(TYPE_IPV4);
     buffer.put_u8(MAC_LEN);
     buffer.put_u8(IPV4_LEN);
     buffer.put_u16(form.operation());
-    buffer.put_slice(&mac.0);
-    buffer.put_slice(&address.octets());
-    buffer.put_slice(&mac.0);
-    buffer.put_slice(&address.octets());
+    buffer.put_slice(&sender_mac.0);
+    buffer.put_slice(&sender.octets());
+    buffer.put_slice(&target_mac.0);
+    buffer.put_slice(&target.octets());
 }
 
 /// Reads an ARP packet, without its Ethernet header, as an announcement.
 ///
 /// # Errors
-/// [`WireError::Truncated`] if it ends early, [`WireError::Arp`] if it is not ARP for IPv4 over
-/// Ethernet or asks or answers for an address that is not the sender's.
+/// As [`read`]; [`WireError::Arp`] also if it asks or answers for an address that is not the sender's.
 pub fn parse(packet: &[u8]) -> Result<(Announcement, Form), WireError> {
+    let Packet { form, sender_mac: mac, sender: address, target } = read(packet)?;
+    if address != target {
+        return Err(WireError::Arp("sender and target address differ"));
+    }
+    Ok((Announcement { mac, address }, form))
+}
+
+/// Reads an ARP packet, without its Ethernet header.
+///
+/// # Errors
+/// [`WireError::Truncated`] if it ends early, [`WireError::Arp`] if it is not a request or a reply of ARP
+/// for IPv4 over Ethernet.
+pub fn read(packet: &[u8]) -> Result<Packet, WireError> {
     let mut header = (be_u16, be_u16, be_u8, be_u8, be_u16);
     let mut addresses = (take(6_usize), be_u32, take(6_usize), be_u32);
     let truncated = |_: nom::Err<nom::error::Error<&[u8]>>| WireError::Truncated {
@@ -102,12 +153,10 @@ pub fn parse(packet: &[u8]) -> Result<(Announcement, Form), WireError> {
     };
     let (_, (sender_mac, sender, _target_mac, target)) =
         addresses.parse(rest).map_err(truncated)?;
-    if sender != target {
-        return Err(WireError::Arp("sender and target address differ"));
-    }
     let mut mac = [0; 6];
     mac.copy_from_slice(sender_mac);
-    Ok((Announcement { mac: MacAddr(mac), address: Ipv4Addr::from(sender) }, form))
+    let (sender, target) = (Ipv4Addr::from(sender), Ipv4Addr::from(target));
+    Ok(Packet { form, sender_mac: MacAddr(mac), sender, target })
 }
 
 #[cfg(test)]
@@ -145,6 +194,21 @@ mod tests {
             let packet = &frame[3 + ethernet::HEADER_LEN..];
             assert_eq!(parse(packet), Ok((ANNOUNCEMENT, form)));
             assert!(matches!(parse(&packet[..27]), Err(WireError::Truncated { .. })));
+        }
+    }
+
+    #[test]
+    fn a_probe_says_nothing_of_its_sender() {
+        let (mac, target) = (ANNOUNCEMENT.mac, ANNOUNCEMENT.address);
+        for from in [None, Some(Ipv4Addr::new(10, 99, 0, 7))] {
+            let mut frame = Vec::new();
+            emit_question_frame(mac, from, target, &mut frame);
+            let packet = &frame[ethernet::HEADER_LEN..];
+            let sender = from.unwrap_or(Ipv4Addr::UNSPECIFIED);
+            let read_back = Packet { form: Form::Request, sender_mac: mac, sender, target };
+            assert_eq!(read(packet), Ok(read_back));
+            assert_eq!((&frame[..6], &packet[18..24]), (&[0xff; 6][..], &[0; 6][..]));
+            assert_eq!(parse(packet), Err(WireError::Arp("sender and target address differ")));
         }
     }
 

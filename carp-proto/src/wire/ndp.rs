@@ -18,7 +18,9 @@
 //! address is to be overridden. From the announced address to all nodes, `ff02::1`, with hop limit 255.
 //!
 //! A probe is the neighbour solicitation of duplicate address detection (RFC 4862 section 5.4.2): type
-//! 135, no flags, no option, from the unspecified address to the target's solicited-node group.
+//! 135, no flags, no option, from the unspecified address to the target's solicited-node group. Who has the
+//! address answers all nodes, as if it had not been asked. A question from an address of one's own carries the
+//! link-layer address of that (option 1), and is answered to it, with S.
 
 use core::net::{IpAddr, Ipv6Addr};
 
@@ -41,6 +43,9 @@ const PROBE_LEN: u16 = 24;
 
 /// The length of the Ethernet frame of an announcement.
 pub const FRAME_LEN: usize = ethernet::HEADER_LEN + IPV6_HEADER_LEN + 32;
+
+/// The length of a question's ICMPv6 message.
+const QUESTION_LEN: u16 = 32;
 
 /// The length of the Ethernet frame of a probe.
 pub const PROBE_FRAME_LEN: usize = ethernet::HEADER_LEN + IPV6_HEADER_LEN + 24;
@@ -86,6 +91,11 @@ pub struct Announcement {
 pub enum Message {
     /// An unsolicited neighbour advertisement.
     Announcement(Announcement),
+    /// A neighbour advertisement that answers a question.
+    Answer {
+        /// The address that the sender has.
+        address: Ipv6Addr,
+    },
     /// A question of duplicate address detection: somebody wants this address.
     Probe {
         /// The address.
@@ -135,6 +145,26 @@ pub fn emit_probe_frame(mac: MacAddr, target: Ipv6Addr, buffer: &mut impl BufMut
     emit_packet(mac, Ipv6Addr::UNSPECIFIED, group, PROBE_LEN, &mut message, buffer);
 }
 
+/// Appends a whole Ethernet frame that asks for `target` from an address of one's own, which neighbours
+/// learn from it.
+///
+/// # Panics
+/// If the buffer is one that cannot grow and has no room for [`FRAME_LEN`] bytes.
+pub fn emit_question_frame(
+    mac: MacAddr,
+    from: Ipv6Addr,
+    target: Ipv6Addr,
+    buffer: &mut impl BufMut,
+) {
+    let mut message = [0; 32];
+    let mut cursor = &mut message[..];
+    cursor.put_slice(&[TYPE_SOLICITATION, 0, 0, 0, 0, 0, 0, 0]);
+    cursor.put_slice(&target.octets());
+    cursor.put_slice(&[OPTION_SOURCE, 1]);
+    cursor.put_slice(&mac.0);
+    emit_packet(mac, from, solicited_node(target), QUESTION_LEN, &mut message, buffer);
+}
+
 /// Appends the headers and the message of `len` bytes, after filling in its checksum.
 fn emit_packet(
     mac: MacAddr,
@@ -152,12 +182,12 @@ fn emit_packet(
     buffer.put_slice(message);
 }
 
-/// Reads an IPv6 packet, without its Ethernet header, as an announcement or a probe, with the checks
-/// of RFC 4861 sections 7.1.1 and 7.1.2.
+/// Reads an IPv6 packet, without its Ethernet header, as an announcement, an answer or a probe, with the
+/// checks of RFC 4861 sections 7.1.1 and 7.1.2.
 ///
 /// # Errors
 /// Those of [`strip_ipv6`](super::ip::strip_ipv6) for the headers; [`WireError::Ndp`] if the packet is
-/// neither, says what the RFC forbids, or has a wrong checksum.
+/// none of them, says what the RFC forbids, or has a wrong checksum.
 pub fn parse(packet: &[u8]) -> Result<Message, WireError> {
     let opened = open_ipv6(packet)?;
     let (IpAddr::V6(source), IpAddr::V6(destination)) =
@@ -186,18 +216,25 @@ pub fn parse(packet: &[u8]) -> Result<Message, WireError> {
         return Err(WireError::Ndp("the target is a multicast address"));
     }
     match fields.kind {
-        TYPE_ADVERTISEMENT => announcement(&fields, options),
+        TYPE_ADVERTISEMENT => advertisement(destination, &fields, options),
         TYPE_SOLICITATION => probe(source, destination, &fields, options),
         _ => Err(WireError::Ndp("another type than 135 and 136")),
     }
 }
 
-fn announcement(fields: &Fields, options: &[u8]) -> Result<Message, WireError> {
+fn advertisement(
+    destination: Ipv6Addr,
+    fields: &Fields,
+    options: &[u8],
+) -> Result<Message, WireError> {
+    let mac = link_layer_address(OPTION_TARGET, options)?;
     if fields.flags & flag::SOLICITED != 0 {
-        return Err(WireError::Ndp("an answer, not an announcement"));
+        if destination.is_multicast() {
+            return Err(WireError::Ndp("an answer to a question of nobody"));
+        }
+        return Ok(Message::Answer { address: fields.target });
     }
-    let mac = link_layer_address(OPTION_TARGET, options)?
-        .ok_or(WireError::Ndp("no target link-layer address"))?;
+    let mac = mac.ok_or(WireError::Ndp("no target link-layer address"))?;
     Ok(Message::Announcement(Announcement {
         mac,
         address: fields.target,

@@ -62,6 +62,7 @@ pub(crate) fn any_input() -> impl Strategy<Value = Input> {
         Just(Input::AddressLost),
         Just(Input::AddressExpired),
         Just(Input::AnnouncementHeard),
+        Just(Input::AddressInUse),
         prop_oneof![
             Just(Fault::Acquire { code: 1 }),
             Just(Fault::AcquireTimeout),
@@ -69,6 +70,7 @@ pub(crate) fn any_input() -> impl Strategy<Value = Input> {
             Just(Fault::AddressLost),
             Just(Fault::Refused),
             Just(Fault::PrepareTimeout),
+            Just(Fault::AddressInUse),
         ]
         .prop_map(Input::Fault),
     ]

@@ -174,6 +174,8 @@ impl Watch {
             | EventKind::Remark { .. }
             | EventKind::AddressLost { .. }
             | EventKind::AddressExpired
+            | EventKind::Duplicate { .. }
+            | EventKind::Confirmation { .. }
             | EventKind::Late { .. }
             | EventKind::YieldUnanswered
             | EventKind::Reject { .. }

@@ -1,4 +1,4 @@
-//! Gratuitous ARP and unsolicited neighbour advertisements, through packet sockets.
+//! Gratuitous ARP and unsolicited neighbour advertisements, and questions, through packet sockets.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -92,6 +92,46 @@ impl Announcer for NeighbourAnnouncer {
         }
         Ok(())
     }
+
+    fn ask(
+        &mut self,
+        interface: &str,
+        from: Option<(IpAddr, Option<MacAddr>)>,
+        addresses: &[IpAddr],
+    ) -> io::Result<()> {
+        self.ensure_open(interface)?;
+        let Some(on) = self.interfaces.get(interface) else {
+            return Err(io::ErrorKind::NotFound.into());
+        };
+        let Some(own) = sys::bound_mac(on.socket.as_fd())? else { return Ok(()) };
+        let mac = from.and_then(|(_, mac)| mac).unwrap_or(own);
+        for address in addresses {
+            let from = from.map(|(ip, _)| ip);
+            if question(mac, from, *address, &mut self.frame) {
+                on.socket.send(&self.frame)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Writes the question for an address. Returns whether it can be asked from the other one.
+fn question(mac: MacAddr, from: Option<IpAddr>, address: IpAddr, frame: &mut BytesMut) -> bool {
+    frame.clear();
+    match (from, address) {
+        (None, IpAddr::V4(target)) => arp::emit_question_frame(mac, None, target, frame),
+        (None, IpAddr::V6(target)) => ndp::emit_probe_frame(mac, target, frame),
+        (Some(IpAddr::V4(from)), IpAddr::V4(target)) => {
+            arp::emit_question_frame(mac, Some(from), target, frame);
+        }
+        (Some(IpAddr::V6(from)), IpAddr::V6(target)) => {
+            ndp::emit_question_frame(mac, from, target, frame);
+        }
+        (Some(IpAddr::V4(_)), IpAddr::V6(_)) | (Some(IpAddr::V6(_)), IpAddr::V4(_)) => {
+            return false;
+        }
+    }
+    true
 }
 
 impl OnInterface {

@@ -1,8 +1,12 @@
 //! What the kernel drops before we see it: classic BPF.
 
+use std::net::Ipv4Addr;
+
 use carp_proto::VirtualId;
 use carp_proto::wire::arp;
 use socket2::SockFilter;
+
+use crate::backend::Listening;
 
 pub(super) const LOAD_BYTE_ABSOLUTE: u16 = (libc::BPF_LD | libc::BPF_B | libc::BPF_ABS) as u16;
 const LOAD_HALF_ABSOLUTE: u16 = (libc::BPF_LD | libc::BPF_H | libc::BPF_ABS) as u16;
@@ -54,24 +58,56 @@ fn one_of(ids: &[VirtualId]) -> impl Iterator<Item = SockFilter> + '_ {
     ids.iter().flat_map(each).chain([SockFilter::new(RETURN, 0, 0, 0)])
 }
 
-/// For a packet socket that receives ARP: what announces its own sender.
-pub(super) fn arp_announcements() -> Vec<SockFilter> {
+/// So many addresses fit into a program twice, with two instructions each. Of more, only announcements
+/// are heard, and answers to questions that came from nowhere.
+const ADDRESSES_MAX: usize = 1000;
+
+/// For a packet socket that receives ARP: what announces its own sender, and what else is listened for. The
+/// addresses are those of our routers.
+pub(super) fn arp(addresses: &[Ipv4Addr], listening: Listening) -> Vec<SockFilter> {
+    const OPERATION: u32 = 20;
     const SENDER: u32 = 28;
     const TARGET: u32 = 38;
-    vec![
+    const REPLY: u32 = 2;
+    let keep = || SockFilter::new(RETURN, 0, 0, arp::FRAME_LEN as u32);
+    let addresses = if addresses.len() <= ADDRESSES_MAX { addresses } else { &[] };
+    let one_of = |addresses: &[Ipv4Addr]| -> Vec<_> {
+        let each = |ip: &Ipv4Addr| [SockFilter::new(JUMP_EQUAL, 0, 1, ip.to_bits()), keep()];
+        addresses.iter().flat_map(each).collect()
+    };
+    let mut program = vec![
         SockFilter::new(LOAD_WORD_ABSOLUTE, 0, 0, SENDER),
         SockFilter::new(COPY_TO_INDEX, 0, 0, 0),
         SockFilter::new(LOAD_WORD_ABSOLUTE, 0, 0, TARGET),
         SockFilter::new(JUMP_EQUAL_INDEX, 0, 1, 0),
-        SockFilter::new(RETURN, 0, 0, arp::FRAME_LEN as u32),
-        SockFilter::new(RETURN, 0, 0, 0),
-    ]
+        keep(),
+    ];
+    if listening.for_use {
+        program.push(SockFilter::new(LOAD_WORD_ABSOLUTE, 0, 0, SENDER));
+        program.extend(one_of(addresses));
+    }
+    if listening.for_answers {
+        program.extend([
+            SockFilter::new(LOAD_HALF_ABSOLUTE, 0, 0, OPERATION),
+            SockFilter::new(JUMP_EQUAL, 1, 0, REPLY),
+            SockFilter::new(RETURN, 0, 0, 0),
+            SockFilter::new(LOAD_WORD_ABSOLUTE, 0, 0, TARGET),
+        ]);
+        program.extend(one_of(&[Ipv4Addr::UNSPECIFIED]));
+        program.extend(one_of(addresses));
+    }
+    program.push(SockFilter::new(RETURN, 0, 0, 0));
+    program
 }
 
-/// For a raw `ICMPv6` socket that receives neighbour advertisements: those that answer no question.
-pub(super) fn unsolicited_advertisements() -> Vec<SockFilter> {
+/// For a raw `ICMPv6` socket that receives neighbour advertisements: those that answer no question, or all
+/// if answers are listened for.
+pub(super) fn advertisements(listening: Listening) -> Vec<SockFilter> {
     const FLAGS: u32 = 4;
     const SOLICITED: u32 = 0x40;
+    if listening.for_answers {
+        return vec![SockFilter::new(RETURN, 0, 0, ALL)];
+    }
     vec![
         SockFilter::new(LOAD_BYTE_ABSOLUTE, 0, 0, FLAGS),
         SockFilter::new(JUMP_ANY_BIT, 0, 1, SOLICITED),

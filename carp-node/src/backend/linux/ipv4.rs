@@ -1,22 +1,23 @@
-//! IPv4 on an interface: adverts, and what neighbours announce by ARP.
+//! IPv4 on an interface: adverts, and what neighbours say by ARP.
 
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::task::{Context, Poll, ready};
 
 use carp_proto::Protocol;
+use carp_proto::wire::arp::{self, Form};
+use carp_proto::wire::ethernet;
 use carp_proto::wire::ip::{GROUP_IPV4, TOS_LOW_DELAY, TTL};
-use carp_proto::wire::{arp, ethernet};
 use rustix::net::sockopt::{Ipv4PathMtuDiscovery, set_ip_mtu_discover};
-use socket2::{Domain, InterfaceIndexOrAddress, Socket, Type};
+use socket2::{Domain, InterfaceIndexOrAddress, SockRef, Socket, Type};
 use tokio::io::unix::AsyncFd;
 
 use super::batch::Batch;
 use super::packets::{drain, poll_socket, set_receive_buffer};
 use super::sieve::Sieve;
 use super::{filter, sieve, sys};
-use crate::backend::{Port, Received};
+use crate::backend::{Listening, Neighbour, Port, Received, Saying};
 
 /// What IPv4 needs on one interface.
 #[derive(Debug)]
@@ -25,12 +26,18 @@ pub(super) struct Ipv4Sockets {
     /// IP protocol 112, bound to the interface, member of the group.
     adverts: AsyncFd<OwnedFd>,
     batch: Batch,
-    /// Receives gratuitous ARP.
-    announcements: AsyncFd<OwnedFd>,
+    /// Receives gratuitous ARP, and what else is listened for.
+    neighbours: AsyncFd<OwnedFd>,
+    /// The addresses of our routers.
+    addresses: Vec<Ipv4Addr>,
 }
 
 impl Ipv4Sockets {
     pub(super) fn open(port: &Port) -> io::Result<Self> {
+        let ipv4 = |ip: &IpAddr| match ip {
+            IpAddr::V4(ip) => Some(*ip),
+            IpAddr::V6(_) => None,
+        };
         Ok(Self {
             index: port.index,
             adverts: sys::register_for_reading(advert_socket(port)?.into())?,
@@ -38,7 +45,8 @@ impl Ipv4Sockets {
                 filter::advert_ids_ipv4(&port.ids),
                 sieve::wanted_ipv4(&port.wanted),
             )),
-            announcements: sys::register_for_reading(arp_socket(port.index)?.into())?,
+            neighbours: sys::register_for_reading(arp_socket(port.index)?.into())?,
+            addresses: port.addresses.iter().filter_map(ipv4).collect(),
         })
     }
 
@@ -51,16 +59,17 @@ impl Ipv4Sockets {
         Poll::Ready(Ok(Received::Ipv4 { len: slot.len, ttl: slot.ttl }))
     }
 
-    pub(super) fn poll_announcement(&self, cx: &mut Context<'_>) -> Poll<io::Result<Received>> {
-        poll_socket(&self.announcements, cx, |socket| {
+    pub(super) fn listen(&self, listening: Listening) -> io::Result<()> {
+        let filter = filter::arp(&self.addresses, listening);
+        SockRef::from(self.neighbours.get_ref()).attach_filter(&filter)
+    }
+
+    pub(super) fn poll_neighbour(&self, cx: &mut Context<'_>) -> Poll<io::Result<Received>> {
+        poll_socket(&self.neighbours, cx, |socket| {
             let mut frame = [0; arp::FRAME_LEN];
             let len = rustix::net::recv(socket, &mut frame, rustix::net::RecvFlags::empty())?.0;
             let packet = frame[..len].get(ethernet::HEADER_LEN..).unwrap_or(&[]);
-            let Ok((said, _)) = arp::parse(packet) else { return Ok(None) };
-            // Our own, which some loop of the link has sent back, says nothing of a successor. A virtual
-            // link-layer address is not our own: the successor has the same.
-            let own = sys::bound_mac(socket.as_fd())? == Some(said.mac);
-            Ok((!own).then(|| Received::Announcement(said.address.into())))
+            Ok(arp::read(packet).ok().map(|packet| Received::Neighbour(said(packet))))
         })
     }
 
@@ -72,6 +81,17 @@ impl Ipv4Sockets {
     pub(super) fn kernel_dropped(&self) -> u64 {
         sys::dropped(self.adverts.get_ref().as_fd()).unwrap_or(0)
     }
+}
+
+/// What an ARP packet says of its sender.
+fn said(packet: arp::Packet) -> Neighbour {
+    let arp::Packet { form, sender_mac, sender, target } = packet;
+    let saying = match form {
+        Form::Request | Form::Reply if sender == target => Saying::Announced,
+        Form::Request => Saying::Asking,
+        Form::Reply => Saying::Answered(target.into()),
+    };
+    Neighbour { address: sender.into(), mac: Some(sender_mac), saying }
 }
 
 fn advert_socket(port: &Port) -> io::Result<Socket> {
@@ -97,7 +117,7 @@ fn advert_socket(port: &Port) -> io::Result<Socket> {
 
 fn arp_socket(index: u32) -> io::Result<Socket> {
     let socket = Socket::new_raw(Domain::PACKET, Type::RAW, None)?;
-    socket.attach_filter(&filter::arp_announcements())?;
+    socket.attach_filter(&filter::arp(&[], Listening::default()))?;
     socket.set_nonblocking(true)?;
     // Our own announcements are no news. Kernels before 4.20 cannot leave them out; they do no harm.
     let _ = sys::set_option(socket.as_fd(), libc::SOL_PACKET, libc::PACKET_IGNORE_OUTGOING, 1);

@@ -1,4 +1,4 @@
-//! IPv6 on an interface: adverts, and what neighbours announce by neighbour advertisements.
+//! IPv6 on an interface: adverts, and what neighbours say by neighbour advertisements.
 
 use std::io;
 use std::net::{IpAddr, Ipv6Addr};
@@ -8,14 +8,14 @@ use std::task::{Context, Poll, ready};
 use carp_proto::wire::ip::{GROUP_IPV6, IPV6_HEADER_LEN, TOS_LOW_DELAY, TTL, emit_ipv6};
 use carp_proto::wire::ndp;
 use carp_proto::{Protocol, RxMeta};
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, SockRef, Socket, Type};
 use tokio::io::unix::AsyncFd;
 
 use super::batch::Batch;
 use super::packets::{drain, poll_socket, set_receive_buffer};
 use super::sieve::Sieve;
 use super::{filter, sieve, sys};
-use crate::backend::{Port, Received};
+use crate::backend::{Listening, Neighbour, Port, Received, Saying};
 
 /// Room for a neighbour advertisement with more options than anybody sends.
 const MESSAGE_MAX: usize = 256;
@@ -32,8 +32,8 @@ pub(super) struct Ipv6Sockets {
     /// Next header 112, bound to the interface, member of the group.
     adverts: AsyncFd<OwnedFd>,
     batch: Batch,
-    /// Receives unsolicited neighbour advertisements.
-    announcements: AsyncFd<OwnedFd>,
+    /// Receives unsolicited neighbour advertisements, and what else is listened for.
+    neighbours: AsyncFd<OwnedFd>,
 }
 
 impl Ipv6Sockets {
@@ -45,7 +45,7 @@ impl Ipv6Sockets {
                 filter::advert_ids_ipv6(&port.ids),
                 sieve::wanted_ipv6(&port.wanted),
             )),
-            announcements: sys::register_for_reading(announcement_socket(port)?.into())?,
+            neighbours: sys::register_for_reading(neighbour_socket(port)?.into())?,
         })
     }
 
@@ -58,11 +58,16 @@ impl Ipv6Sockets {
         Poll::Ready(slot.meta_ipv6().map(|meta| Received::Ipv6 { len: slot.len, meta }))
     }
 
-    pub(super) fn poll_announcement(&self, cx: &mut Context<'_>) -> Poll<io::Result<Received>> {
-        poll_socket(&self.announcements, cx, |socket| {
+    pub(super) fn listen(&self, listening: Listening) -> io::Result<()> {
+        let filter = filter::advertisements(listening);
+        SockRef::from(self.neighbours.get_ref()).attach_filter(&filter)
+    }
+
+    pub(super) fn poll_neighbour(&self, cx: &mut Context<'_>) -> Poll<io::Result<Received>> {
+        poll_socket(&self.neighbours, cx, |socket| {
             let mut message = [0; MESSAGE_MAX];
             let (len, meta) = sys::receive_ipv6(socket.as_fd(), &mut message)?;
-            Ok(announced(&meta, &message[..len]))
+            Ok(said(&meta, &message[..len]).map(Received::Neighbour))
         })
     }
 
@@ -76,9 +81,9 @@ impl Ipv6Sockets {
     }
 }
 
-/// The address that an `ICMPv6` message announces. The kernel has kept the header, which is a part of what
-/// has to be checked: it is written anew.
-fn announced(meta: &RxMeta, message: &[u8]) -> Option<Received> {
+/// What an `ICMPv6` message says of its sender. The kernel has kept the header, which is a part of what has to
+/// be checked: it is written anew.
+fn said(meta: &RxMeta, message: &[u8]) -> Option<Neighbour> {
     let (IpAddr::V6(source), IpAddr::V6(destination)) = (meta.source, meta.destination) else {
         return None;
     };
@@ -92,9 +97,14 @@ fn announced(meta: &RxMeta, message: &[u8]) -> Option<Received> {
     emit_ipv6(source, destination, ICMPV6, len, &mut header);
     body.get_mut(..message.len())?.copy_from_slice(message);
     match ndp::parse(&packet[..IPV6_HEADER_LEN + message.len()]) {
-        Ok(ndp::Message::Announcement(announcement)) => {
-            Some(Received::Announcement(announcement.address.into()))
+        Ok(ndp::Message::Announcement(ndp::Announcement { mac, address, .. })) => {
+            Some(Neighbour { address: address.into(), mac: Some(mac), saying: Saying::Announced })
         }
+        Ok(ndp::Message::Answer { address }) => Some(Neighbour {
+            address: address.into(),
+            mac: None,
+            saying: Saying::Answered(destination.into()),
+        }),
         Ok(ndp::Message::Probe { .. }) | Err(_) => None,
     }
 }
@@ -118,11 +128,11 @@ fn advert_socket(port: &Port) -> io::Result<Socket> {
 }
 
 /// Hears what the host hears: to the group of all nodes every host belongs.
-fn announcement_socket(port: &Port) -> io::Result<Socket> {
+fn neighbour_socket(port: &Port) -> io::Result<Socket> {
     let socket = raw_socket(port, ICMPV6)?;
     sys::receive_icmpv6_type(socket.as_fd(), NEIGHBOUR_ADVERTISEMENT)?;
     drain(&socket);
-    socket.attach_filter(&filter::unsolicited_advertisements())?;
+    socket.attach_filter(&filter::advertisements(Listening::default()))?;
     Ok(socket)
 }
 

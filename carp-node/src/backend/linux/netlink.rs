@@ -1,9 +1,9 @@
 //! The address table, by netlink.
 
 use std::io;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use carp_proto::{Instant, VirtualAddress};
+use carp_proto::{Family, Instant, VirtualAddress};
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REPLACE};
 use netlink_packet_route::address::{
     AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressProtocol, CacheInfo,
@@ -161,6 +161,25 @@ impl AddressTable for NetlinkAddresses {
         Ok(before.trim() != "0")
     }
 
+    fn gateway(&mut self, interface: &str, family: Family) -> io::Result<Option<IpAddr>> {
+        let index = self.names.index_of(interface)?;
+        let mut gateway = None;
+        let asked = self.requests.ask(
+            RouteNetlinkMessage::GetRoute(route_away(index, family)),
+            0,
+            |answer| {
+                if let RouteNetlinkMessage::NewRoute(route) = answer {
+                    gateway = gateway_of(&route);
+                }
+            },
+        );
+        match asked {
+            Ok(()) => Ok(gateway),
+            Err(error) if is_unreachable(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     fn make_device(&mut self, device: &VirtualDevice) -> io::Result<()> {
         self.devices.make(&mut self.requests, device)
     }
@@ -180,6 +199,41 @@ impl AddressTable for NetlinkAddresses {
 
 fn removal(index: u32, address: &VirtualAddress) -> RouteNetlinkMessage {
     RouteNetlinkMessage::DelAddress(message(index, address))
+}
+
+/// `ip route get 203.0.113.1 oif DEVICE`, or `3fff::1`: the way to an address that is nobody's (RFC 5737,
+/// RFC 9637), which is the way to everywhere. A dump of all routes may be long.
+fn route_away(index: u32, family: Family) -> RouteMessage {
+    let (family, prefix_len, nowhere) = match family {
+        Family::Ipv4 => {
+            (AddressFamily::Inet, 32, RouteAddress::Inet(Ipv4Addr::new(203, 0, 113, 1)))
+        }
+        Family::Ipv6 => {
+            let nowhere = Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 1);
+            (AddressFamily::Inet6, 128, RouteAddress::Inet6(nowhere))
+        }
+    };
+    let mut message = RouteMessage::default();
+    message.header.address_family = family;
+    message.header.destination_prefix_length = prefix_len;
+    message.attributes.push(RouteAttribute::Destination(nowhere));
+    message.attributes.push(RouteAttribute::Oif(index));
+    message
+}
+
+/// The next hop of a route, if it has one.
+fn gateway_of(route: &RouteMessage) -> Option<IpAddr> {
+    route.attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::Gateway(RouteAddress::Inet(ip)) => Some(IpAddr::V4(*ip)),
+        RouteAttribute::Gateway(RouteAddress::Inet6(ip)) => Some(IpAddr::V6(*ip)),
+        _ => None,
+    })
+}
+
+/// Whether an error says that there is no such way: the last two are what `prohibit` and `blackhole` say.
+fn is_unreachable(error: &io::Error) -> bool {
+    let codes = [libc::ENETUNREACH, libc::EHOSTUNREACH, libc::EACCES, libc::EINVAL];
+    error.raw_os_error().is_some_and(|code| codes.contains(&code))
 }
 
 fn message(index: u32, address: &VirtualAddress) -> AddressMessage {

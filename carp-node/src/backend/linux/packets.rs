@@ -16,7 +16,7 @@ use tokio::io::unix::AsyncFd;
 use super::ipv4::Ipv4Sockets;
 use super::ipv6::Ipv6Sockets;
 use super::sys;
-use crate::backend::{PacketIo, Port, Received};
+use crate::backend::{Listening, PacketIo, Port, Received};
 
 /// Room for what arrives while we are busy or wait for a processor; the kernel doubles it. It counts what
 /// a packet takes of its memory, 832 bytes for an advert: 2521 adverts, 50 ms of 50 000 a second.
@@ -69,15 +69,23 @@ impl LinuxPackets {
         }
     }
 
-    fn poll_announcement(
+    /// What a neighbour says. A link that returns our own frames is none.
+    fn poll_neighbour(
         &mut self,
         family: Family,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<Received>> {
-        match (family, &self.ipv4, &self.ipv6) {
-            (Family::Ipv4, Some(ipv4), _) => ipv4.poll_announcement(cx),
-            (Family::Ipv6, _, Some(ipv6)) => ipv6.poll_announcement(cx),
-            (Family::Ipv4, None, _) | (Family::Ipv6, _, None) => Poll::Pending,
+        loop {
+            let polled = match (family, &self.ipv4, &self.ipv6) {
+                (Family::Ipv4, Some(ipv4), _) => ipv4.poll_neighbour(cx),
+                (Family::Ipv6, _, Some(ipv6)) => ipv6.poll_neighbour(cx),
+                (Family::Ipv4, None, _) | (Family::Ipv6, _, None) => Poll::Pending,
+            };
+            match polled {
+                Poll::Ready(Ok(Received::Neighbour(said)))
+                    if said.mac.is_some() && said.mac == sys::bound_mac(self.frames.as_fd())? => {}
+                polled => return polled,
+            }
         }
     }
 
@@ -107,7 +115,7 @@ impl PacketIo for LinuxPackets {
             Family::Ipv6 => [Family::Ipv6, Family::Ipv4],
         };
         self.turn = order[1];
-        // Adverts first: what a neighbour announces is to be seen in the light of what it advertised. But
+        // Adverts first: what a neighbour says is to be seen in the light of what it advertised. But
         // there may be no end of them.
         if self.adverts < ADVERTS {
             for family in order {
@@ -119,7 +127,7 @@ impl PacketIo for LinuxPackets {
         }
         let had_enough = std::mem::take(&mut self.adverts) >= ADVERTS;
         for family in order {
-            if let Poll::Ready(received) = self.poll_announcement(family, cx) {
+            if let Poll::Ready(received) = self.poll_neighbour(family, cx) {
                 return Poll::Ready(received);
             }
         }
@@ -157,6 +165,13 @@ impl PacketIo for LinuxPackets {
         } else {
             Err(io::Error::new(io::ErrorKind::WriteZero, "the advert was cut short"))
         }
+    }
+
+    fn listen(&mut self, listening: Listening) -> io::Result<()> {
+        if let Some(ipv4) = &self.ipv4 {
+            ipv4.listen(listening)?;
+        }
+        self.ipv6.as_ref().map_or(Ok(()), |ipv6| ipv6.listen(listening))
     }
 
     fn kernel_dropped(&self) -> u64 {

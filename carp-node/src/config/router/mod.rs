@@ -3,6 +3,7 @@
 mod addresses;
 mod announce;
 mod carp;
+mod duplicate;
 mod hold;
 mod hooks;
 pub(super) mod lease;
@@ -27,7 +28,7 @@ use super::known::{self, nearest};
 use super::read::{Reader, Section, header_of};
 use super::spec::{LeaseSpec, Places, ProtocolSpec, RouterSpec, Timers};
 use crate::hooks::HookSpec;
-use crate::node::Hold;
+use crate::node::{Duplicate, Hold};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -65,6 +66,7 @@ pub(super) struct Draft<'a> {
     senders: Senders,
     link: Link,
     announce: AnnouncePlan,
+    duplicate: Duplicate,
     handover: Option<Duration>,
     lease: LeaseSpec,
     hold: Hold,
@@ -108,6 +110,7 @@ impl<'a> Draft<'a> {
             senders,
             link: Link::read(&section, protocol, owner),
             announce: announce::announce(&section),
+            duplicate: duplicate::duplicate(&section, owner),
             handover: announce::handover(&section),
             lease: lease::read(&section, owner),
             hold: hold::hold(&section),
@@ -138,6 +141,7 @@ impl<'a> Draft<'a> {
             address_interface: self.link.address_interface.filter(|home| *home != interface),
             interface,
             announce: self.announce,
+            duplicate: self.duplicate,
             handover: self.handover,
             lease: self.lease,
             hold: self.hold,

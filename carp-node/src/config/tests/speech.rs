@@ -587,6 +587,21 @@ fn every_mistake_of_the_link_is_named_at_its_place() {
              spaces, / and :, as `ip link` shows it",
         ),
         (
+            with("duplicate = \"vetoo\""),
+            "7:13: error: unknown duplicate \"vetoo\"; did you mean \"veto\"? // it is one of report, \
+             veto",
+        ),
+        (
+            vrrp("vrrp2", "priority = 255\nduplicate = \"veto\""),
+            "7:13: warning: duplicate = \"veto\" has no effect: an owner always takes its addresses // \
+             remove it",
+        ),
+        (
+            with("address_interface = \"lo\"\nduplicate = \"veto\""),
+            "8:13: warning: duplicate = \"veto\" has no effect: nobody is asked for addresses that live \
+             on lo // remove it",
+        ),
+        (
             with("preempt_delay = \"5s\""),
             "7:17: warning: preempt_delay has no effect without preempt // add preempt = true, or \
              remove it",

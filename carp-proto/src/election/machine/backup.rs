@@ -4,7 +4,8 @@ use core::net::IpAddr;
 use core::time::Duration;
 
 use super::{Machine, Stage};
-use crate::election::output::{Cause, Evidence};
+use crate::election::input::Fault;
+use crate::election::output::{Cause, Evidence, State};
 use crate::election::policy::{DemotionEffect, Preemption, Resignation};
 use crate::election::rank::{Claim, Rank};
 use crate::time::Instant;
@@ -17,6 +18,8 @@ pub(super) struct Waiting {
     pub(super) grounds: Grounds,
     /// Since when every advert that was heard came from a router that this one may replace.
     worse_since: Option<Instant>,
+    /// Whether another host has an address, so that the deadline is to be put off when it comes.
+    in_use: bool,
 }
 
 /// Why a backup takes over at its deadline.
@@ -35,12 +38,12 @@ pub(super) enum Grounds {
 impl Waiting {
     /// Waits for silence.
     pub(super) const fn until(down_at: Instant) -> Self {
-        Self { down_at: Some(down_at), grounds: Grounds::Silence, worse_since: None }
+        Self { down_at: Some(down_at), grounds: Grounds::Silence, worse_since: None, in_use: false }
     }
 
     /// Has its grounds, and waits until then, or for nothing but its group.
     pub(super) const fn on(grounds: Grounds, down_at: Option<Instant>) -> Self {
-        Self { down_at, grounds, worse_since: None }
+        Self { down_at, grounds, worse_since: None, in_use: false }
     }
 }
 
@@ -144,6 +147,10 @@ impl Machine {
 
     /// Takes the sender for the active router: how long to wait for its next advert.
     pub(super) fn follow(&mut self, now: Instant, claim: Claim) -> Waiting {
+        if self.fault == Some(Fault::AddressInUse) {
+            // There is no takeover any more that it could stand in the way of.
+            self.fault = None;
+        }
         self.active_peer = Some(ActivePeer::new(now, &claim));
         Waiting::until(now + self.patience(now))
     }
@@ -176,7 +183,36 @@ impl Machine {
             self.stage = Stage::Backup(Waiting { down_at, ..waiting });
             return;
         }
+        if waiting.in_use {
+            return self.put_off(now);
+        }
         self.be_willing(now, waiting, None);
+    }
+
+    /// Another host has an address. What that means shows when the deadline comes; until then an advert
+    /// may make it meaningless.
+    pub(super) fn address_in_use(&mut self, now: Instant) {
+        if self.config.standing.is_owner() {
+            return;
+        }
+        match self.stage {
+            Stage::Backup(Waiting { down_at: None, .. }) => self.put_off(now),
+            Stage::Backup(waiting) => {
+                self.stage = Stage::Backup(Waiting { in_use: true, ..waiting });
+            }
+            Stage::Init | Stage::TakingOver(_) | Stage::Serving(_) | Stage::Leaving(_) => {}
+        }
+    }
+
+    /// Waits once more for as long as for a silent router. That is told the first time.
+    fn put_off(&mut self, now: Instant) {
+        let fault = Some(Fault::AddressInUse);
+        let known = core::mem::replace(&mut self.fault, fault) == fault;
+        self.stage = Stage::Backup(Waiting::until(now + self.patience(now)));
+        if !known {
+            let evidence = Evidence { fault, ..Evidence::default() };
+            self.report(State::Backup, Cause::Fault, evidence);
+        }
     }
 
     /// Takes over if it may, or else waits for its group. What `claim` of a worse router says is kept

@@ -121,6 +121,7 @@ impl Machine {
             Input::AddressLost => self.address_lost(now),
             Input::AddressExpired => self.address_expired(now),
             Input::AnnouncementHeard => self.announcement_heard(now),
+            Input::AddressInUse => self.address_in_use(now),
             Input::Fault(fault) => self.effect_failed(now, fault),
         }
     }
@@ -245,6 +246,7 @@ impl Machine {
                 self.takeover_failed(now, Step::Preparing, fault);
             }
             Fault::AddressLost => self.address_lost(now),
+            Fault::AddressInUse => self.address_in_use(now),
             Fault::Release { .. } => self.fault = Some(fault),
         }
     }
