@@ -17,6 +17,7 @@ use super::LabError;
 use super::error::Doing;
 use super::net::{NetNs, attribute_ip};
 use super::process::lock;
+use crate::backend::linux::messages;
 
 /// `RTMGRP_IPV4_IFADDR` and `RTMGRP_IPV6_IFADDR`.
 const ADDRESS_GROUPS: u32 = 0x10 | 0x100;
@@ -137,13 +138,8 @@ fn watch_once(socket: &Socket, end: &OwnedFd, sink: &Mutex<Vec<AddressChange>>) 
     }
     let (bytes, _) = socket.recv_from_full()?;
     let at = Instant::now();
-    let mut rest = &bytes[..];
-    while let Ok(message) = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest) {
-        let length = message.header.length as usize;
-        lock(sink).extend(change(message, at));
-        // Messages are aligned to four bytes.
-        rest = rest.get(length.next_multiple_of(4)..).unwrap_or(&[]);
-    }
+    let news = messages(&bytes).flatten().filter_map(|message| change(message, at));
+    lock(sink).extend(news);
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! The protocol task: one loop that owns every router of the process.
 
+mod arrival;
 pub(crate) mod contest;
 mod daytime;
 mod group;
@@ -12,6 +13,7 @@ mod neighbours;
 mod port;
 pub(crate) mod probe;
 pub(crate) mod remark;
+mod request;
 mod setup;
 mod status;
 mod suspects;
@@ -20,19 +22,14 @@ mod turn;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::io;
-use std::net::IpAddr;
-use std::ops::Range;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::BytesMut;
-use carp_proto::auth::Verdict;
-use carp_proto::election::{Fault, Input, State, Wait};
-use carp_proto::wire::classify;
-use carp_proto::wire::ip::strip_ipv4;
-use carp_proto::{Family, Instant, Reject, RxMeta, VirtualAddress, VirtualRouter};
+use carp_proto::election::{Input, State, Wait};
+use carp_proto::{Instant, VirtualAddress, VirtualRouter};
 use tokio::sync::{mpsc, oneshot};
 
+use self::arrival::RejectTold;
 use self::daytime::DayTime;
 use self::group::SyncGroup;
 use self::handle::Command;
@@ -52,7 +49,6 @@ use crate::backend::{
     AddressTable, Backend, Clock, Interface, LinkChange, LinkWatch, PacketIo, Received, Removal,
     Removals,
 };
-use crate::control::proto::is_called;
 use crate::demotion::Contributions;
 use crate::driver::{Driver, GuardSeat, Member, Tickets};
 use crate::event::{EventKind, EventSource};
@@ -64,9 +60,6 @@ const COMMANDS: usize = 64;
 /// The longest datagram that is read. The longest advert, VRRP version 3 with 255 IPv6 addresses and a
 /// signature, has 4116 bytes; the longest IPv4 header 60.
 const BUFFER: usize = 4608;
-
-/// A reject of one kind is told at most this often.
-const REJECTS_TOLD: Duration = Duration::from_secs(60);
 
 /// Starts what must come before a takeover: called with the number of the router in the list that the
 /// node was made with, and a ticket for [`Handle::prepared`]. Must not block.
@@ -124,12 +117,6 @@ impl<B: Backend> fmt::Debug for Node<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Node").field("members", &self.members).finish_non_exhaustive()
     }
-}
-
-/// When a kind of reject was last told, and how many came since.
-struct RejectTold {
-    at: Instant,
-    untold: u64,
 }
 
 /// What woke the loop.
@@ -428,221 +415,9 @@ impl<B: Backend> Node<B> {
     }
 }
 
-/// What arrives.
-impl<B: Backend> Node<B> {
-    fn received(&mut self, port: usize, received: &io::Result<Received>) {
-        match received {
-            Ok(Received::Ipv4 { len, ttl }) => self.ipv4_packet(port, *len, *ttl),
-            Ok(Received::Ipv6 { len, meta }) => self.datagram(port, meta, 0..*len),
-            Ok(Received::Neighbour(said)) => self.neighbour_said(port, *said),
-            // An error of the link, such as "network is down", which link events tell better.
-            Err(_) => {}
-        }
-    }
-
-    fn ipv4_packet(&mut self, port: usize, len: usize, ttl: Option<u8>) {
-        let packet = &self.buffer[..len];
-        match strip_ipv4(packet) {
-            Ok((mut meta, payload)) => {
-                meta.ttl = ttl.unwrap_or(meta.ttl);
-                // Beyond the end of the datagram there may be padding.
-                let start = payload.as_ptr().addr() - packet.as_ptr().addr();
-                let range = start..start + payload.len();
-                self.datagram(port, &meta, range);
-            }
-            Err(_) => {
-                let speaks = |member: &Member| member.port == port && member.speaks(Family::Ipv4);
-                let Some(index) = self.members.iter().position(speaks) else { return };
-                let now = self.clock.now();
-                self.members[index].router.note_reject(now, None, Reject::MalformedIp);
-                self.tell_reject(now, index, None, Reject::MalformedIp);
-            }
-        }
-    }
-
-    /// Hands a datagram, of which this part of the buffer is the message, to the router that it is for.
-    fn datagram(&mut self, port: usize, meta: &RxMeta, message: Range<usize>) {
-        let found = addressee(&self.members, port, meta, &self.buffer[message.clone()]);
-        let Some(index) = found else { return };
-        let now = self.clock.now();
-        self.tell_time_of_day(index, now);
-        let router = &mut self.members[index].router;
-        match router.handle_datagram(now, meta, &self.buffer[message]) {
-            Ok(()) => {
-                self.tell_remark(now, index);
-                self.carry_out(index, now);
-            }
-            Err(reject) => {
-                let verdict = router.last_verdict();
-                if reject == Reject::BadAuthentication
-                    && matches!(verdict, Some(Verdict::Stale { .. }))
-                {
-                    self.day.doubt();
-                }
-                self.tell_reject(now, index, Some(meta.source), reject);
-            }
-        }
-    }
-
-    /// Signatures need the time of day.
-    fn tell_time_of_day(&mut self, index: usize, now: Instant) {
-        let router = &mut self.members[index].router;
-        if router.config().is_signed() {
-            router.set_time_of_day(now, self.day.at(now, self.clock.time_of_day()));
-        }
-    }
-
-    /// Tells what is odd about the advert that was just heard.
-    fn tell_remark(&mut self, now: Instant, index: usize) {
-        let Member { router, remarked, name, .. } = &mut self.members[index];
-        let Some(peer) = router.last_heard() else { return };
-        if let Some(text) = remarked.news(now, router.config(), peer, router.learned()) {
-            self.events.tell(Some(name), EventKind::Remark { source: peer.source, text });
-        }
-    }
-
-    /// Tells the first reject of a kind, and then sums.
-    fn tell_reject(&mut self, now: Instant, index: usize, source: Option<IpAddr>, reject: Reject) {
-        let count = match self.rejects.get_mut(&(index, reject.index())) {
-            None => 1,
-            Some(told) if now.saturating_since(told.at) < REJECTS_TOLD => {
-                told.untold = told.untold.saturating_add(1);
-                return;
-            }
-            Some(told) => told.untold.saturating_add(1),
-        };
-        self.rejects.insert((index, reject.index()), RejectTold { at: now, untold: 0 });
-        let (label, text) = (reject.label().into(), reject.to_string());
-        let kind = EventKind::Reject { label, source, text, count };
-        self.events.tell(Some(&self.members[index].name), kind);
-    }
-
-    fn reported(&mut self, report: Report) {
-        if let Task::Renew { asked_at } = report.task {
-            return self.lease_renewed(report.router, asked_at, &report);
-        }
-        let Some(member) = self.members.get_mut(report.router) else { return };
-        let waited_for = report.ticket == member.tickets.acquire;
-        let text = report.outcome.as_ref().err().map(ToString::to_string);
-        let input = match (report.task, report.outcome) {
-            (Task::Acquire { .. }, Ok(_)) if waited_for => {
-                member.fault_text = None;
-                Some(Input::Acquired)
-            }
-            (Task::Acquire { .. }, Err(fault)) if waited_for => {
-                Some(Input::Fault(Fault::Acquire { code: fault.code() }))
-            }
-            (Task::Release, Err(fault)) => {
-                Some(Input::Fault(Fault::Release { code: fault.code() }))
-            }
-            (Task::Verify, Ok(true)) => return self.missed(report.router),
-            (Task::Clear, Ok(true)) => {
-                let text =
-                    "an address was left here by carp, and removed: this router is not active";
-                self.events.tell(Some(&member.name), EventKind::Log { text: text.into() });
-                None
-            }
-            (Task::Settle, _) => {
-                // Whoever asked may have gone.
-                let _ = self.settling.pop_front().map(|waiting| waiting.send(()));
-                None
-            }
-            (Task::Confirm { family, .. }, Ok(gateway)) => {
-                member.probe.asked(family, gateway);
-                None
-            }
-            (Task::Acquire { .. } | Task::Release | Task::Verify | Task::Clear, _)
-            | (Task::Dismantle | Task::Prepare | Task::Announce { .. } | Task::Renew { .. }, _)
-            | (Task::Probe { .. } | Task::Confirm { .. }, _) => None,
-        };
-        if let Some(text) = text {
-            member.fault_text = Some(text.clone());
-            self.events.tell(Some(&member.name), EventKind::Fault { text });
-        }
-        if let Some(input) = input {
-            self.input(report.router, input);
-        }
-    }
-
-    fn command(&mut self, command: Command) {
-        match command {
-            Command::Status { reply } => {
-                // Whoever asked may have gone.
-                let _ = reply.send(self.status());
-            }
-            Command::Lateness { reply } => {
-                // As above.
-                let _ = reply.send(self.lateness.report());
-            }
-            Command::Settle { reply } => self.settle(reply),
-            Command::Yield { router, reply } => self.yield_router(&router, reply),
-            Command::YieldAll => self.input_to_all(Input::Yield),
-            Command::Prepared { router, ticket, ok } => {
-                if self.members.get(router).is_some_and(|m| m.tickets.prepare == ticket) {
-                    self.input(router, if ok { Input::Prepared } else { Input::Refused });
-                }
-            }
-            Command::Stop => {
-                self.stopping = true;
-                self.input_to_all(Input::Stop);
-            }
-        }
-    }
-
-    /// Answers when the address thread has done what it was asked for: it works in order. Where it has no
-    /// work, or too much, the answer is nothing.
-    fn settle(&mut self, reply: oneshot::Sender<()>) {
-        let Some(member) = self.members.first() else { return };
-        if self.addresses.jobs.try_send(member.job(0, Task::Settle, 0)).is_ok() {
-            self.settling.push_back(reply);
-        }
-    }
-
-    /// Makes the active routers of this name yield. The first one tells what became of it: the others go
-    /// the same way.
-    fn yield_router(&mut self, name: &str, reply: oneshot::Sender<Result<Yielded, YieldError>>) {
-        let members = self.members.iter().enumerate();
-        let called = members.filter(|(_, member)| is_called(&member.name, name));
-        let states: Vec<_> = called.map(|(index, it)| (index, it.router.state())).collect();
-        let mut active = states.iter().filter(|(_, state)| *state == State::Active);
-        let refused = match (active.next(), states.first()) {
-            (Some(&(first, _)), _) => {
-                self.members[first].yielding.push(reply);
-                for (index, _) in states {
-                    self.input(index, Input::Yield);
-                }
-                return;
-            }
-            (None, Some(&(_, state))) => YieldError::NotActive { state },
-            (None, None) => YieldError::Unknown,
-        };
-        // Whoever asked may have gone.
-        let _ = reply.send(Err(refused));
-    }
-}
-
 /// What a router's deadline is for, if it has come.
 fn due(member: &Member, now: Instant) -> Option<Wait> {
     member.router.poll_timeout().filter(|deadline| deadline.at <= now).map(|deadline| deadline.why)
-}
-
-/// The router that a message is for: the one of its protocol and id. What is for none is counted where
-/// its id is, or else where the rejects of its interface are.
-fn addressee(members: &[Member], port: usize, meta: &RxMeta, message: &[u8]) -> Option<usize> {
-    let protocol = classify(message).protocol();
-    let id = message.get(1).copied();
-    let family = Family::of(meta.destination);
-    let here = || {
-        let members = members.iter().enumerate();
-        members.filter(|(_, member)| member.port == port && member.speaks(family))
-    };
-    let of_id = |member: &Member| Some(member.router.config().id().get()) == id;
-    let of_protocol = |member: &Member| Some(member.router.config().protocol()) == protocol;
-    let found = here()
-        .find(|(_, member)| of_id(member) && of_protocol(member))
-        .or_else(|| here().find(|(_, member)| of_id(member)))
-        .or_else(|| here().next());
-    found.map(|(index, _)| index)
 }
 
 /// The guard's seat for a router on this interface, if there is a guard and the interface is there.

@@ -30,6 +30,8 @@ mod watch;
 pub use announce::NeighbourAnnouncer;
 pub use netlink::NetlinkAddresses;
 pub use packets::LinuxPackets;
+#[cfg(feature = "lab")]
+pub(crate) use requests::messages;
 pub(crate) use sys::{
     bound_address, dropped, link_address, read, receive, register, register_for_reading,
     register_for_reading_and_errors, set_option, timestamp,

@@ -21,6 +21,7 @@ use tokio::sync::mpsc;
 
 use super::netlink::installed;
 use super::programs::program;
+use super::requests::messages;
 use crate::backend::{Removal, Removals, Remover};
 
 /// `RTMGRP_IPV4_IFADDR`.
@@ -72,18 +73,9 @@ fn tell(socket: &Socket, sender: &mpsc::Sender<Removal>) -> bool {
     if from.port_number() != 0 {
         return true;
     }
-    let mut rest = &bytes[..];
-    while let Ok(message) = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest) {
-        let len = message.header.length as usize;
-        if let Some(removal) = removal(message)
-            && matches!(sender.try_send(removal), Err(mpsc::error::TrySendError::Closed(_)))
-        {
-            return false;
-        }
-        // Messages are aligned to four bytes.
-        rest = rest.get(len.next_multiple_of(4)..).unwrap_or(&[]);
-    }
-    true
+    let is_told =
+        |removal| !matches!(sender.try_send(removal), Err(mpsc::error::TrySendError::Closed(_)));
+    messages(&bytes).flatten().filter_map(removal).all(is_told)
 }
 
 /// The removal that an event tells of, if it says who asked for it.

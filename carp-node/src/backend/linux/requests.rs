@@ -147,18 +147,31 @@ impl Requests {
         if sender.port_number() != 0 {
             return Ok(());
         }
-        let mut rest = &datagram[..];
-        while !rest.is_empty() {
-            let message = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest)
-                .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
-            let len = usize::try_from(message.header.length).map_err(io::Error::other)?;
-            let (header, payload) = message.into_parts();
-            if take(header, payload) || len == 0 {
-                return Ok(());
+        for message in messages(&datagram) {
+            let (header, payload) = message?.into_parts();
+            if take(header, payload) {
+                break;
             }
-            // Messages are aligned to four bytes.
-            rest = rest.get(len.next_multiple_of(4)..).unwrap_or(&[]);
         }
         Ok(())
     }
+}
+
+/// The messages of a datagram, in order. Behind one that cannot be read there are no more.
+pub(crate) fn messages(
+    datagram: &[u8],
+) -> impl Iterator<Item = io::Result<NetlinkMessage<RouteNetlinkMessage>>> {
+    let mut rest = datagram;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let message = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()));
+        let length = message.as_ref().map_or(0, |message| message.header.length);
+        let length = usize::try_from(length).ok().filter(|length| *length != 0);
+        // Messages are aligned to four bytes.
+        rest = length.and_then(|it| rest.get(it.next_multiple_of(4)..)).unwrap_or(&[]);
+        Some(message)
+    })
 }
