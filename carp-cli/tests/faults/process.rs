@@ -248,7 +248,9 @@ fn third(scene: &Scene<'_>) -> Result<(Host, Watched, Daemon, Daemon), Failed> {
     let rack = scene.rack;
     let host = rack.switch.host("third", mac(0x30), &["192.168.130.30/24"])?;
     let watched = Watched::new(&host)?;
-    let better = rack.daemon(&host, &rack.configure_vrrp("third", "priority = 200")?)?;
+    // Only processes can be paused here: with a lease the kernel would go on, as that of a paused machine does not.
+    let settings = "priority = 200\nlease = \"off\"";
+    let better = rack.daemon(&host, &rack.configure_vrrp("third", settings)?)?;
     let second = rack.daemon(&rack.secondary, &rack.configure_vrrp("secondary", "")?)?;
     wait_until(LIMIT, "the better one serves", || serves(&host) && !serves(&rack.secondary))?;
     wait_for_adverts(&watched, Instant::now(), 2)?;

@@ -38,10 +38,11 @@ pub struct AddressWatch {
 pub struct AddressChange {
     /// When the watcher was told, which on a busy machine may be milliseconds after it happened.
     pub at: Instant,
+    /// The index of the interface.
+    pub interface: u32,
     /// The address.
     pub ip: IpAddr,
-    /// Whether it is there now. One that is there may be told again, for example because its lifetime
-    /// was renewed.
+    /// Whether it is there now.
     pub there: bool,
 }
 
@@ -96,7 +97,7 @@ impl AddressWatch {
         self.first(ip, since, false)
     }
 
-    /// When an address was first told to be there since then.
+    /// When an address first came to the host since then.
     #[must_use]
     pub fn came(&self, ip: IpAddr, since: Instant) -> Option<Instant> {
         self.first(ip, since, true)
@@ -138,9 +139,20 @@ fn watch_once(socket: &Socket, end: &OwnedFd, sink: &Mutex<Vec<AddressChange>>) 
     }
     let (bytes, _) = socket.recv_from_full()?;
     let at = Instant::now();
-    let news = messages(&bytes).flatten().filter_map(|message| change(message, at));
-    lock(sink).extend(news);
+    let mut changes = lock(sink);
+    for change in messages(&bytes).flatten().filter_map(|message| change(message, at)) {
+        if !is_known(&changes, &change) {
+            changes.push(change);
+        }
+    }
     Ok(())
+}
+
+/// Whether an address is told to be where it is already: its lifetime was renewed, for example.
+fn is_known(changes: &[AddressChange], change: &AddressChange) -> bool {
+    let is_its =
+        |known: &&AddressChange| (known.interface, known.ip) == (change.interface, change.ip);
+    changes.iter().rev().find(is_its).is_some_and(|last| last.there == change.there)
 }
 
 fn change(message: NetlinkMessage<RouteNetlinkMessage>, at: Instant) -> Option<AddressChange> {
@@ -149,5 +161,6 @@ fn change(message: NetlinkMessage<RouteNetlinkMessage>, at: Instant) -> Option<A
         NetlinkPayload::InnerMessage(RouteNetlinkMessage::DelAddress(address)) => (address, false),
         _ => return None,
     };
-    Some(AddressChange { at, ip: attribute_ip(&address.attributes)?, there })
+    let ip = attribute_ip(&address.attributes)?;
+    Some(AddressChange { at, interface: address.header.index, ip, there })
 }

@@ -308,7 +308,9 @@ impl Probe {
         }
         let all_answered = found.clone().flatten().all(|(_, mac)| mac.is_some());
         let all_asked = found.all(|found| found.is_some());
-        let recent = |at: &Instant| now.saturating_since(*at) < RECENT;
+        // Who did not answer may be there again: after a partition two routers have the addresses.
+        let valid = if all_answered { RECENT } else { SETTLE };
+        let recent = |at: &Instant| now.saturating_since(*at) < valid;
         match self.asked_at.filter(|at| all_asked && recent(at)) {
             Some(_) if all_answered => now,
             Some(at) => at + SETTLE,
@@ -336,8 +338,9 @@ impl Probe {
             self.words = Some(self.words_of(&other));
             self.deeds.push_back(Deed::LetKeep);
         }
+        // Which of two routers has the address, the election decides: the loser must not have the last word.
         let defended = self.defended_at.is_some_and(|at| now.saturating_since(at) < DEFEND);
-        if self.serving && !defended {
+        if self.serving && peer.is_none() && !defended {
             self.defended_at = Some(now);
             self.deeds.push_back(Deed::Announce);
         }

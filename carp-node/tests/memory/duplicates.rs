@@ -12,7 +12,7 @@ use carp_node::event::{self, EventKind};
 use carp_node::node::{Duplicate, Extras, Handle, Node, RouterSetup};
 use carp_proto::MacAddr;
 
-use super::{SECONDS, VIP, in_virtual_time, pass, settle, setup, start, two_hosts};
+use super::{SECONDS, VIP, in_virtual_time, pass, run, settle, setup, start, two_hosts};
 
 const PRIMARY: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 168, 130, 50));
 const GATEWAY: Ipv4Addr = Ipv4Addr::new(192, 168, 130, 1);
@@ -134,7 +134,7 @@ fn however_many_hosts_are_made_up_little_is_told() {
         let (events, mut inbox) = event::channel();
         let extras = Extras { events, record: Record::in_memory(), prepare: None };
         let (node, handle) = Node::new(a.clone(), vec![setup(0, false)], extras).unwrap();
-        tokio::task::spawn_local(node.run());
+        run(node, &handle);
         pass(&lan, SECONDS * 12).await;
         let announced = a.announced().len();
         for number in 0..200 {

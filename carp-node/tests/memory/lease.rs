@@ -13,7 +13,7 @@ use carp_proto::VirtualAddress;
 use futures_util::FutureExt;
 use tokio::task::JoinHandle;
 
-use super::{NODES, SECONDS, VIP, in_virtual_time, pass, settle, setup, state, two_hosts};
+use super::{SECONDS, VIP, in_virtual_time, pass, run, settle, setup, state, two_hosts};
 
 /// The address thread may be late, but not by as much as this.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -165,8 +165,8 @@ fn start(host: &MemoryHost) -> Running {
     let extras = Extras { events, record: Record::in_memory(), prepare: None };
     let setup = RouterSetup { place: leased(), ..setup(0, true) };
     let (node, handle) = Node::new(host.clone(), vec![setup], extras).unwrap();
-    NODES.with_borrow_mut(|nodes| nodes.push(handle.clone()));
-    Running { handle, inbox, task: tokio::task::spawn_local(node.run()) }
+    let task = run(node, &handle);
+    Running { handle, inbox, task }
 }
 
 impl Running {

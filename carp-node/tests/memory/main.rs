@@ -25,6 +25,7 @@ use carp_node::event;
 use carp_node::node::{Extras, Handle, Node, RouterSetup};
 use carp_proto::election::Dialect;
 use carp_proto::{AdvBase, AdvSkew, Key, RouterConfig, VirtualAddress, VirtualId};
+use tokio::task::JoinHandle;
 
 const VIP: Ipv4Addr = Ipv4Addr::new(192, 168, 130, 100);
 
@@ -54,9 +55,14 @@ fn start_all<B: Backend + 'static>(backend: B, setups: Vec<RouterSetup>) -> Hand
     let (events, _inbox) = event::channel();
     let extras = Extras { events, record: Record::in_memory(), prepare: None };
     let (node, handle) = Node::new(backend, setups, extras).unwrap();
-    tokio::task::spawn_local(node.run());
-    NODES.with_borrow_mut(|nodes| nodes.push(handle.clone()));
+    run(node, &handle);
     handle
+}
+
+/// Runs a node, for which virtual time waits from now on.
+fn run<B: Backend + 'static>(node: Node<B>, handle: &Handle) -> JoinHandle<()> {
+    NODES.with_borrow_mut(|nodes| nodes.push(handle.clone()));
+    tokio::task::spawn_local(node.run())
 }
 
 thread_local! {

@@ -15,7 +15,7 @@ use carp_proto::auth::{AntiReplay, HmacAuthenticator, HmacKey, HmacMode, Window}
 use carp_proto::wire::classify;
 use carp_proto::{Instant, Priority, RouterConfig, VirtualAddress, VirtualId, Vrrp3};
 
-use super::{NODES, SECONDS, VIP, in_virtual_time, pass, setup, start, state, two_hosts};
+use super::{NODES, SECONDS, VIP, in_virtual_time, pass, run, setup, start, state, two_hosts};
 
 const MILLIS: Duration = Duration::from_millis(1);
 
@@ -201,8 +201,7 @@ async fn told_by(lan: &Lan, why: Halt, pause: Duration) -> (Vec<String>, Handle)
     let (events, mut inbox) = event::channel();
     let extras = Extras { events, record: Record::in_memory(), prepare: None };
     let (node, handle) = Node::new(a.clone(), vec![setup(0, true)], extras).unwrap();
-    tokio::task::spawn_local(node.run());
-    NODES.with_borrow_mut(|nodes| nodes.push(handle.clone()));
+    run(node, &handle);
     pass(lan, SECONDS * 5).await;
     halt(lan, 0, &a, why, pause).await;
     pass(lan, SECONDS).await;
