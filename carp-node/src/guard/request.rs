@@ -1,14 +1,13 @@
 //! Netlink requests, ready to be sent.
 
-use std::net::IpAddr;
-
 use carp_proto::VirtualAddress;
 use netlink_packet_core::{
     DefaultNla, NLM_F_ACK, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
 };
-use netlink_packet_route::address::{AddressAttribute, AddressMessage};
+use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{AfSpecInet, AfSpecUnspec, LinkAttribute, LinkFlags, LinkMessage};
-use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+
+use crate::backend::linux::address_message;
 
 /// `IFLA_INET_CONF`, nested.
 const INET_CONF: u16 = 1 | 1 << 15;
@@ -21,7 +20,7 @@ const PROMOTE_SECONDARIES: u16 = 20;
 /// With `promote`, `promote_secondaries` is set for that moment: otherwise a primary address takes the
 /// secondary ones of its subnet along.
 pub(super) fn remove(index: u32, address: &VirtualAddress, promote: bool) -> Vec<u8> {
-    let removal = RouteNetlinkMessage::DelAddress(delete(index, address));
+    let removal = RouteNetlinkMessage::DelAddress(address_message(index, address));
     if promote {
         bytes([promotion(index, true), removal, promotion(index, false)])
     } else {
@@ -35,19 +34,6 @@ pub(super) fn switch_off(index: u32) -> Vec<u8> {
     link.header.index = index;
     link.header.change_mask = LinkFlags::Up;
     bytes([RouteNetlinkMessage::SetLink(link)])
-}
-
-fn delete(index: u32, address: &VirtualAddress) -> AddressMessage {
-    let mut message = AddressMessage::default();
-    message.header.index = index;
-    message.header.prefix_len = address.prefix_len();
-    message.header.family = match address.ip() {
-        IpAddr::V4(_) => AddressFamily::Inet,
-        IpAddr::V6(_) => AddressFamily::Inet6,
-    };
-    message.attributes.push(AddressAttribute::Local(address.ip()));
-    message.attributes.push(AddressAttribute::Address(address.ip()));
-    message
 }
 
 fn promotion(index: u32, promote: bool) -> RouteNetlinkMessage {

@@ -29,6 +29,7 @@ mod watch;
 
 pub use announce::NeighbourAnnouncer;
 pub use netlink::NetlinkAddresses;
+pub(crate) use netlink::address_message;
 pub use packets::LinuxPackets;
 #[cfg(feature = "lab")]
 pub(crate) use requests::messages;

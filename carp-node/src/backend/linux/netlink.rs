@@ -198,7 +198,7 @@ impl AddressTable for NetlinkAddresses {
 }
 
 fn removal(index: u32, address: &VirtualAddress) -> RouteNetlinkMessage {
-    RouteNetlinkMessage::DelAddress(message(index, address))
+    RouteNetlinkMessage::DelAddress(address_message(index, address))
 }
 
 /// `ip route get 203.0.113.1 oif DEVICE`, or `3fff::1`: the way to an address that is nobody's (RFC 5737,
@@ -236,7 +236,8 @@ fn is_unreachable(error: &io::Error) -> bool {
     error.raw_os_error().is_some_and(|code| codes.contains(&code))
 }
 
-fn message(index: u32, address: &VirtualAddress) -> AddressMessage {
+/// What names an address of an interface in a request.
+pub(crate) fn address_message(index: u32, address: &VirtualAddress) -> AddressMessage {
     let mut message = AddressMessage::default();
     message.header.index = index;
     message.header.prefix_len = address.prefix_len();
@@ -250,7 +251,7 @@ fn message(index: u32, address: &VirtualAddress) -> AddressMessage {
 }
 
 fn new_address(index: u32, new: &NewAddress) -> AddressMessage {
-    let mut message = message(index, &new.address);
+    let mut message = address_message(index, &new.address);
     if let Some(protocol) = new.protocol {
         let protocol = AddressProtocol::from(protocol);
         message.attributes.push(AddressAttribute::Protocol(protocol));
