@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use carp_node::lab::{AddressWatch, Lab, wait_until};
+use carp_node::lab::{Lab, wait_until};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::stats::millis;
@@ -101,7 +101,7 @@ fn run(
     let (end, after) = (Instant::now(), cpu(daemon.id())?);
     let seconds = (end - begin).as_secs_f64();
     let last = ips.last().copied().ok_or("no address")?;
-    let renewals = told(&watch, last, begin, end) as f64 / seconds;
+    let renewals = watch.renewals(last, begin..end) as f64 / seconds;
     let calls = count_calls(daemon.id(), &folder.join("strace"))?;
     let calls = calls.map(|calls| calls as f64 / TRACED.as_secs_f64());
     daemon.expect_running("it is measured")?;
@@ -117,12 +117,6 @@ fn configuration(folder: &Path, ips: &[IpAddr], lease: &str) -> String {
         folder.display(),
         list.join(", ")
     )
-}
-
-/// How often the kernel told that an address is there.
-fn told(watch: &AddressWatch, ip: IpAddr, from: Instant, to: Instant) -> usize {
-    let changes = watch.changes();
-    changes.iter().filter(|it| it.ip == ip && it.there && (from..to).contains(&it.at)).count()
 }
 
 /// The time that all threads of a process have spent on a CPU, those of its guard and runner not.

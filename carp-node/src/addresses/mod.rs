@@ -34,6 +34,7 @@ use carp_proto::{MAX_PEERS, Protocol, VirtualAddress};
 use thiserror::Error;
 
 pub use self::lease::Lease;
+use self::lease::Standing;
 use self::patience::{each_patiently, patiently};
 pub use self::place::Place;
 pub use self::record::Record;
@@ -131,12 +132,21 @@ pub struct AddressKeeper<T, A> {
     keeps_mark: Option<bool>,
     /// Interfaces on which the kernel has refused lifetimes.
     refusing: BTreeSet<String>,
+    /// The renewals of late.
+    standing: Vec<Standing>,
 }
 
 impl<T: AddressTable, A: Announcer> AddressKeeper<T, A> {
     /// A keeper over a table. `record` is where it notes what a kernel without marks would forget.
     pub fn new(table: T, announcer: A, record: Record) -> Self {
-        Self { table, announcer, record, keeps_mark: None, refusing: BTreeSet::new() }
+        Self {
+            table,
+            announcer,
+            record,
+            keeps_mark: None,
+            refusing: BTreeSet::new(),
+            standing: Vec::new(),
+        }
     }
 
     /// Makes ready what a takeover needs there, so that it takes less time.
@@ -277,6 +287,7 @@ impl<T: AddressTable, A: Announcer> AddressKeeper<T, A> {
         if place.owned {
             return Ok(Vec::new());
         }
+        self.forget(addresses);
         let astray = self.table.remove_strays(&place.interface, addresses).map_err(|source| {
             interface_fault("cannot remove addresses that were on", &place.interface, source)
         });

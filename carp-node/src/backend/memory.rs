@@ -15,8 +15,9 @@ use carp_proto::wire::ip::{GROUP_IPV4, GROUP_IPV6, TTL, emit_ipv4};
 use carp_proto::{Family, Instant, MacAddr, RxMeta, Transmit, VirtualAddress};
 
 use super::{
-    AddressTable, Announcer, Backend, Clock, Families, InstalledAddress, Interface, LinkChange,
-    LinkWatch, Neighbour, NewAddress, PacketIo, Port, Received, Saying, VirtualDevice, same_subnet,
+    AddressTable, Announcer, Backend, Changes, Clock, Edition, Families, InstalledAddress,
+    Interface, LinkChange, LinkWatch, Neighbour, NewAddress, PacketIo, Port, Received, Saying,
+    VirtualDevice, same_subnet,
 };
 
 /// A link that carries everything to everybody else at once, and the time.
@@ -49,6 +50,14 @@ struct HostState {
     addresses: BTreeMap<String, Vec<InstalledAddress>>,
     /// When addresses go that have a lifetime.
     expiries: BTreeMap<(String, IpAddr), Instant>,
+    /// How often the addresses have changed.
+    changes: u64,
+    /// What was removed, and that was not asked for yet.
+    removed: Vec<(String, IpAddr)>,
+    /// How often addresses were listed.
+    lists: usize,
+    /// What somebody removes just before it is renewed.
+    lost_at_renewal: Option<IpAddr>,
     /// What an old kernel does: it takes `IFA_PROTO` and forgets it.
     forgets_marks: bool,
     promote_secondaries: bool,
@@ -288,6 +297,18 @@ impl MemoryHost {
         self.with(|host| host.forgets_marks = true);
     }
 
+    /// How often the addresses of the host were listed.
+    #[must_use]
+    pub fn lists(&self) -> usize {
+        self.with(|host| host.lists)
+    }
+
+    /// Has some other program remove an address in the moment before addresses are renewed the next time.
+    pub fn lose_at_renewal(&self, ip: impl Into<IpAddr>) {
+        let ip = ip.into();
+        self.with(|host| host.lost_at_renewal = Some(ip));
+    }
+
     /// Makes every attempt to add an address fail with this error number; `None` ends that.
     pub fn refuse_addresses(&self, errno: Option<i32>) {
         self.with(|host| host.refuses = errno);
@@ -428,6 +449,7 @@ impl HostState {
 
     /// Adds as Linux does: an address is secondary if another one of its subnet is there.
     fn install(&mut self, interface: &str, mut new: InstalledAddress) {
+        self.changes += 1;
         let addresses = self.addresses.entry(interface.to_owned()).or_default();
         new.secondary = addresses.iter().any(|other| in_subnet(other, &new));
         addresses.push(new);
@@ -441,6 +463,8 @@ impl HostState {
             return false;
         };
         let removed = addresses.remove(place);
+        self.changes += 1;
+        self.removed.push((interface.to_owned(), ip));
         self.expiries.remove(&(interface.to_owned(), ip));
         if removed.secondary {
             return true;
@@ -573,8 +597,21 @@ impl PacketIo for MemoryHost {
 
 impl AddressTable for MemoryHost {
     fn list(&mut self, interface: &str) -> io::Result<Vec<InstalledAddress>> {
-        self.with(|host| host.addresses.get(interface).cloned())
-            .ok_or(io::ErrorKind::NotFound.into())
+        self.with(|host| {
+            host.lists += 1;
+            host.addresses.get(interface).cloned()
+        })
+        .ok_or(io::ErrorKind::NotFound.into())
+    }
+
+    fn changes(&mut self, interface: &str) -> io::Result<Changes> {
+        Ok(self.with(|host| {
+            let removed = std::mem::take(&mut host.removed).into_iter();
+            Changes {
+                edition: Some(Edition { interface: 2, number: host.changes }),
+                removed: removed.filter(|(from, _)| from == interface).map(|(_, ip)| ip).collect(),
+            }
+        }))
     }
 
     fn add(
@@ -625,6 +662,13 @@ impl AddressTable for MemoryHost {
         addresses: &[NewAddress],
     ) -> io::Result<Vec<io::Result<()>>> {
         let now = self.lan.now();
+        self.with(|host| {
+            if let Some(ip) = host.lost_at_renewal.take() {
+                host.uninstall(interface, ip);
+            }
+            // A kernel that does not say whose an address is does not say either that it is a renewal.
+            host.changes += u64::from(host.forgets_marks);
+        });
         let mut outcomes = Vec::new();
         for new in addresses {
             let present = |host: &mut HostState| {
