@@ -33,7 +33,7 @@ pub(super) struct Follower {
     buffer: Vec<u8>,
     /// The indexes of interfaces that are called so, as long as nothing was told of them.
     indexes: BTreeMap<String, u32>,
-    /// How often something was told of an interface.
+    /// How often something was told of an interface, since it was asked for first.
     told: BTreeMap<u32, u64>,
     /// How often something was told of everything.
     overruns: u64,
@@ -67,12 +67,13 @@ impl Follower {
         self.read_all();
         let index = match self.indexes.get(interface) {
             Some(index) => *index,
-            None => names.index_of(interface)?,
+            None => {
+                let index = names.index_of(interface)?;
+                self.indexes.insert(interface.to_owned(), index);
+                index
+            }
         };
-        if !self.indexes.contains_key(interface) {
-            self.indexes.insert(interface.to_owned(), index);
-        }
-        let told = self.told.get(&index).copied().unwrap_or(0);
+        let told = *self.told.entry(index).or_default();
         let removed = std::mem::take(&mut self.removed).into_iter();
         Ok(Changes {
             edition: Some(Edition { interface: index, number: told.wrapping_add(self.overruns) }),
@@ -137,8 +138,9 @@ impl Follower {
     }
 
     fn note_told(&mut self, index: u32) {
-        let told = self.told.entry(index).or_default();
-        *told = told.wrapping_add(1);
+        if let Some(told) = self.told.get_mut(&index) {
+            *told = told.wrapping_add(1);
+        }
     }
 
     /// Something was told that is not known.
