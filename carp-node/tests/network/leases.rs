@@ -208,14 +208,14 @@ fn wakes_nobody(lab: &Lab) -> Result {
     acquire(&one, &mut keeper, &place, &BOTH)?;
     // They wake for the addresses, and now and then to look anyway.
     wait_until(LIMIT, "renewals that nobody wakes for", || {
-        let (since, before) = (Instant::now(), watchers.iter().map(sleeps).sum::<u64>());
+        let (since, before) = (Instant::now(), slept(&watchers));
         for _ in 0..5 {
             thread::sleep(Duration::from_millis(20));
             assert_eq!(keeper.renew(&place, &ours).unwrap(), Renewal::default());
         }
         let all_told = || BOTH.iter().all(|it| told.renewals(ip(it), since..Instant::now()) >= 5);
         wait_until(LIMIT, "the kernel tells them", all_told).unwrap();
-        watchers.iter().map(sleeps).sum::<u64>() == before
+        slept(&watchers) == before
     })?;
     Ok(())
 }
@@ -236,11 +236,14 @@ fn threads(names: &[&str]) -> std::io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// How often a thread has gone to sleep.
-fn sleeps(thread: &PathBuf) -> u64 {
-    let status = fs::read_to_string(thread.join("status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
-    line.unwrap().trim().parse().unwrap()
+/// How often threads have gone to sleep, taken together.
+fn slept(threads: &[PathBuf]) -> u64 {
+    let slept = |thread: &PathBuf| -> u64 {
+        let status = fs::read_to_string(thread.join("status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        line.unwrap().trim().parse().unwrap()
+    };
+    threads.iter().map(slept).sum()
 }
 
 fn elsewhere(lab: &Lab) -> Result {
