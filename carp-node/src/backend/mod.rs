@@ -252,6 +252,17 @@ pub trait AddressTable: Send + 'static {
         addresses: &[NewAddress],
     ) -> io::Result<Vec<io::Result<()>>>;
 
+    /// What has happened to the addresses of an interface since this was asked last, renewals of leases
+    /// aside. Whoever finds the same edition again need not [list](Self::list) them. Where the operating
+    /// system does not tell, there is no edition.
+    ///
+    /// # Errors
+    /// What the operating system says; [`io::ErrorKind::NotFound`] if there is no such interface.
+    fn changes(&mut self, interface: &str) -> io::Result<Changes> {
+        let _ = interface;
+        Ok(Changes::default())
+    }
+
     /// Removes addresses in one batch. One result an address, in order.
     ///
     /// # Errors
@@ -317,6 +328,25 @@ pub trait AddressTable: Send + 'static {
 
     /// Now, by the [clock](Clock) of the backend.
     fn now(&self) -> Instant;
+}
+
+/// What has happened to the addresses of an interface.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// How they are now; `None` if that is not known.
+    pub edition: Option<Edition>,
+    /// Those that were removed since that was asked last, whether they are back or not.
+    pub removed: Vec<IpAddr>,
+}
+
+/// The addresses of an interface as they are for some time: another one after each change, and where another
+/// interface has the name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Edition {
+    /// The index of the interface.
+    pub interface: u32,
+    /// A number that changes with its addresses.
+    pub number: u64,
 }
 
 /// An interface that is made for the virtual link-layer address of a router, above another one: on

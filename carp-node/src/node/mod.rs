@@ -280,7 +280,7 @@ impl<B: Backend> Node<B> {
 
     /// What is neither received nor due.
     fn poll_others(&mut self, cx: &mut Context<'_>) -> Poll<Wake> {
-        if let Poll::Ready(Some(report)) = self.addresses.reports.poll_recv(cx) {
+        if let Poll::Ready(report) = self.addresses.poll_report(cx) {
             return Poll::Ready(Wake::Report(report));
         }
         if let Poll::Ready(removal) = self.removals.poll_removal(cx) {

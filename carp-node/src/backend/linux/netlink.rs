@@ -13,12 +13,13 @@ use netlink_packet_route::route::{
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
+use super::changes::Follower;
 use super::device::Devices;
 use super::names::InterfaceNames;
-use super::requests::Requests;
+use super::requests::{Answers, Requests};
 use super::strays::Strays;
 use crate::addresses::{Lease, MARK};
-use crate::backend::{AddressTable, InstalledAddress, NewAddress, VirtualDevice};
+use crate::backend::{AddressTable, Changes, InstalledAddress, NewAddress, VirtualDevice};
 use crate::clock::boot_time;
 
 /// "For ever", as a lifetime.
@@ -30,18 +31,24 @@ const FOREVER: u32 = u32::MAX;
 pub struct NetlinkAddresses {
     requests: Requests,
     names: InterfaceNames,
+    follower: Follower,
     devices: Devices,
     strays: Strays,
 }
 
 impl NetlinkAddresses {
-    /// Opens a netlink socket.
+    /// Opens netlink sockets.
     ///
     /// # Errors
     /// What the kernel says.
     pub fn open() -> io::Result<Self> {
-        let (requests, names) = (Requests::open()?, InterfaceNames::open()?);
-        Ok(Self { requests, names, devices: Devices::default(), strays: Strays::default() })
+        Ok(Self {
+            requests: Requests::open()?,
+            names: InterfaceNames::open()?,
+            follower: Follower::open()?,
+            devices: Devices::default(),
+            strays: Strays::default(),
+        })
     }
 }
 
@@ -82,7 +89,8 @@ impl AddressTable for NetlinkAddresses {
         let local = addresses.iter().position(is_local);
         let local = local.filter(|_| self.devices.have_made(interface));
         requests.extend(local.map(|_| RouteNetlinkMessage::NewRoute(link_local_route(index))));
-        let mut results = self.requests.change(requests, NLM_F_CREATE | NLM_F_EXCL)?;
+        let mut results =
+            self.requests.change(requests, NLM_F_CREATE | NLM_F_EXCL, Answers::All)?;
         if let Some(place) = local
             && let Some(Err(error)) = results.pop()
             && error.kind() != io::ErrorKind::AlreadyExists
@@ -103,9 +111,17 @@ impl AddressTable for NetlinkAddresses {
         interface: &str,
         addresses: &[NewAddress],
     ) -> io::Result<Vec<io::Result<()>>> {
-        let index = self.names.index_of(interface)?;
+        let index = match self.follower.index_of(interface) {
+            Some(index) => index,
+            None => self.names.index_of(interface)?,
+        };
         let renewed = |new| RouteNetlinkMessage::NewAddress(new_address(index, new));
-        self.requests.change(addresses.iter().map(renewed).collect(), NLM_F_REPLACE)
+        let requests = addresses.iter().map(renewed).collect();
+        self.requests.change(requests, NLM_F_REPLACE, Answers::Failures)
+    }
+
+    fn changes(&mut self, interface: &str) -> io::Result<Changes> {
+        self.follower.changes(interface, &self.names)
     }
 
     fn remove(
@@ -115,7 +131,7 @@ impl AddressTable for NetlinkAddresses {
     ) -> io::Result<Vec<io::Result<()>>> {
         let index = self.names.index_of(interface)?;
         let requests = addresses.iter().map(|address| removal(index, address)).collect();
-        let results = self.requests.change(requests, 0)?;
+        let results = self.requests.change(requests, 0, Answers::All)?;
         for (address, result) in addresses.iter().zip(&results) {
             if result.is_ok() {
                 self.strays.note_removed(index, *address);
@@ -139,7 +155,7 @@ impl AddressTable for NetlinkAddresses {
             let gone = [libc::ENODEV, libc::EADDRNOTAVAIL];
             !error.raw_os_error().is_some_and(|code| gone.contains(&code))
         };
-        let results = self.requests.change(requests, 0);
+        let results = self.requests.change(requests, 0, Answers::All);
         let failure = match results {
             Ok(results) => results.into_iter().filter_map(Result::err).find(is_failure),
             Err(error) => Some(error),
@@ -264,8 +280,9 @@ fn new_address(index: u32, new: &NewAddress) -> AddressMessage {
     if let (Some(label), IpAddr::V4(_)) = (&new.label, new.address.ip()) {
         message.attributes.push(AddressAttribute::Label(label.clone()));
     }
-    if new.lifetime.is_some() && new.address.ip().is_ipv6() && !new.address.is_host() {
-        // The route of the subnet is that of the interface's own address. It would get our lifetime.
+    if new.lifetime.is_some() && new.address.ip().is_ipv6() {
+        // The route of a subnet is that of the interface's own address. It would get our lifetime. That of a
+        // host prefix is of no use, and the kernel would make it anew with each renewal.
         let flags = AddressFlags::Noprefixroute | AddressFlags::Nodad;
         message.attributes.push(AddressAttribute::Flags(flags));
     }
