@@ -26,6 +26,8 @@ const AT_ONCE: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub(crate) struct Contest {
     last: Option<Lost>,
+    /// When a loss was last counted that was found by looking. Whoever did it may still be named.
+    found_at: Option<Instant>,
     /// The addresses that the router found while it was backup, and has told of.
     strangers: Vec<InstalledAddress>,
 }
@@ -74,6 +76,22 @@ impl Contest {
             by: lost.by.clone(),
             hint: lost.hint.get().cloned(),
         })
+    }
+
+    /// Whether a removal that is told now may be the loss that was found by looking a moment ago.
+    fn has_just_been_found(&self, now: Instant) -> bool {
+        self.found_at.is_some_and(|at| now.saturating_since(at) < AT_ONCE)
+    }
+
+    /// Notes a loss that was found by looking.
+    fn note_found(
+        &mut self,
+        now: Instant,
+        programs: Option<fn() -> Vec<String>>,
+        tell: impl FnOnce(&str) + Send + 'static,
+    ) {
+        self.found_at = Some(now);
+        self.note_unnamed(now, programs, tell);
     }
 
     /// Notes a loss whose remover the kernel did not name, unless one that it named has just been noted.
@@ -133,11 +151,28 @@ impl<B: Backend> Node<B> {
             if self.members[index].place.interface == name
                 && concerns(&self.members[index], removal)
             {
-                let now = self.clock.now();
-                self.members[index].contest.last = Some(lost_by(now, removal));
-                self.input(index, Input::AddressLost);
+                self.lost(index, removal);
             }
         }
+    }
+
+    /// A router has lost an address. Of a loss that was found by looking, and counted, this may be the
+    /// name: whether the address is missing again has to be looked for.
+    fn lost(&mut self, router: usize, removal: &Removal) {
+        let (now, member) = (self.clock.now(), &mut self.members[router]);
+        let named = lost_by(now, removal);
+        if !member.contest.has_just_been_found(now) {
+            member.contest.last = Some(named);
+            return self.input(router, Input::AddressLost);
+        }
+        if member.contest.last.as_ref().is_none_or(|last| last.by.is_none()) {
+            let by = named.by.as_deref().unwrap_or_default();
+            let text = format!("the address that was missing, {}, was removed by {by}", removal.ip);
+            self.events.tell(Some(&member.name), EventKind::Log { text });
+        }
+        member.contest.last = Some(named);
+        // If the thread is that busy, the next link event or renewal finds it.
+        let _ = self.addresses.jobs.try_send(member.job(router, Task::Verify, 0));
     }
 
     /// Addresses of a router have been found missing.
@@ -151,7 +186,7 @@ impl<B: Backend> Node<B> {
             return;
         }
         let (events, name) = (self.events.clone(), Arc::clone(&member.name));
-        member.contest.note_unnamed(now, programs, move |hint| {
+        member.contest.note_found(now, programs, move |hint| {
             let text = format!("the kernel does not say who removed the address; {hint}");
             events.tell(Some(&name), EventKind::Log { text });
         });
