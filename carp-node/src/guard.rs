@@ -83,6 +83,7 @@ pub use self::handle::{GuardHandle, GuardStatus};
 pub use self::post::Post;
 pub use self::table::GuardedTable;
 use crate::backend::{Backend, Port, Removals};
+use crate::clock::boot_time;
 use crate::event::EventSource;
 use crate::node::RouterSetup;
 
@@ -152,6 +153,7 @@ impl Guard {
         match hand_over(&socket, &post).and_then(|()| greet(&socket)) {
             Ok(()) => {
                 post.hold_line(&socket);
+                post.begin_watch(boot_time());
                 Ok(Self { child, socket, post })
             }
             Err(error) => {
