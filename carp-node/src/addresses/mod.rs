@@ -344,15 +344,39 @@ impl<T: AddressTable, A: Announcer> AddressKeeper<T, A> {
         Ok(addresses.iter().any(|address| find(&installed, address.ip()).is_none()))
     }
 
+    /// Those of these addresses that are on the interface, and that we have not added.
+    ///
+    /// # Errors
+    /// [`AddressFault::Interface`].
+    pub fn strange(
+        &mut self,
+        place: &Place,
+        addresses: &[VirtualAddress],
+    ) -> Result<Vec<InstalledAddress>, AddressFault> {
+        let mut installed = match self.list(&place.interface) {
+            Err(AddressFault::Interface { source, .. }) if is_gone(&source) => return Ok(vec![]),
+            outcome => outcome?,
+        };
+        installed.retain(|found| {
+            addresses.iter().any(|address| address.ip() == found.ip)
+                && !self.is_ours(&place.interface, found)
+        });
+        Ok(installed)
+    }
+
     fn list(&mut self, interface: &str) -> Result<Vec<InstalledAddress>, AddressFault> {
         patiently(|| self.table.list(interface))
             .map_err(|source| interface_fault("cannot read the addresses of", interface, source))
     }
 
+    /// Whether we have added an address: it has our mark, or nobody's mark and our label, or where a label
+    /// does not fit, a line in the record.
     fn is_ours(&self, interface: &str, address: &InstalledAddress) -> bool {
-        address.protocol == Some(MARK)
-            || (address.label.is_some() && address.label == label(interface))
-            || self.record.contains(interface, address.ip)
+        match (address.protocol, label(interface).filter(|_| address.ip.is_ipv4())) {
+            (Some(mark), _) => mark == MARK,
+            (None, Some(label)) => address.label.as_ref() == Some(&label),
+            (None, None) => self.record.contains(interface, address.ip),
+        }
     }
 
     /// Adds addresses in the way that the kernel needs. Returns those that were not there.

@@ -408,7 +408,7 @@ impl<B: Backend> Node<B> {
         driver.carry_out(index, member, now);
         member.last_state = member.router.state();
         if member.last_state != before {
-            self.note_strangers(index);
+            self.inspect_backup(index);
         }
         self.note_in_group(index);
         self.follow_with_probe(index, now);

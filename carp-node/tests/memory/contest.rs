@@ -1,16 +1,19 @@
 //! Addresses that others remove, where the kernel names them.
 
 use std::io;
+use std::net::Ipv4Addr;
 
 use carp_node::addresses::Record;
 use carp_node::backend::memory::{Lan, MemoryClock, MemoryHost};
 use carp_node::backend::{Backend, Port, Program, Removal, Removals, Remover};
 use carp_node::event::{self, EventInbox, EventKind};
-use carp_node::node::{Extras, Handle, Node};
+use carp_node::node::{Extras, Handle, Node, RouterSetup};
 use futures_util::FutureExt;
 use tokio::sync::mpsc;
 
-use super::{SECONDS, VIP, in_virtual_time, pass, run, settle, setup, state, two_hosts};
+use super::{
+    SECONDS, VIP, in_virtual_time, pass, run, settle, setup, start, state, two_hosts, without_lease,
+};
 
 /// A host whose kernel names who removes addresses, when the test says so.
 struct Naming {
@@ -66,12 +69,7 @@ async fn serving(lan: &Lan, host: &MemoryHost) -> (Handle, EventInbox, mpsc::Sen
 
 fn by_ip() -> Removal {
     let program = Some(Program { pid: 4711, name: "ip".into() });
-    Removal {
-        index: 2,
-        ip: VIP.into(),
-        prefix_len: 32,
-        by: Remover { port: 4711, program },
-    }
+    Removal { index: 2, ip: VIP.into(), prefix_len: 32, by: Remover { port: 4711, program } }
 }
 
 /// How often the loss of an address was told.
@@ -137,5 +135,42 @@ fn a_second_deletion_at_once_is_repaired_and_counts_too() {
         assert!(a.has(VIP));
         let status = only.status().await.unwrap();
         assert_eq!(status[0].phase.as_deref(), Some("leaving"), "the third one in a minute");
+    });
+}
+
+#[test]
+fn an_old_kernel_s_router_knows_its_own_addresses_when_it_is_backup() {
+    in_virtual_time(async |lan| {
+        // The label `INTERFACE:carp` does not fit here, and in IPv6 there is none.
+        let long = "a-long-name";
+        let host = |last| lan.host(long, Ipv4Addr::new(192, 168, 130, last));
+        let (a, b) = (host(50), host(10));
+        a.forget_marks();
+        let config = setup(0, true).config.with_preempt(true);
+        let named = |config| without_lease(RouterSetup::new("web", long, config));
+        let (events, mut inbox) = event::channel();
+        let extras = Extras { events, record: Record::in_memory(), prepare: None };
+        let (node, first) = Node::new(a.clone(), vec![named(config)], extras).unwrap();
+        run(node, &first);
+        let _second = start(b.clone(), named(setup(100, false).config));
+        for _ in 0..2 {
+            pass(&lan, SECONDS * 5).await;
+            assert!(a.has(VIP) && state(&first).await == "active");
+            assert!(first.yield_router("web").await.is_ok());
+            settle().await;
+            assert!(!a.has(VIP) && state(&first).await == "backup");
+            pass(&lan, SECONDS * 60).await;
+        }
+        let told = std::iter::from_fn(|| inbox.recv().now_or_never().flatten());
+        let faults = told.filter(|happening| matches!(happening.kind, EventKind::Fault { .. }));
+        let faults: Vec<_> = faults.map(|happening| happening.kind.to_string()).collect();
+        assert!(faults.is_empty(), "{faults:?}");
+        // What is not its own, it still finds.
+        first.yield_all().await;
+        settle().await;
+        a.add_foreign(VIP, 32);
+        settle().await;
+        let fault = first.status().await.unwrap()[0].fault.clone().unwrap_or_default();
+        assert!(fault.contains("carp has not added it"), "{fault}");
     });
 }
