@@ -292,6 +292,26 @@ impl<T: AddressTable, A: Announcer> AddressKeeper<T, A> {
         Ok(addresses.iter().any(|address| find(&installed, address.ip()).is_none()))
     }
 
+    /// Those of these addresses that are on the interface, and that we have not added.
+    ///
+    /// # Errors
+    /// [`AddressFault::Interface`].
+    pub fn strange(
+        &mut self,
+        place: &Place,
+        addresses: &[VirtualAddress],
+    ) -> Result<Vec<InstalledAddress>, AddressFault> {
+        let mut installed = match self.list(&place.interface) {
+            Err(AddressFault::Interface { source, .. }) if is_gone(&source) => return Ok(vec![]),
+            outcome => outcome?,
+        };
+        installed.retain(|found| {
+            addresses.iter().any(|address| address.ip() == found.ip)
+                && !self.is_ours(&place.interface, found)
+        });
+        Ok(installed)
+    }
+
     fn list(&mut self, interface: &str) -> Result<Vec<InstalledAddress>, AddressFault> {
         patiently(|| self.table.list(interface))
             .map_err(|source| interface_fault("cannot read the addresses of", interface, source))

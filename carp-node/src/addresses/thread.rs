@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use super::lease::Unleased;
 use super::pace::{self, Jobs};
 use super::{AddressFault, AddressKeeper, Hosts, Place, Presence};
-use crate::backend::{AddressTable, Announcer};
+use crate::backend::{AddressTable, Announcer, InstalledAddress};
 
 /// Something for the address thread to do.
 #[derive(Clone, Debug)]
@@ -37,7 +37,8 @@ pub(crate) enum Task {
         burst: u8,
     },
     Release,
-    /// Give back what is ours, if anything is: the router is not active. It says whether there was any.
+    /// Give back what is ours, if anything is: the router is not active. It says whether there was any, and
+    /// what is there that is not.
     Clear,
     /// Renew the lease. Asked for then; good until the next renewal is due.
     Renew {
@@ -71,6 +72,8 @@ pub(crate) struct Report {
     pub(crate) outcome: Result<bool, AddressFault>,
     /// Of [`Task::Renew`]: why some addresses have no lifetime.
     pub(crate) unleased: Option<Unleased>,
+    /// Of [`Task::Clear`]: the addresses that are there and not ours.
+    pub(crate) strange: Vec<InstalledAddress>,
 }
 
 impl Report {
@@ -150,7 +153,7 @@ fn work<T: AddressTable, A: Announcer>(
 ) {
     let mut jobs = Jobs::new(jobs);
     while let Some(Job { task, router, ticket, place, addresses }) = jobs.next() {
-        let mut unleased = None;
+        let (mut unleased, mut strange) = (None, Vec::new());
         let outcome = match task {
             Task::Prepare => {
                 // What fails here fails again when it matters, and is told then.
@@ -168,7 +171,10 @@ fn work<T: AddressTable, A: Announcer>(
                 acquired.map(|()| false)
             }
             Task::Announce { burst } => keeper.announce(&place, &addresses, burst).map(|()| false),
-            Task::Clear => keeper.release(&place, &addresses).map(|released| !released.is_empty()),
+            Task::Clear => keeper.release(&place, &addresses).and_then(|released| {
+                strange = keeper.strange(&place, &addresses)?;
+                Ok(!released.is_empty())
+            }),
             Task::Release => keeper.release(&place, &addresses).map(|_| false),
             Task::Probe { hosts } => keeper.probe(&place, &addresses, hosts).map(|()| false),
             Task::Confirm { family, hosts } => keeper.confirm(&place, &addresses, family, hosts),
@@ -181,7 +187,7 @@ fn work<T: AddressTable, A: Announcer>(
             Task::Verify => keeper.is_missing(&place, &addresses),
             Task::Settle => Ok(false),
         };
-        if !reporter.tell(Report { task, router, ticket, outcome, unleased }) {
+        if !reporter.tell(Report { task, router, ticket, outcome, unleased, strange }) {
             return;
         }
     }

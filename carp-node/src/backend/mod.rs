@@ -166,7 +166,9 @@ impl Extend<Family> for Families {
 
 /// Sends and receives adverts on one interface.
 pub trait PacketIo {
-    /// Receives what has arrived, or registers to be woken when something does.
+    /// Receives what has arrived, or registers to be woken when something does. One call receives one thing,
+    /// or a bounded number of system calls' worth of it: what is of no use is [told](Received::Useless)
+    /// instead of looking for something better, of which there may be no end.
     ///
     /// # Errors
     /// What the operating system says. The caller goes on: an error must not repeat for ever without
@@ -218,6 +220,8 @@ pub enum Received {
     },
     /// A neighbour said where an address is.
     Neighbour(Neighbour),
+    /// Something of no use. It took time all the same: who receives without end has to know.
+    Useless,
 }
 
 /// The addresses of a host's interfaces.
@@ -274,8 +278,9 @@ pub trait AddressTable: Send + 'static {
     ) -> io::Result<Vec<io::Result<()>>>;
 
     /// Removes those of these addresses that this table added to an interface of this name, where that
-    /// interface is called otherwise now: they went with it. Returns which those are. Where interfaces
-    /// keep their names there are none.
+    /// interface is called otherwise now: they went with it. What is not as it was added, another program
+    /// has put there, and it stays. Returns which were removed. Where interfaces keep their names there are
+    /// none.
     ///
     /// # Errors
     /// What the operating system says. That an interface or an address is gone is none.

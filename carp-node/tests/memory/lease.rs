@@ -9,7 +9,7 @@ use carp_node::backend::AddressTable;
 use carp_node::backend::memory::{Lan, MemoryHost};
 use carp_node::event::{self, EventInbox, EventKind};
 use carp_node::node::{Extras, Handle, Node, RouterSetup};
-use carp_proto::VirtualAddress;
+use carp_proto::{Key, RouterConfig, VirtualAddress, VirtualId};
 use futures_util::FutureExt;
 use tokio::task::JoinHandle;
 
@@ -246,9 +246,12 @@ struct Running {
 }
 
 fn start(host: &MemoryHost) -> Running {
+    start_with(host, RouterSetup { place: leased(), ..setup(0, true) })
+}
+
+fn start_with(host: &MemoryHost, setup: RouterSetup) -> Running {
     let (events, inbox) = event::channel();
     let extras = Extras { events, record: Record::in_memory(), prepare: None };
-    let setup = RouterSetup { place: leased(), ..setup(0, true) };
     let (node, handle) = Node::new(host.clone(), vec![setup], extras).unwrap();
     let task = run(node, &handle);
     Running { handle, inbox, task }
@@ -374,6 +377,36 @@ fn an_address_that_somebody_removes_is_still_a_loss() {
         only.handle.settled().await.unwrap();
         let status = only.handle.status().await.unwrap();
         assert_eq!(status[0].phase.as_deref(), Some("leaving"), "the third one in a minute");
+    });
+}
+
+#[test]
+fn while_one_address_is_taken_again_the_others_are_renewed_in_time() {
+    in_virtual_time(async |lan| {
+        let (a, _) = two_hosts(&lan);
+        let other = Ipv4Addr::new(192, 168, 130, 101);
+        let addresses = [VIP, other].map(|ip| VirtualAddress::new(ip.into(), None).unwrap());
+        let key = Key::new(b"secret").unwrap();
+        let id = VirtualId::new(1).unwrap();
+        let config = RouterConfig::carp(id, &key, addresses.into(), 7).unwrap();
+        let setup = RouterSetup { place: leased(), ..RouterSetup::new("web", "eth0", config) };
+        let mut only = start_with(&a, setup);
+        pass(&lan, SECONDS * 3).await;
+        wait_until("the addresses are there", || a.has(VIP) && a.has(other)).await;
+        // It advertises every second, and each time somebody removes one shortly before.
+        for _ in 0..2 {
+            lets_pass(&lan, SECONDS - Duration::from_millis(100));
+            settle().await;
+            a.remove_foreign(other);
+            settle().await;
+            wait_until("it is back", || a.has(other)).await;
+            lets_pass(&lan, Duration::from_millis(100));
+            let renewed = lan.now() + LEASE;
+            wait_until("the other is renewed", || a.expires_at(VIP) == Some(renewed)).await;
+            settle().await;
+        }
+        let lost = EventKind::AddressLost { address: None, by: None, hint: None };
+        assert_eq!(only.told(), [lost.clone(), lost], "nothing has expired");
     });
 }
 

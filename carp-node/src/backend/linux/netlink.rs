@@ -17,7 +17,7 @@ use super::changes::Follower;
 use super::device::Devices;
 use super::names::InterfaceNames;
 use super::requests::{Answers, Requests};
-use super::strays::Strays;
+use super::strays::{Added, Strays};
 use crate::addresses::{Lease, MARK};
 use crate::backend::{AddressTable, Changes, InstalledAddress, NewAddress, VirtualDevice};
 use crate::clock::boot_time;
@@ -59,17 +59,7 @@ impl AddressTable for NetlinkAddresses {
 
     fn list(&mut self, interface: &str) -> io::Result<Vec<InstalledAddress>> {
         let index = self.names.index_of(interface)?;
-        let mut request = AddressMessage::default();
-        request.header.index = index;
-        let mut found = Vec::new();
-        self.requests.ask(RouteNetlinkMessage::GetAddress(request), NLM_F_DUMP, |answer| {
-            if let RouteNetlinkMessage::NewAddress(address) = answer
-                && address.header.index == index
-            {
-                found.extend(installed(&address));
-            }
-        })?;
-        Ok(found)
+        self.list_at(index)
     }
 
     fn add(
@@ -100,7 +90,7 @@ impl AddressTable for NetlinkAddresses {
         }
         for (new, result) in addresses.iter().zip(&results) {
             if result.is_ok() {
-                self.strays.note_added(interface, index, new.address);
+                self.strays.note_added(interface, index, new);
             }
         }
         Ok(results)
@@ -150,24 +140,12 @@ impl AddressTable for NetlinkAddresses {
         if strays.is_empty() {
             return Ok(Vec::new());
         }
-        let requests = strays.iter().map(|(index, address)| removal(*index, address)).collect();
-        let is_failure = |error: &io::Error| {
-            let gone = [libc::ENODEV, libc::EADDRNOTAVAIL];
-            !error.raw_os_error().is_some_and(|code| gone.contains(&code))
-        };
-        let results = self.requests.change(requests, 0, Answers::All);
-        let failure = match results {
-            Ok(results) => results.into_iter().filter_map(Result::err).find(is_failure),
-            Err(error) => Some(error),
-        };
-        let Some(error) = failure else {
-            return Ok(strays.into_iter().map(|(_, address)| address).collect());
-        };
-        // The next attempt is to find them again; that some are gone by then is no harm.
-        for (index, address) in strays {
-            self.strays.note_added(interface, index, address);
+        let removed = self.remove_there(&strays);
+        if removed.is_err() {
+            // The next attempt is to find them again; that some are gone by then is no harm.
+            strays.into_iter().for_each(|stray| self.strays.put_back(stray));
         }
-        Err(error)
+        removed
     }
 
     fn set_promote_secondaries(&mut self, interface: &str, promote: bool) -> io::Result<bool> {
@@ -210,6 +188,43 @@ impl AddressTable for NetlinkAddresses {
 
     fn now(&self) -> Instant {
         boot_time()
+    }
+}
+
+impl NetlinkAddresses {
+    /// The addresses of the interface that has this index.
+    fn list_at(&mut self, index: u32) -> io::Result<Vec<InstalledAddress>> {
+        let mut request = AddressMessage::default();
+        request.header.index = index;
+        let mut found = Vec::new();
+        self.requests.ask(RouteNetlinkMessage::GetAddress(request), NLM_F_DUMP, |answer| {
+            if let RouteNetlinkMessage::NewAddress(address) = answer
+                && address.header.index == index
+            {
+                found.extend(installed(&address));
+            }
+        })?;
+        Ok(found)
+    }
+
+    /// Removes those of these addresses that are still there as they were added. Returns which those are.
+    fn remove_there(&mut self, strays: &[Added]) -> io::Result<Vec<VirtualAddress>> {
+        let mut there = Vec::new();
+        for stray in strays {
+            if self.list_at(stray.index)?.iter().any(|found| stray.is_it(found)) {
+                there.push(stray);
+            }
+        }
+        let requests = there.iter().map(|stray| removal(stray.index, &stray.address)).collect();
+        let is_failure = |error: &io::Error| {
+            let gone = [libc::ENODEV, libc::EADDRNOTAVAIL];
+            !error.raw_os_error().is_some_and(|code| gone.contains(&code))
+        };
+        let results = self.requests.change(requests, 0, Answers::All)?;
+        match results.into_iter().filter_map(Result::err).find(is_failure) {
+            None => Ok(there.into_iter().map(|stray| stray.address).collect()),
+            Some(error) => Err(error),
+        }
     }
 }
 

@@ -92,7 +92,10 @@ async fn follow(
         pace.begin(Instant::now());
         let Ok(news) = report_changes(handle, names, &mut known, sender).await else { return };
         pace.end(Instant::now(), news);
-        if wait_for_event(&mut events, names, &known, &pace).await.is_none() {
+        let event = wait_for_event(&mut events, names, &known, &pace);
+        // Nothing may ever happen any more that would be told, and that nobody listens would not be seen.
+        let event = tokio::select! { event = event => event, () = sender.closed() => None };
+        if event.is_none() {
             return;
         }
     }

@@ -154,6 +154,14 @@ impl MemoryHost {
         });
     }
 
+    /// The same, and the host is not told of it.
+    pub fn remove_silently(&self, ip: impl Into<IpAddr>) {
+        self.with(|host| {
+            let interface = host.interface.clone();
+            host.uninstall(&interface, ip.into());
+        });
+    }
+
     /// The addresses of the host.
     #[must_use]
     pub fn installed(&self) -> Vec<InstalledAddress> {
