@@ -132,7 +132,7 @@ impl Guard {
     }
 
     /// A backend whose node is guarded. The node must run the routers that the guard was started for,
-    /// in the same order, and the backend's clock must be [`boot_time`](crate::clock::boot_time).
+    /// in the same order, and the backend's clock must be [`boot_time`].
     pub fn around<B: Backend>(&self, backend: B) -> Guarded<B> {
         Around::with(backend, self.post.clone())
     }

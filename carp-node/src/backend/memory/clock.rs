@@ -20,7 +20,7 @@ impl Clock for MemoryClock {
         self.host.with(|host| host.now(now))
     }
 
-    /// The time of the [`Lan`], as if that had begun with the epoch, unless it was
+    /// The time of the [`Lan`](super::Lan), as if that had begun with the epoch, unless it was
     /// [stepped](MemoryHost::step_wall_clock).
     fn time_of_day(&self) -> Duration {
         let steps = self.host.with(|host| host.wall);

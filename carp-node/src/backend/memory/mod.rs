@@ -1,7 +1,7 @@
 //! A link and hosts that exist in memory only, with a clock that somebody else turns.
 //!
 //! For tests of everything above the backend: a [`Lan`] connects any number of [`MemoryHost`]s, each
-//! of which is a [`Backend`]. The same node runs on it as on Linux.
+//! of which is a [`Backend`](super::Backend). The same node runs on it as on Linux.
 
 mod clock;
 mod host;
