@@ -19,7 +19,8 @@ use self::send::Sending;
 use self::speech::Speech;
 use crate::auth::{HmacAuthenticator, Verdict};
 use crate::election::{
-    CounterRule, Deadline, Input, LearnedInterval, Machine, Output, Phase, Posture, State,
+    CounterRule, Deadline, Fault, Input, LearnedInterval, LinkState, Machine, Output, Phase, Posture,
+    Standing, State,
 };
 use crate::id::Family;
 use crate::reject::Reject;
@@ -238,6 +239,24 @@ impl VirtualRouter {
     #[must_use]
     pub const fn state(&self) -> State {
         self.machine.state()
+    }
+
+    /// The link.
+    #[must_use]
+    pub const fn link(&self) -> LinkState {
+        self.machine.link()
+    }
+
+    /// What the own adverts say, demotion included.
+    #[must_use]
+    pub fn advertised(&self) -> Standing {
+        self.machine.advertised()
+    }
+
+    /// What failed last and has not succeeded since.
+    #[must_use]
+    pub const fn fault(&self) -> Option<Fault> {
+        self.machine.fault()
     }
 
     /// What the router is at; `None` unless it is active.
