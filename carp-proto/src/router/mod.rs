@@ -321,6 +321,14 @@ impl VirtualRouter {
         }
     }
 
+    /// See [`Machine::mix_relative`]. Of the rest of a router, nothing changes who becomes active: CARP's
+    /// counter is not compared, both forms of a checksum are accepted, and peers and counters are for show.
+    /// Routers with signatures are not explored.
+    #[cfg(feature = "sim")]
+    pub(crate) fn mix_relative(&self, now: Instant, mixer: &mut crate::sim::Mixer) {
+        self.machine.mix_relative(now, mixer);
+    }
+
     /// The form of the checksum of our adverts, where there are two.
     fn sent_checksum(&self) -> Option<ChecksumForm> {
         match &self.config.speech {

@@ -141,7 +141,7 @@ impl Court<'_> {
                 let hears = |from: usize, to: usize| from == to || lan.reaches(link, from, to);
                 let all_hear = hosts.clone().all(|from| hosts.clone().all(|to| hears(from, to)));
                 let one = count(View::Serving) == 1 && count(View::Backup) == lan.hosts() - 1;
-                let fit = hosts.clone().all(|host| lan.router(host, link).fault().is_none());
+                let fit = hosts.clone().all(|host| !lan.refuses(host));
                 one && all_hear && fit && lan.holding(link) == 1
             })
     }

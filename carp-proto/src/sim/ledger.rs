@@ -172,13 +172,14 @@ impl Ledger {
     }
 
     /// Whether the addresses are where they should be, while nothing is under way.
-    pub(super) fn agrees(&self, holds: bool, state: State) -> Checked {
+    pub(super) fn agrees(&self, holds: bool, state: State, phase: Option<Phase>) -> Checked {
         if self.pending > 0 {
             return Ok(());
         }
         let active = state == State::Active;
         check(!holds || active, Invariant::Agreement, "it has the addresses and is not active")?;
-        let serves = holds || !self.acquired;
+        // What is removed from a router that is leaving is not taken again.
+        let serves = holds || !self.acquired || phase == Some(Phase::Leaving);
         check(serves, Invariant::Agreement, "it serves without its addresses")
     }
 

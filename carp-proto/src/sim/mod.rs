@@ -45,4 +45,5 @@ pub use random::{Chance, Random};
 pub use record::{Change, Holders, Record, Span};
 pub use scenario::{HostSpec, ReadError, Scenario, ScenarioError, Step};
 pub use spec::{Spec, SpecSpeech};
+pub(crate) use trace::Mixer;
 pub use trace::{Entry, Trace, TraceHash, Transcript, What};

@@ -43,17 +43,17 @@ impl fmt::Debug for TraceHash {
 
 /// Mixes words into 128 bits: two lanes of multiply and rotate, as in `MurmurHash3`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Mixer {
+pub(crate) struct Mixer {
     lanes: [u64; 2],
     words: u64,
 }
 
 impl Mixer {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { lanes: [0x243f_6a88_85a3_08d3, 0x1319_8a2e_0370_7344], words: 0 }
     }
 
-    pub(super) const fn word(&mut self, word: u64) {
+    pub(crate) const fn word(&mut self, word: u64) {
         const C1: u64 = 0x87c3_7b91_1142_53d5;
         const C2: u64 = 0x4cf5_ad43_2745_937f;
         let [mut a, mut b] = self.lanes;
@@ -65,7 +65,7 @@ impl Mixer {
         self.words += 1;
     }
 
-    pub(super) fn bytes(&mut self, bytes: &[u8]) {
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
         let (words, rest) = bytes.as_chunks::<8>();
         words.iter().for_each(|word| self.word(u64::from_le_bytes(*word)));
         let mut last = [0; 8];
@@ -74,15 +74,15 @@ impl Mixer {
         self.number(bytes.len());
     }
 
-    pub(super) fn number(&mut self, number: usize) {
+    pub(crate) fn number(&mut self, number: usize) {
         self.word(u64::try_from(number).unwrap_or(u64::MAX));
     }
 
-    pub(super) fn time(&mut self, time: Duration) {
+    pub(crate) fn time(&mut self, time: Duration) {
         self.word(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
     }
 
-    pub(super) fn finish(self) -> TraceHash {
+    pub(crate) fn finish(self) -> TraceHash {
         let [mut a, mut b] = self.lanes.map(|lane| lane ^ self.words);
         a = a.wrapping_add(b);
         b = b.wrapping_add(a);

@@ -17,9 +17,9 @@ pub(super) struct Waiting {
     pub(super) down_at: Option<Instant>,
     pub(super) grounds: Grounds,
     /// Since when every advert that was heard came from a router that this one may replace.
-    worse_since: Option<Instant>,
+    pub(super) worse_since: Option<Instant>,
     /// Whether another host has an address, so that the deadline is to be put off when it comes.
-    in_use: bool,
+    pub(super) in_use: bool,
 }
 
 /// Why a backup takes over at its deadline.

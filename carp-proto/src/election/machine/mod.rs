@@ -6,6 +6,8 @@ mod backup;
 mod getters;
 mod group;
 mod leaving;
+#[cfg(feature = "sim")]
+mod relative;
 
 use alloc::collections::VecDeque;
 use core::net::IpAddr;

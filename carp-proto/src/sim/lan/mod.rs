@@ -288,6 +288,12 @@ impl Lan {
         self.hosts[host].power == Power::Running
     }
 
+    /// Whether the kernel of a host refuses addresses.
+    #[must_use]
+    pub fn refuses(&self, host: usize) -> bool {
+        self.hosts[host].refuses
+    }
+
     /// Whether the kernel of a host has the addresses of a link.
     #[must_use]
     pub fn holds(&self, host: usize, link: usize) -> bool {
@@ -382,7 +388,7 @@ impl Lan {
     fn audit(&mut self, host: usize, link: usize) {
         if self.hosts[host].power == Power::Running {
             let port = &self.hosts[host].ports[link];
-            let outcome = port.ledger.agrees(port.holds, port.router.state());
+            let outcome = port.ledger.agrees(port.holds, port.router.state(), port.router.phase());
             self.report(host, link, outcome);
         }
     }
