@@ -2,6 +2,8 @@
 //!
 //! A scenario that fails is made small, printed with its transcript, and saved; the program then ends with 1.
 
+mod speed;
+
 use std::error::Error;
 use std::fs;
 use std::path::PathBuf;
@@ -37,10 +39,17 @@ struct Arguments {
     /// Go on after a failure, and count
     #[arg(long)]
     all: bool,
+    /// Measure instead how quick the simulator is
+    #[arg(long)]
+    speed: bool,
 }
 
 fn main() -> Result<ExitCode, Box<dyn Error>> {
     let arguments = Arguments::parse();
+    if arguments.speed {
+        speed::measure()?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let threads = match arguments.threads {
         0 => thread::available_parallelism()?.get(),
         threads => threads,

@@ -238,7 +238,7 @@ fn fault(random: &mut Random, hosts: usize, links: usize, calm: bool) -> Fault {
         15 => Fault::InUse { host, link },
         16 => Fault::Heal,
         17 | 18 => Fault::Cut { link, from: host, to: below(random, hosts) },
-        19 => Fault::Split { sides: u32::try_from(random.below(32)).unwrap_or(0) },
+        19 => Fault::Split { sides: u32::try_from(random.below(1 << hosts)).unwrap_or(0) },
         20 => Fault::Weather(weather(random, false)),
         21 => Fault::Refuse { host, refuses: random.below(3) == 0 },
         22 => Fault::Freeze { host, time },

@@ -32,7 +32,7 @@ pub struct HostModel {
 }
 
 impl HostModel {
-    /// A quiet Linux host as carp-node is by default.
+    /// A quiet Linux host as carp-node is by default, run by a service manager with its unit.
     pub const DEFAULT: Self = Self {
         lateness: Duration::from_millis(1),
         acquire: Duration::from_millis(5),
@@ -40,7 +40,7 @@ impl HostModel {
         notice: Duration::from_millis(20),
         lease: LeaseModel::Auto,
         guard: true,
-        restart: None,
+        restart: Some(Duration::from_secs(1)),
     };
 }
 

@@ -41,7 +41,7 @@ pub fn judge(scenario: &Scenario) -> Result<Verdict, ScenarioError> {
 /// Plays a scenario on its LAN, on which nothing has happened yet; so its trace can be read afterwards, and
 /// it may have noise or another origin.
 pub fn judge_on(scenario: &Scenario, lan: &mut Lan) -> Verdict {
-    let mut court = Court { lan, found: None };
+    let mut court = Court { lan, found: None, vetoed: false };
     court.play(scenario);
     if scenario.settles && court.found.is_none() {
         court.settle();
@@ -55,6 +55,8 @@ pub fn judge_on(scenario: &Scenario, lan: &mut Lan) -> Verdict {
 struct Court<'a> {
     lan: &'a mut Lan,
     found: Option<Violation>,
+    /// Whether a router was told that somebody else has its addresses: it may let them have these.
+    vetoed: bool,
 }
 
 impl Court<'_> {
@@ -67,6 +69,7 @@ impl Court<'_> {
             let gap = self.allowed_gap(&bounds, &step.fault);
             let during = Span { from: self.lan.elapsed(), to: end };
             self.lan.apply(step.fault);
+            self.vetoed |= matches!(step.fault, Fault::InUse { .. });
             if let Some(allowed) = gap {
                 self.lan.run_until(end);
                 self.check_gap(during, allowed, &step.fault);
@@ -94,7 +97,7 @@ impl Court<'_> {
     /// router.
     fn allowed_gap(&self, bounds: &Bounds, fault: &Fault) -> Option<Duration> {
         let host = fault.host()?;
-        if !self.is_calm() || self.lan.active(0).next() != Some(host) {
+        if self.vetoed || !self.is_calm() || self.lan.active(0).next() != Some(host) {
             return None;
         }
         let slack = bounds.slack();
@@ -160,6 +163,7 @@ impl Court<'_> {
 /// All is well from now on.
 impl Court<'_> {
     fn settle(&mut self) {
+        let was_held = self.is_held();
         self.lan.make_well();
         let bounds = Bounds::of(self.lan);
         let from = self.lan.elapsed();
@@ -170,7 +174,7 @@ impl Court<'_> {
             return;
         }
         let delay = self.preempt_delay();
-        if self.is_held() || !delay.is_zero() || bounds.groups {
+        if was_held || self.is_held() || !delay.is_zero() || bounds.groups {
             // Who is held may preempt when that is over. Where the ranks of a group contradict each other, the
             // first to try may find that it must not have the whole group, and is held once more.
             let rounds = if bounds.groups { 2 } else { 1 };

@@ -194,9 +194,12 @@ impl Bounds {
         self.interval + self.delay + self.lateness
     }
 
-    /// The same for who has the addresses: a router that gives way serves until the better one does.
+    /// The same for who has the addresses: a router that leaves serves until a successor does, and one that
+    /// leaves with its group for an active-down interval longer.
     #[must_use]
     pub fn dual_holders(&self) -> Duration {
-        self.dual() + SUCCESSOR_SETTLES.max(self.handover) + self.addresses + self.slack()
+        let group = if self.groups { self.patience } else { Duration::ZERO };
+        let serves_on = SUCCESSOR_SETTLES.max(self.handover + group);
+        self.dual() + serves_on + self.addresses + self.slack()
     }
 }

@@ -202,6 +202,9 @@ impl Machine {
             }
             return;
         }
+        if self.is_overtaken(now, &claim) {
+            return;
+        }
         let yields = match claim.rank.cmp(&self.rank()) {
             Ordering::Greater => true,
             Ordering::Equal => match policy.tie.yields(self.source(), claim.source) {

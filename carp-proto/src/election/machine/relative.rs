@@ -75,6 +75,7 @@ impl Machine {
             active_peer,
             hold_until,
             listens_until,
+            resigned,
             rival,
             answered_at,
             losses,
@@ -103,6 +104,11 @@ impl Machine {
         }
         relative.until(*hold_until);
         relative.until(*listens_until);
+        let overtakes = |at: &Instant| now.saturating_since(*at) <= super::backup::OVERTAKEN;
+        if let Some((source, at)) = resigned.filter(|(_, at)| overtakes(at)) {
+            relative.ip(source);
+            relative.exact(at);
+        }
         let rival = rival.filter(|(_, at)| now.saturating_since(*at) <= self.active_down());
         if let Some((source, at)) = rival {
             relative.ip(source);
@@ -120,7 +126,9 @@ impl Machine {
                 relative.tag(4);
                 relative.exact(*advert_at);
                 let due = announce.due_at(&config.announce, config.seed);
-                relative.announce(announce, due, self.advert_interval());
+                let repeats = config.announce.repeat.get(announce.next).copied().flatten();
+                relative.announce(announce, due, repeats.is_some());
+                relative.recent(Some(announce.last_at), self.advert_interval());
                 relative.tag(u64::from(reacquiring.is_some()));
                 if let Some(Reacquiring { limit_at, lost, offers }) = *reacquiring {
                     relative.exact(limit_at);
@@ -166,12 +174,10 @@ impl Relative<'_> {
         self.mixer.bytes(cause.name().as_bytes());
     }
 
-    fn announce(&mut self, timer: &AnnounceTimer, due: Option<Instant>, interval: Duration) {
+    fn announce(&mut self, timer: &AnnounceTimer, due: Option<Instant>, repeats: bool) {
         self.maybe(due);
         self.mixer.number(timer.next);
-        // What repetitions count from, while there are some; and an announcement is not repeated sooner.
-        self.recent(Some(timer.reason_at), super::HOLD);
-        self.recent(Some(timer.last_at), interval);
+        self.maybe(repeats.then_some(timer.reason_at));
     }
 
     fn leaving(&mut self, leaving: &Leaving) {

@@ -183,8 +183,8 @@ impl Lan {
             port.router.set_other_source(port.other);
             port.holds = premature;
         }
-        self.hosts[host].group = (links > 1).then(|| Group::new(links));
-        if links > 1 {
+        self.hosts[host].group = self.grouped.then(|| Group::new(links));
+        if self.grouped {
             // They are told to wait for each other before they start.
             self.settle_group(host);
         }

@@ -83,6 +83,15 @@ pub struct Lan {
     record: Record,
     violation: Option<Violation>,
     scratch: BytesMut,
+    /// Whether the routers of a host are a group.
+    grouped: bool,
+}
+
+/// What happens next: a deadline of a router, or else the first of the queue.
+#[derive(Clone, Copy, Debug)]
+struct Next {
+    at: Instant,
+    wakes: Option<(usize, usize)>,
 }
 
 /// A link.
@@ -135,7 +144,16 @@ impl Lan {
             record: Record::default(),
             violation: None,
             scratch: BytesMut::new(),
+            grouped: links > 1,
         }
+    }
+
+    /// Sets whether the routers of each host are a [`Group`](crate::Group), which they are if there are
+    /// several. To be said before the first one boots.
+    #[must_use]
+    pub const fn with_groups(mut self, grouped: bool) -> Self {
+        self.grouped = grouped;
+        self
     }
 
     /// Lets all of these begin later, as if the clock had another origin. Nothing else may change by it.
@@ -178,8 +196,8 @@ impl Lan {
     /// Lets time pass until this long after the beginning.
     pub fn run_until(&mut self, elapsed: Duration) {
         let end = self.began + elapsed;
-        while self.next_at().is_some_and(|at| at <= end) {
-            self.step();
+        while let Some(next) = self.next().filter(|next| next.at <= end) {
+            self.perform(next);
         }
         self.now = self.now.max(end);
     }
@@ -187,33 +205,36 @@ impl Lan {
     /// When something happens next, as the time since the beginning.
     #[must_use]
     pub fn next_in(&self) -> Option<Duration> {
-        self.next_at().map(|at| at.saturating_since(self.began))
+        self.next().map(|next| next.at.saturating_since(self.began))
     }
 
     /// Lets the next thing happen.
     pub fn step(&mut self) {
-        let arrival = self.queue.next_at();
-        match (arrival, self.next_wake()) {
-            // What has arrived is heard before silence is believed.
-            (Some(at), wake) if wake.is_none_or(|(wakes_at, ..)| at <= wakes_at) => {
-                self.now = self.now.max(at);
+        if let Some(next) = self.next() {
+            self.perform(next);
+        }
+    }
+
+    fn perform(&mut self, next: Next) {
+        self.now = self.now.max(next.at);
+        match next.wakes {
+            Some((host, link)) => self.wake(host, link),
+            None => {
                 if let Some((host, happening)) = self.queue.pop() {
                     self.happen(host, happening);
                 }
             }
-            (_, Some((at, host, link))) => {
-                self.now = self.now.max(at);
-                self.wake(host, link);
-            }
-            (_, None) => {}
         }
     }
 
-    fn next_at(&self) -> Option<Instant> {
-        let wake = self.next_wake().map(|(at, ..)| at);
-        match (self.queue.next_at(), wake) {
-            (Some(arrival), Some(wake)) => Some(arrival.min(wake)),
-            (arrival, wake) => arrival.or(wake),
+    /// What happens next. What has arrived is heard before silence is believed.
+    fn next(&self) -> Option<Next> {
+        let arrival = self.queue.next_at().map(|at| Next { at, wakes: None });
+        let wake = self.next_wake().map(|(at, host, link)| Next { at, wakes: Some((host, link)) });
+        match (arrival, wake) {
+            (Some(arrival), Some(wake)) if wake.at < arrival.at => Some(wake),
+            (Some(arrival), _) => Some(arrival),
+            (None, wake) => wake,
         }
     }
 

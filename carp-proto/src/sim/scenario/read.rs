@@ -53,6 +53,40 @@ impl FromStr for Scenario {
     }
 }
 
+impl Weather {
+    /// Weather from its words, as `loss 10% delay 2ms jitter 1ms`. What is not told is as in
+    /// [`Weather::FAIR`].
+    ///
+    /// # Errors
+    /// What is wrong, in words.
+    pub fn read(text: &str) -> Result<Self, &'static str> {
+        Words(text.split_whitespace()).weather()
+    }
+}
+
+impl HostModel {
+    /// A host from its words, as `guard no lease off`. What is not told is as in [`HostModel::DEFAULT`].
+    ///
+    /// # Errors
+    /// What is wrong, in words.
+    pub fn read(text: &str) -> Result<Self, &'static str> {
+        Words(text.split_whitespace()).model()
+    }
+}
+
+impl Fault {
+    /// A fault from its words, as `crash left`, where the hosts have these names.
+    ///
+    /// # Errors
+    /// What is wrong, in words.
+    pub fn read(text: &str, names: &[&str]) -> Result<Self, &'static str> {
+        let mut words = Words(text.split_whitespace());
+        let fault = words.fault(names)?;
+        words.end()?;
+        Ok(fault)
+    }
+}
+
 impl Scenario {
     fn read_line(&mut self, first: &str, words: &mut Words<'_>) -> Read<()> {
         match first {
@@ -167,6 +201,11 @@ impl<'a> Words<'a> {
         }
         let ipv4 = self.next()?.parse().map_err(|_| "the host's IPv4 address was expected")?;
         let ipv6 = self.next()?.parse().map_err(|_| "the host's IPv6 address was expected")?;
+        let model = self.model()?;
+        Ok(HostSpec { name: name.to_string(), model, sources: (ipv4, ipv6), routers: Vec::new() })
+    }
+
+    fn model(&mut self) -> Read<HostModel> {
         let mut model = HostModel::DEFAULT;
         while let Some(word) = self.0.next() {
             match word {
@@ -183,10 +222,12 @@ impl<'a> Words<'a> {
                         text => LeaseModel::Of(time(text)?),
                     };
                 }
-                _ => return Err("a host has lateness, acquire, release, notice, lease, guard and restart"),
+                _ => {
+                    return Err("a host has lateness, acquire, release, notice, lease, guard and restart");
+                }
             }
         }
-        Ok(HostSpec { name: name.to_string(), model, sources: (ipv4, ipv6), routers: Vec::new() })
+        Ok(model)
     }
 
     fn router(&mut self) -> Read<Spec> {
