@@ -137,7 +137,8 @@ impl Work {
 
     fn report(&self, threads: usize) -> String {
         let (played, took) = (self.played.load(Ordering::Relaxed), self.began.elapsed());
-        let years = Duration::from_millis(self.virtual_millis.load(Ordering::Relaxed)).as_secs_f64()
+        let years = Duration::from_millis(self.virtual_millis.load(Ordering::Relaxed))
+            .as_secs_f64()
             / (365.25 * 86_400.0);
         format!(
             "{played} scenarios from seed {} on, {:.1} LAN-years, in {:.1} s on {threads} threads: {:.0} a second; {} violations",

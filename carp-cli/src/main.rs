@@ -15,7 +15,8 @@ use clap::Parser;
 
 use crate::args::{Cli, Command};
 use crate::command::{
-    check, cleanup, decode, demo, events, keygen, replay, run, scan, simulate, sniff, status, r#yield,
+    check, cleanup, decode, demo, events, keygen, replay, run, scan, simulate, sniff, status,
+    r#yield,
 };
 use crate::exit::Failure;
 use crate::output::Output;

@@ -57,14 +57,13 @@ fn the_runs_of_these_seeds_never_change() {
     // What changes them on purpose (a change of the election, of the simulator or of the generator) writes
     // the new ones here. Machines, compilers and optimisation must not.
     let known = [
-        (0, "?"),
-        (1, "?"),
-        (2, "?"),
-        (3, "?"),
+        (0, "5832f9a9e7dc3b726b0e8b5ca5a0ffc2"),
+        (1, "a4e1328a571d323cc1618eb98593f198"),
+        (2, "c19a875d2b9b865b68378e85e4c87e21"),
+        (3, "99c5de1f060c7664fc978747aef568f1"),
     ];
-    let runs = known.map(|(seed, _)| {
-        (seed, judge(&random_scenario(seed)).unwrap().hash.to_string())
-    });
+    let runs =
+        known.map(|(seed, _)| (seed, judge(&random_scenario(seed)).unwrap().hash.to_string()));
     assert_eq!(runs, known.map(|(seed, hash)| (seed, hash.to_owned())));
 }
 
@@ -132,12 +131,11 @@ fn every_planted_bug_is_found() {
         let caught = caught.unwrap_or_else(|| panic!("{bug:?} was not found"));
         let expected: &[Invariant] = match bug {
             Bug::KeepsAddresses | Bug::TakesAddressesAtOnce => &[Invariant::Agreement],
-            Bug::ForgetsToReport => {
+            Bug::ForgetsToReport | Bug::NeverWakes => {
                 &[Invariant::Convergence, Invariant::BoundedGap, Invariant::BestServes]
             }
             Bug::IgnoresBetter => &[Invariant::Convergence, Invariant::BoundedDual],
             Bug::SpeaksAsBackup => &[Invariant::Order],
-            Bug::NeverWakes => &[Invariant::Convergence, Invariant::BoundedGap],
             Bug::StoppedClock => &[Invariant::ListensFirst],
             Bug::EndlessLease => &[Invariant::Lease],
             Bug::LeavesInSilence => &[Invariant::BoundedGap],

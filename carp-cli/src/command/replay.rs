@@ -36,8 +36,9 @@ pub(crate) fn run(path: &Path, plot: Option<&Path>) -> Result<ExitCode, Failure>
     output::print(&format!("{transcript}\n{violated}\nhash {}\n", verdict.hash))?;
     if let Some(saved) = scenario.hash.filter(|saved| *saved != verdict.hash) {
         let message = format!("this is another run than the one that was saved, which had {saved}");
-        return Err(Failure::failed(message)
-            .with_help("replay it with the version of carp that saved it"));
+        return Err(
+            Failure::failed(message).with_help("replay it with the version of carp that saved it")
+        );
     }
     Ok(ExitCode::from(if verdict.violation.is_some() { Exit::Failed.code() } else { 0 }))
 }

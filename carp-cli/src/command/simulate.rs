@@ -54,15 +54,10 @@ pub(super) fn unplayable(error: &ScenarioError) -> Failure {
 }
 
 /// Saves a run for `carp replay`.
-fn save(
-    scenario: &Scenario,
-    hash: carp_proto::sim::TraceHash,
-    path: &Path,
-) -> Result<(), Failure> {
+fn save(scenario: &Scenario, hash: carp_proto::sim::TraceHash, path: &Path) -> Result<(), Failure> {
     let saved = Scenario { hash: Some(hash), ..scenario.clone() };
-    fs::write(path, saved.to_string()).map_err(|error| {
-        Failure::failed(format!("cannot write {}: {error}", path.display()))
-    })
+    fs::write(path, saved.to_string())
+        .map_err(|error| Failure::failed(format!("cannot write {}: {error}", path.display())))
 }
 
 impl Plan {

@@ -19,8 +19,8 @@ use self::send::Sending;
 use self::speech::Speech;
 use crate::auth::{HmacAuthenticator, Verdict};
 use crate::election::{
-    CounterRule, Deadline, Fault, Input, LearnedInterval, LinkState, Machine, Output, Phase, Posture,
-    Standing, State,
+    CounterRule, Deadline, Fault, Input, LearnedInterval, LinkState, Machine, Output, Phase,
+    Posture, Standing, State,
 };
 use crate::id::Family;
 use crate::reject::Reject;

@@ -169,7 +169,11 @@ fn routers(random: &mut Random, hosts: usize, link: u8, preempts: u64) -> Vec<Sp
             },
             _ => SpecSpeech::Vrrp3 {
                 priority: if ties { Priority::DEFAULT } else { priority },
-                interval: Centiseconds::from_wire(if same_interval { centiseconds } else { own_interval }),
+                interval: Centiseconds::from_wire(if same_interval {
+                    centiseconds
+                } else {
+                    own_interval
+                }),
                 signed,
             },
         };

@@ -153,7 +153,9 @@ impl Court<'_> {
         for link in 0..self.lan.links() {
             let gap = self.lan.record().longest(link, during, |hosts| hosts == 0);
             if gap > allowed {
-                let text = format!("nobody has the addresses for {gap:?} after {fault:?}, which is more than {allowed:?}");
+                let text = format!(
+                    "nobody has the addresses for {gap:?} after {fault:?}, which is more than {allowed:?}"
+                );
                 self.find(Invariant::BoundedGap, text);
             }
         }
@@ -251,7 +253,8 @@ impl Court<'_> {
     fn preempt_delay(&self) -> Duration {
         let lan = &self.lan;
         let delay = |host: usize, link: usize| lan.router(host, link).config().preempt_delay();
-        let delays = (0..lan.hosts()).flat_map(|host| (0..lan.links()).map(move |link| (host, link)));
+        let delays =
+            (0..lan.hosts()).flat_map(|host| (0..lan.links()).map(move |link| (host, link)));
         delays.map(|(host, link)| delay(host, link)).max().unwrap_or_default()
     }
 

@@ -65,10 +65,12 @@ fn drop_hosts(scenario: &mut Scenario, fails: &impl Fn(&Scenario) -> bool) {
         host -= 1;
         attempt(scenario, fails, |it| {
             it.hosts.remove(host);
-            it.bugs = it.bugs.iter().filter_map(|(at, bug)| Some((less(*at, host)?, *bug))).collect();
-            let steps = it.steps.iter().filter_map(|step| {
-                Some(Step { fault: without_host(step.fault, host)?, ..*step })
-            });
+            it.bugs =
+                it.bugs.iter().filter_map(|(at, bug)| Some((less(*at, host)?, *bug))).collect();
+            let steps = it
+                .steps
+                .iter()
+                .filter_map(|step| Some(Step { fault: without_host(step.fault, host)?, ..*step }));
             it.steps = steps.collect();
         });
     }

@@ -120,10 +120,7 @@ mod tests {
         let mut random = Random::new(0);
         let numbers: Vec<u64> = (0..3).map(|_| random.next()).collect();
         // The published first outputs of SplitMix64.
-        assert_eq!(
-            numbers,
-            [0xe220_a839_7b1d_cdaf, 0x6e78_9e6a_a1b9_65f4, 0x06c4_5d18_8009_454f]
-        );
+        assert_eq!(numbers, [0xe220_a839_7b1d_cdaf, 0x6e78_9e6a_a1b9_65f4, 0x06c4_5d18_8009_454f]);
     }
 
     #[test]

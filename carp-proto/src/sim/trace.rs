@@ -5,7 +5,7 @@ use core::fmt;
 use core::time::Duration;
 
 use super::fault::Fault;
-use crate::election::{Advertisement, Evidence, Event, Input, Standing};
+use crate::election::{Advertisement, Event, Evidence, Input, Standing};
 use crate::reject::Reject;
 
 /// A fingerprint of a run: equal for equal runs, on every machine.

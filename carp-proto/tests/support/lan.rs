@@ -131,11 +131,7 @@ impl Lan {
     }
 
     /// The longest time since `from` for which the number of holders was not as wanted.
-    pub(crate) fn longest_outside(
-        &self,
-        from: Duration,
-        wanted: impl Fn(u32) -> bool,
-    ) -> Duration {
+    pub(crate) fn longest_outside(&self, from: Duration, wanted: impl Fn(u32) -> bool) -> Duration {
         let during = Span { from, to: self.sim.elapsed() };
         self.sim.record().longest(0, during, |hosts| !wanted(hosts.count_ones()))
     }

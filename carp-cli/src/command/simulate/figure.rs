@@ -83,7 +83,8 @@ impl Picture<'_> {
         for link in 0..self.lan.links() {
             for span in self.lan.record().times(link, whole, |hosts| hosts == 0) {
                 let (from, length) = (span.from, span.length());
-                sentences.push(format!("From {from:.3?} on nobody has the addresses for {length:.3?}."));
+                sentences
+                    .push(format!("From {from:.3?} on nobody has the addresses for {length:.3?}."));
             }
         }
         sentences.join(" ")
@@ -98,9 +99,11 @@ impl Picture<'_> {
         let mut at = Duration::ZERO;
         while at < self.end() {
             let x = self.x(at);
-            group = group
-                .add(line("grid", (x, TOP - 10.0), (x, self.bottom)))
-                .add(text("small muted middle", (x, self.bottom + 16.0), format!("{} s", at.as_secs())));
+            group = group.add(line("grid", (x, TOP - 10.0), (x, self.bottom))).add(text(
+                "small muted middle",
+                (x, self.bottom + 16.0),
+                format!("{} s", at.as_secs()),
+            ));
             at += step;
         }
         group

@@ -103,8 +103,7 @@ impl Plan {
         let text = text.map_err(|error| {
             Failure::new(Exit::Configuration, format!("cannot read {name}: {error}"))
         })?;
-        let written: Written =
-            toml::from_str(&text).map_err(|error| invalid(error.to_string()))?;
+        let written: Written = toml::from_str(&text).map_err(|error| invalid(error.to_string()))?;
         let directory = path.parent().unwrap_or(Path::new(""));
         let hosts = nodes::hosts(&written.node, written.router.as_deref(), directory, output)?;
         let names: Vec<String> = written.node.keys().cloned().collect();

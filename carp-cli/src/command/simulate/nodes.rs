@@ -38,11 +38,8 @@ pub(super) fn hosts(
     let chosen = chosen(first, router)?;
     let mut hosts = Vec::new();
     for (number, ((name, node), config)) in nodes.iter().zip(&configs).enumerate() {
-        let routers = if number == 0 {
-            chosen.clone()
-        } else {
-            matching(first, &chosen, config, name)?
-        };
+        let routers =
+            if number == 0 { chosen.clone() } else { matching(first, &chosen, config, name)? };
         hosts.push(host(number, name, node, &routers)?);
     }
     Ok(hosts)
@@ -108,7 +105,8 @@ fn chosen<'a>(config: &'a Config, name: Option<&str>) -> Result<Vec<&'a RouterSp
     };
     let groups = config.sync_groups();
     let in_it = |(number, router)| {
-        let same = number == wanted || (groups[wanted].is_some() && groups[number] == groups[wanted]);
+        let same =
+            number == wanted || (groups[wanted].is_some() && groups[number] == groups[wanted]);
         same.then_some(router)
     };
     Ok(config.routers.iter().enumerate().filter_map(in_it).collect())

@@ -82,11 +82,7 @@ fn described(host: &HostSpec) -> String {
     routers.collect::<Vec<_>>().join("; ")
 }
 
-pub(super) fn json(
-    plan: &Plan,
-    tally: &Tally,
-    arguments: &Simulate,
-) -> Result<String, Failure> {
+pub(super) fn json(plan: &Plan, tally: &Tally, arguments: &Simulate) -> Result<String, Failure> {
     let violations = tally.violations().iter().map(|(number, violation)| {
         json!({
             "run": number,

@@ -133,9 +133,8 @@ impl Machine {
     /// give the addresses to a router that has just left.
     pub(super) fn is_overtaken(&self, now: Instant, claim: &Claim) -> bool {
         let window = OVERTAKEN.min(self.advert_interval() / 2);
-        self.resigned.is_some_and(|(source, at)| {
-            source == claim.source && now.saturating_since(at) <= window
-        })
+        self.resigned
+            .is_some_and(|(source, at)| source == claim.source && now.saturating_since(at) < window)
     }
 
     /// Whether the sender is the loser of two active routers, and says so for the last time: the winner,

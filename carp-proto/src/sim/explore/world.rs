@@ -323,9 +323,10 @@ impl World {
     /// The longest patience, interval and handover window.
     fn times(&self) -> (Duration, Duration, Duration) {
         let longest = |time: fn(&crate::Snapshot, &RouterConfig) -> Duration| {
-            let times = self.nodes.iter().map(|node| {
-                time(&node.router.snapshot(self.now), node.router.config())
-            });
+            let times = self
+                .nodes
+                .iter()
+                .map(|node| time(&node.router.snapshot(self.now), node.router.config()));
             times.max().unwrap_or_default()
         };
         let interval = longest(|snapshot, _| snapshot.interval);
@@ -453,9 +454,10 @@ impl World {
                 Some(Action::Send(transmit)) => {
                     let says = transmit.advertisement;
                     let bytes = transmit.payload.to_vec();
-                    let outcome = target.ledger.sent(self.now, says, standing.interval(), ANY_LATENESS);
-                    let silent = says == Advertisement::Resign
-                        && target.bug == Some(Bug::LeavesInSilence);
+                    let outcome =
+                        target.ledger.sent(self.now, says, standing.interval(), ANY_LATENESS);
+                    let silent =
+                        says == Advertisement::Resign && target.bug == Some(Bug::LeavesInSilence);
                     if !silent {
                         self.send(node, Some((says, standing, demotion, bytes)));
                     }
@@ -488,11 +490,7 @@ impl World {
         self.report(node, outcome);
     }
 
-    fn send(
-        &mut self,
-        from: usize,
-        advert: Option<(Advertisement, Standing, Demotion, Vec<u8>)>,
-    ) {
+    fn send(&mut self, from: usize, advert: Option<(Advertisement, Standing, Demotion, Vec<u8>)>) {
         for to in 0..self.nodes.len() {
             if to != from && self.nodes[to].alive && self.reaches(from, to) {
                 self.flight.push(Message { from, to, advert: advert.clone() });
@@ -571,9 +569,8 @@ impl Message {
 
     /// Whether it says the same.
     fn is_like(&self, other: &Self) -> bool {
-        let said = |message: &Self| {
-            message.advert.as_ref().map(|(says, standing, ..)| (*says, *standing))
-        };
+        let said =
+            |message: &Self| message.advert.as_ref().map(|(says, standing, ..)| (*says, *standing));
         said(self) == said(other)
     }
 }

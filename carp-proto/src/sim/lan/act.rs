@@ -403,8 +403,7 @@ impl Lan {
         let mut kept: Vec<usize> = Vec::new();
         for index in 0..router.config().destinations().len() {
             if let Some(sent) = router.write_resignation(index, &mut scratch) {
-                let meta =
-                    RxMeta { source: sent.source, destination: sent.destination, ttl: TTL };
+                let meta = RxMeta { source: sent.source, destination: sent.destination, ttl: TTL };
                 kept.push(self.post.keep(meta, sent.payload));
             }
         }

@@ -135,11 +135,7 @@ impl Lan {
             queue: Queue::default(),
             post: Post::default(),
             random: Random::new(seed),
-            noise: Noise {
-                chance: Chance::NEVER,
-                random: Random::new(!seed),
-                bytes: Vec::new(),
-            },
+            noise: Noise { chance: Chance::NEVER, random: Random::new(!seed), bytes: Vec::new() },
             trace: Trace::new(),
             record: Record::default(),
             violation: None,

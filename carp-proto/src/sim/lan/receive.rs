@@ -2,7 +2,7 @@
 
 use super::queue::{Happening, Job};
 use super::{Bug, Invariant, Lan, Power, What};
-use crate::election::{Fault as ElectionFault, Input, State, Standing};
+use crate::election::{Fault as ElectionFault, Input, Standing, State};
 use crate::sim::host::LeaseModel;
 use crate::wire::ip::RxMeta;
 

@@ -117,7 +117,11 @@ impl Scenario {
                 let number = number.map_err(|_| "a hash is 32 hexadecimal digits")?;
                 self.hash = Some(TraceHash::from_number(number));
             }
-            _ => return Err("a line begins with seed, until, settles, weather, host, router, bug, at or hash"),
+            _ => {
+                return Err(
+                    "a line begins with seed, until, settles, weather, host, router, bug, at or hash",
+                );
+            }
         }
         Ok(())
     }
@@ -223,7 +227,9 @@ impl<'a> Words<'a> {
                     };
                 }
                 _ => {
-                    return Err("a host has lateness, acquire, release, notice, lease, guard and restart");
+                    return Err(
+                        "a host has lateness, acquire, release, notice, lease, guard and restart",
+                    );
                 }
             }
         }
@@ -388,11 +394,14 @@ impl Draft {
         let speech = match protocol {
             "carp" => SpecSpeech::Carp {
                 dialect,
-                advbase: AdvBase::new(self.advbase.unwrap_or(1)).map_err(|_| "advbase is 0 to 254")?,
-                advskew: AdvSkew::new(self.advskew.unwrap_or(0)).map_err(|_| "advskew is 0 to 254")?,
+                advbase: AdvBase::new(self.advbase.unwrap_or(1))
+                    .map_err(|_| "advbase is 0 to 254")?,
+                advskew: AdvSkew::new(self.advskew.unwrap_or(0))
+                    .map_err(|_| "advskew is 0 to 254")?,
             },
             "vrrp2" => {
-                let interval = Seconds::try_from(interval).map_err(|_| "the interval is 1s to 255s")?;
+                let interval =
+                    Seconds::try_from(interval).map_err(|_| "the interval is 1s to 255s")?;
                 SpecSpeech::Vrrp2 { priority, interval }
             }
             "vrrp3" => {

@@ -8,9 +8,9 @@ use svg::node::element::{Definitions, Description, Group, Line, Pattern, Rectang
 use super::super::model::{Model, Who, millis};
 use super::super::stage::VIP;
 use super::overview::overview;
+use super::zoom::zooms;
 use crate::command::plot::STYLE;
 use crate::command::plot::shapes::{Area, rectangle, text, width_of};
-use super::zoom::zooms;
 
 /// The page.
 const PAGE: Area = Area { x: 0.5, y: 0.5, width: 1079.0, height: 611.0 };
