@@ -88,7 +88,7 @@ pub struct HostPlan {
 }
 
 impl HostPlan {
-    /// The host number `number`, from 0 on: it has the addresses 10.99.0.1 and fe80::1, and so on.
+    /// The host number `number`, from 0 on: it has the addresses 10.99.0.1 and `fe80::1`, and so on.
     #[must_use]
     pub fn numbered(number: u8, model: HostModel, routers: Vec<RouterConfig>) -> Self {
         let last = number.saturating_add(1);

@@ -97,7 +97,7 @@ impl Court<'_> {
     /// router.
     fn allowed_gap(&self, bounds: &Bounds, fault: &Fault) -> Option<Duration> {
         let host = fault.host()?;
-        if self.vetoed || !self.is_calm() || self.lan.active(0).next() != Some(host) {
+        if self.vetoed || !self.is_calm(bounds) || self.lan.active(0).next() != Some(host) {
             return None;
         }
         let slack = bounds.slack();
@@ -110,10 +110,12 @@ impl Court<'_> {
         match *fault {
             _ if alone || bounds.groups => None,
             Fault::Crash { .. } | Fault::Unplug { .. } => Some(bounds.patience + slack),
-            Fault::Stop { .. } | Fault::Yield { .. } | Fault::Restart { .. } => {
-                // With more than two hosts several rise, and all but the best go again.
-                Some(if self.lan.hosts() == 2 { Duration::ZERO } else { slack })
+            // With more than two hosts several rise, and all but the best go again.
+            Fault::Stop { .. } | Fault::Yield { .. } if self.lan.hosts() == 2 => {
+                Some(Duration::ZERO)
             }
+            // One that comes back may take over again.
+            Fault::Stop { .. } | Fault::Yield { .. } | Fault::Restart { .. } => Some(slack),
             Fault::Kill { .. } if model.guard => Some(skew + slack),
             Fault::Freeze { .. } if model.guard => Some(GUARD_LIMIT + skew + slack),
             Fault::Remove { .. } => Some(model.notice + slack),
@@ -134,11 +136,14 @@ impl Court<'_> {
         }
     }
 
-    /// Whether one host serves, all others wait, and everybody hears everybody.
-    fn is_calm(&self) -> bool {
+    /// Whether one host serves, all others wait, and everybody hears everybody; and nothing has changed for as
+    /// long as a backup waits for an advert.
+    fn is_calm(&self, bounds: &Bounds) -> bool {
         let lan = &self.lan;
         let hosts = 0..lan.hosts();
+        let changed_at = lan.record().changes.last().map_or(Duration::ZERO, |change| change.at);
         lan.weather().loss == Chance::NEVER
+            && lan.elapsed() >= changed_at + bounds.patience
             && (0..lan.links()).all(|link| {
                 let count = |view| hosts.clone().filter(|it| lan.view(*it, link) == view).count();
                 let hears = |from: usize, to: usize| from == to || lan.reaches(link, from, to);
@@ -171,11 +176,18 @@ impl Court<'_> {
         let from = self.lan.elapsed();
         self.lan.run(bounds.convergence());
         self.check_duals(&bounds, from);
+        if self.is_marginal(&bounds) {
+            return;
+        }
+        let delay = self.preempt_delay();
+        if (was_held || !delay.is_zero()) && self.unsettled().is_some() {
+            // Who may preempt from now on is at it.
+            self.lan.run(bounds.handover + bounds.slack());
+        }
         self.check_settled();
         if self.has_found() {
             return;
         }
-        let delay = self.preempt_delay();
         if was_held || self.is_held() || !delay.is_zero() || bounds.groups {
             // Who is held may preempt when that is over. Where the ranks of a group contradict each other, the
             // first to try may find that it must not have the whole group, and is held once more.
@@ -195,8 +207,14 @@ impl Court<'_> {
         self.check_settled();
     }
 
-    /// One host is active on all links and has all addresses, and all others wait.
     fn check_settled(&mut self) {
+        if let Some((invariant, text)) = self.unsettled() {
+            self.find(invariant, text);
+        }
+    }
+
+    /// What is wrong, unless one host is active on all links and has all addresses, and all others wait.
+    fn unsettled(&self) -> Option<(Invariant, String)> {
         let mut first = None;
         for link in 0..self.lan.links() {
             let views: alloc::vec::Vec<_> =
@@ -210,13 +228,14 @@ impl Court<'_> {
             if !(one && holds && alone && waiting + 1 == views.len()) {
                 let holders = self.lan.holding(link);
                 let text = format!("link {link}: {views:?}, and {holders} have the addresses");
-                return self.find(Invariant::Convergence, text);
+                return Some((Invariant::Convergence, text));
             }
             if *first.get_or_insert(host) != host {
                 let text = "the addresses of a group are on different hosts".into();
-                return self.find(Invariant::WholeGroup, text);
+                return Some((Invariant::WholeGroup, text));
             }
         }
+        None
     }
 
     fn check_duals(&mut self, bounds: &Bounds, from: Duration) {
@@ -242,6 +261,23 @@ impl Court<'_> {
                 self.find(Invariant::BoundedDual, text);
             }
         }
+    }
+
+    /// Whether a backup's patience ends so closely after the adverts of another router that one that is merely
+    /// late on its way is one that is missed. Such intervals cannot be stable.
+    fn is_marginal(&self, bounds: &Bounds) -> bool {
+        let lan = &self.lan;
+        let snapshot = |host: usize, link: usize| lan.router(host, link).snapshot(lan.now());
+        let close = |waits: Duration, interval: Duration| {
+            waits >= interval && waits <= interval + bounds.delay + bounds.lateness
+        };
+        let hosts = 0..lan.hosts();
+        (0..lan.links()).any(|link| {
+            hosts.clone().any(|one| {
+                let waits = snapshot(one, link).active_down;
+                hosts.clone().any(|it| it != one && close(waits, snapshot(it, link).interval))
+            })
+        })
     }
 
     fn is_held(&self) -> bool {

@@ -92,9 +92,12 @@ struct Node {
 struct Message {
     from: usize,
     to: usize,
-    /// What an advert says, and its bytes; `None` is an announcement.
-    advert: Option<(Advertisement, Standing, Demotion, Vec<u8>)>,
+    /// `None` is an announcement.
+    advert: Option<Advert>,
 }
+
+/// What an advert says, and its bytes.
+type Advert = (Advertisement, Standing, Demotion, Vec<u8>);
 
 /// A state of the whole model.
 #[derive(Clone, Debug)]
@@ -459,7 +462,7 @@ impl World {
                     let silent =
                         says == Advertisement::Resign && target.bug == Some(Bug::LeavesInSilence);
                     if !silent {
-                        self.send(node, Some((says, standing, demotion, bytes)));
+                        self.send(node, Some(&(says, standing, demotion, bytes)));
                     }
                     outcome
                 }
@@ -490,10 +493,10 @@ impl World {
         self.report(node, outcome);
     }
 
-    fn send(&mut self, from: usize, advert: Option<(Advertisement, Standing, Demotion, Vec<u8>)>) {
+    fn send(&mut self, from: usize, advert: Option<&Advert>) {
         for to in 0..self.nodes.len() {
             if to != from && self.nodes[to].alive && self.reaches(from, to) {
-                self.flight.push(Message { from, to, advert: advert.clone() });
+                self.flight.push(Message { from, to, advert: advert.cloned() });
             }
         }
     }

@@ -362,7 +362,8 @@ impl Lan {
     /// The guard notices a daemon that hangs, if it has addresses.
     fn watch(&mut self, host: usize, freeze: u64) {
         let watched = &self.hosts[host];
-        let held = watched.ports.iter().filter(|port| port.holds);
+        // As the board says, whatever the kernel has dropped since.
+        let held = watched.ports.iter().filter(|port| port.ledger.wants);
         let quickest = held.map(|port| port.router.advertised().interval()).min();
         if let Some(interval) = quickest.filter(|_| watched.plan.model.guard) {
             let limit = (interval * 3).clamp(LEAST_LIMIT, MOST_LIMIT);
@@ -386,7 +387,7 @@ impl Lan {
         }
         for link in 0..self.links.len() {
             let owner = self.hosts[host].ports[link].router.config().standing().is_owner();
-            if self.hosts[host].ports[link].holds && !owner {
+            if self.hosts[host].ports[link].ledger.wants && !owner {
                 self.drop_addresses(host, link, What::Guarded);
                 self.resign_for(host, link);
             }
