@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: test deps build lint doc pictures bench bench-lease interop
+.PHONY: test deps build lint doc pictures bench bench-lease interop explore simulate-many simulate-speed
 
 ## Install what the tests need (Debian's packages), then run all tests.
 test: deps
@@ -47,3 +47,16 @@ bench:
 bench-lease:
 	$(CARGO) build --release -p carp-cli -p carp-benches
 	./target/release/lease
+
+## Visit every order of what can happen to two and three routers, deeper than the tests do: some minutes.
+explore:
+	$(CARGO) test --release -p carp-proto --test explore -- --include-ignored --nocapture --test-threads 1
+
+## Play random scenarios on all processors and check every invariant. MANY="--from 0 --count 10000000" says which;
+## a scenario that fails is made small and saved in target/scenarios, for `carp replay`.
+simulate-many:
+	$(CARGO) run --release -p carp-benches --bin simulate-many -- $(MANY)
+
+## How many seconds of a router are simulated in a second of one processor.
+simulate-speed:
+	$(CARGO) run --release -p carp-benches --bin simulate-many -- --speed

@@ -132,6 +132,18 @@ Example: carp keygen /etc/carp/web.key, and copy the file to the other servers."
     Sniff(Sniff),
     /// List who speaks CARP or VRRP on a link, and which ids are free
     Scan(Scan),
+    /// Play the elections of configurations in virtual time, thousands of times
+    Simulate(Simulate),
+    /// Play a saved run of `simulate` once more, as a transcript
+    #[command(after_help = "\
+Exits with 1 if an invariant is violated, or the run is another one than was saved.")]
+    Replay {
+        /// What `carp simulate --save` wrote
+        recording: PathBuf,
+        /// Draw the run as a figure
+        #[arg(long, value_name = "FILE.svg")]
+        plot: Option<PathBuf>,
+    },
     #[command(flatten)]
     Later(Later),
 }
@@ -278,6 +290,40 @@ pub(crate) struct Scan {
     pub(crate) json: bool,
 }
 
+/// `carp simulate`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A scenario is a small TOML file that names the configuration of each node, and what happens when:
+docs/simulation.md. Without one, two servers are played of which the primary dies. Nothing is sent, and no
+key is needed.
+
+Exits with 1 if an invariant is violated in any run, 3 if the scenario is not valid.
+
+Examples:
+  carp simulate
+  carp simulate lossy.toml --runs 10000 --json
+  carp simulate lossy.toml --plot worst.svg --save worst.run && carp replay worst.run")]
+pub(crate) struct Simulate {
+    /// The scenario
+    pub(crate) file: Option<PathBuf>,
+    /// What chance is drawn from: the same seed gives the same runs
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// How often it is played
+    #[arg(long, value_name = "N", default_value_t = 1000,
+        value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    pub(crate) runs: u64,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Draw the worst run as a figure
+    #[arg(long, value_name = "FILE.svg")]
+    pub(crate) plot: Option<PathBuf>,
+    /// Save the worst run, for `carp replay`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) save: Option<PathBuf>,
+}
+
 /// What `carp demo` can show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum DemoProtocol {
@@ -353,12 +399,6 @@ pub(crate) enum Later {
     /// Look for what could keep a router from working
     Doctor(Anything),
     #[command(hide = true)]
-    /// Elections in virtual time
-    Simulate(Anything),
-    #[command(hide = true)]
-    /// Run a recording again
-    Replay(Anything),
-    #[command(hide = true)]
     /// Take over another program's configuration
     Import(Anything),
     #[command(hide = true)]
@@ -396,8 +436,6 @@ impl Later {
             Self::Db(_) => "carp db",
             Self::Observe(_) => "carp observe",
             Self::Doctor(_) => "carp doctor",
-            Self::Simulate(_) => "carp simulate",
-            Self::Replay(_) => "carp replay",
             Self::Import(_) => "carp import",
             Self::Init(_) => "carp init",
             Self::Completions(_) => "carp completions",

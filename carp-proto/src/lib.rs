@@ -66,6 +66,8 @@ mod id;
 mod interval;
 mod reject;
 mod router;
+#[cfg(feature = "sim")]
+pub mod sim;
 mod snapshot;
 mod time;
 pub mod wire;

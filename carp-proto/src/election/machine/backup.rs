@@ -10,6 +10,9 @@ use crate::election::policy::{DemotionEffect, Preemption, Resignation};
 use crate::election::rank::{Claim, Rank};
 use crate::time::Instant;
 
+/// A datagram is overtaken by one that was sent after it by no more than this, or half an interval.
+pub(super) const OVERTAKEN: Duration = Duration::from_millis(100);
+
 /// A backup's deadline, and what it means when it comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Waiting {
@@ -17,9 +20,9 @@ pub(super) struct Waiting {
     pub(super) down_at: Option<Instant>,
     pub(super) grounds: Grounds,
     /// Since when every advert that was heard came from a router that this one may replace.
-    worse_since: Option<Instant>,
+    pub(super) worse_since: Option<Instant>,
     /// Whether another host has an address, so that the deadline is to be put off when it comes.
-    in_use: bool,
+    pub(super) in_use: bool,
 }
 
 /// Why a backup takes over at its deadline.
@@ -68,6 +71,9 @@ impl Machine {
         if claim.resigning {
             return self.backup_hears_resignation(now, waiting, claim.source);
         }
+        if self.is_overtaken(now, &claim) {
+            return;
+        }
         if self.knows_better_than(now, &claim) {
             return;
         }
@@ -109,6 +115,7 @@ impl Machine {
         if !was_active {
             return;
         }
+        self.resigned = Some((source, now));
         let grounds = Grounds::Resigned(source);
         match self.config.policy.resignation {
             Resignation::AtOnce => self.be_willing(now, Waiting { grounds, ..waiting }, None),
@@ -120,6 +127,14 @@ impl Machine {
                 self.stage = Stage::Backup(Waiting { down_at, grounds, ..waiting });
             }
         }
+    }
+
+    /// Whether an advert is one that the sender's resignation has overtaken on its way. To believe it would
+    /// give the addresses to a router that has just left.
+    pub(super) fn is_overtaken(&self, now: Instant, claim: &Claim) -> bool {
+        let window = OVERTAKEN.min(self.advert_interval() / 2);
+        self.resigned
+            .is_some_and(|(source, at)| source == claim.source && now.saturating_since(at) < window)
     }
 
     /// Whether the sender is the loser of two active routers, and says so for the last time: the winner,
@@ -218,6 +233,12 @@ impl Machine {
     /// Takes over if it may, or else waits for its group. What `claim` of a worse router says is kept
     /// meanwhile, so that the event of the takeover tells how long that one was silent.
     fn be_willing(&mut self, now: Instant, waiting: Waiting, claim: Option<&Claim>) {
+        if let Some(until) = self.listens_until.filter(|until| now < *until) {
+            // What it has just heard may have waited in a socket, and the answer to it may be behind it. Its
+            // group is not to count on it meanwhile.
+            self.stage = Stage::Backup(Waiting::on(waiting.grounds, Some(until)));
+            return;
+        }
         if self.permitted {
             return self.take_over_on(now, waiting.grounds);
         }
@@ -228,11 +249,6 @@ impl Machine {
     }
 
     pub(super) fn take_over_on(&mut self, now: Instant, grounds: Grounds) {
-        if let Some(until) = self.listens_until.filter(|until| now < *until) {
-            // What it has just heard may have waited in a socket, and the answer to it may be behind it.
-            self.stage = Stage::Backup(Waiting::on(grounds, Some(until)));
-            return;
-        }
         let (cause, evidence) = match grounds {
             Grounds::Silence => (Cause::ActiveDown, self.silence(now)),
             Grounds::Resigned(source) => (Cause::Resigned, self.peer_evidence(now, source)),

@@ -6,6 +6,8 @@ mod backup;
 mod getters;
 mod group;
 mod leaving;
+#[cfg(feature = "sim")]
+mod relative;
 
 use alloc::collections::VecDeque;
 use core::net::IpAddr;
@@ -54,6 +56,8 @@ pub(crate) struct Machine {
     /// Until when this router listens and does nothing else, because it did not run for a while: what it
     /// reads first is what came meanwhile, and may be long over.
     listens_until: Option<Instant>,
+    /// Who resigned last, and when that was heard.
+    resigned: Option<(IpAddr, Instant)>,
     /// When another active router was last heard while we were active.
     rival: Option<(IpAddr, Instant)>,
     /// When an advert of another router was last answered with one of our own, out of turn.
@@ -92,6 +96,7 @@ impl Machine {
             active_peer: None,
             hold_until: None,
             listens_until: None,
+            resigned: None,
             rival: None,
             answered_at: None,
             losses: Losses::default(),

@@ -15,7 +15,7 @@ use crate::exit::Failure;
 /// Its directory is held open: the demo mounts directories of its own over some of the machine's, and
 /// the file belongs where its path pointed to before.
 #[derive(Debug)]
-pub(in crate::command::demo) struct PlotFile {
+pub(in crate::command) struct PlotFile {
     path: PathBuf,
     directory: OwnedFd,
     name: OsString,
@@ -23,7 +23,7 @@ pub(in crate::command::demo) struct PlotFile {
 
 impl PlotFile {
     /// Finds out whether the file can be written, and leaves no trace of that.
-    pub(in crate::command::demo) fn prepare(path: &Path) -> Result<Self, Failure> {
+    pub(in crate::command) fn prepare(path: &Path) -> Result<Self, Failure> {
         let prepare = || {
             let (directory, name) = place(path)?;
             let file = Self { path: path.to_owned(), directory, name };
@@ -35,7 +35,7 @@ impl PlotFile {
     }
 
     /// Writes the file, all of it or nothing.
-    pub(in crate::command::demo) fn write(&self, text: &str) -> Result<(), Failure> {
+    pub(in crate::command) fn write(&self, text: &str) -> Result<(), Failure> {
         let write = || {
             self.create()?.write_all(text.as_bytes())?;
             Ok(renameat(&self.directory, self.beside(), &self.directory, &self.name)?)
