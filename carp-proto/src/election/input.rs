@@ -28,6 +28,13 @@ pub enum Input {
     StepDown,
     /// The sum of all present faults has become this.
     Demotion(Demotion),
+    /// Whether this router's data are behind those of others, or may be, so that it should be active only
+    /// if nobody else is. A router is not held until it is told so.
+    ///
+    /// One that is held does not preempt, not even as an owner, and waits longer for silence than the
+    /// others do. If nobody else is there, it becomes active, and its adverts say that every other router
+    /// is better: advskew 240 in CARP, priority 1 in VRRP, but for an owner's 255.
+    Held(bool),
     /// The link has become this.
     Link(LinkState),
     /// [`Action::Prepare`](crate::Action::Prepare) succeeded.

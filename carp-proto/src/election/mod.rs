@@ -38,7 +38,7 @@ mod rank;
 mod standing;
 
 pub use config::AnnouncePlan;
-pub(crate) use config::ElectionConfig;
+pub(crate) use config::{ElectionConfig, Handicap};
 pub use input::{Fault, Input, LinkState};
 pub(crate) use machine::Machine;
 pub(crate) use output::Output;

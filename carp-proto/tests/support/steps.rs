@@ -52,6 +52,7 @@ pub(crate) fn any_input() -> impl Strategy<Value = Input> {
         any::<bool>().prop_map(Input::Permit),
         Just(Input::StepDown),
         (0..300_u32).prop_map(|points| Input::Demotion(Demotion::clamped(points))),
+        any::<bool>().prop_map(Input::Held),
         Just(Input::Link(LinkState::Up { source: ip(5) })),
         Just(Input::Link(LinkState::Up { source: ip(6) })),
         Just(Input::Link(LinkState::Down)),

@@ -4,6 +4,7 @@ use core::net::IpAddr;
 use core::time::Duration;
 
 use super::{Machine, Stage};
+use crate::election::config::Handicap;
 use crate::election::input::Fault;
 use crate::election::output::{Cause, Evidence, State};
 use crate::election::policy::{DemotionEffect, Preemption, Resignation};
@@ -73,7 +74,7 @@ impl Machine {
         }
         let held = self.held(now);
         let grounds = Grounds::Worse(claim.source);
-        if !held && self.outranks(&claim) {
+        if self.outranks(now, &claim) {
             return self.be_willing(now, Waiting { grounds, ..waiting }, Some(&claim));
         }
         let may_preempt = self.config.preempts() && self.rank() > claim.rank;
@@ -115,7 +116,7 @@ impl Machine {
             // It has said so before: repetitions do not put the takeover off.
             Resignation::AfterSkew if waiting.grounds == Grounds::Resigned(source) => {}
             Resignation::AfterSkew => {
-                let skew_time = self.config.skew_time(self.demotion, self.reckoned());
+                let skew_time = self.config.skew_time(self.handicap, self.reckoned());
                 let down_at = waiting.down_at.map(|_| now + skew_time);
                 self.stage = Stage::Backup(Waiting { down_at, grounds, ..waiting });
             }
@@ -134,14 +135,20 @@ impl Machine {
         })
     }
 
-    /// Whether a backup takes over from this active router even where it does not preempt.
-    fn outranks(&self, claim: &Claim) -> bool {
+    /// Whether a backup takes over from this active router even where it does not preempt. One that is
+    /// as good as dead is taken over from even by a router whose data are behind.
+    fn outranks(&self, now: Instant, claim: &Claim) -> bool {
+        if self.held_for_a_time(now) {
+            return false;
+        }
         let policy = self.config.policy;
         // A worse router would have to give the addresses back at the slow one's next advert.
         let too_slow = policy.takes_over_slow
             && self.active_down() < claim.interval
             && self.rank() > claim.rank;
-        let demoted = policy.demotion == DemotionEffect::Byte && claim.demotion > self.demotion;
+        let demoted = policy.demotion == DemotionEffect::Byte
+            && !self.held_by_data()
+            && claim.demotion > self.demotion();
         too_slow || demoted
     }
 
@@ -187,6 +194,21 @@ impl Machine {
             return self.put_off(now);
         }
         self.be_willing(now, waiting, None);
+    }
+
+    /// Its data are behind from now on, or are not. What it is stays as it is; but a backup that was about
+    /// to preempt, or waits for its group to, is an ordinary one again.
+    pub(super) fn hold_back(&mut self, now: Instant, held: bool) {
+        let before = self.handicap.held;
+        self.handicap(now, Handicap { held, ..self.handicap });
+        if !held || before {
+            return;
+        }
+        if let Stage::Backup(Waiting { grounds: Grounds::Worse(_) | Grounds::Owner(_), .. }) =
+            self.stage
+        {
+            self.stage = Stage::Backup(Waiting::until(now + self.patience(now)));
+        }
     }
 
     /// Another host has an address. What that means shows when the deadline comes; until then an advert

@@ -14,11 +14,10 @@ use core::time::Duration;
 use self::active::{Losses, Serving, Step, TakingOver};
 use self::backup::{ActivePeer, Grounds, Waiting};
 use self::leaving::{Goal, Leaving};
-use super::config::ElectionConfig;
+use super::config::{ElectionConfig, Handicap};
 use super::input::{Fault, Input, LinkState};
 use super::output::{Advertisement, Cause, Event, Evidence, Output, State};
 use super::rank::Claim;
-use crate::id::Demotion;
 use crate::time::Instant;
 
 /// After yielding, and after a failed takeover, a router does not preempt for this long.
@@ -38,7 +37,7 @@ pub(crate) struct Machine {
     config: ElectionConfig,
     running: bool,
     link: LinkState,
-    demotion: Demotion,
+    handicap: Handicap,
     /// Whether this router may become active: one of a group does so with the others.
     permitted: bool,
     stage: Stage,
@@ -82,7 +81,7 @@ impl Machine {
             config,
             running: false,
             link: LinkState::Down,
-            demotion: Demotion::NONE,
+            handicap: Handicap::NONE,
             permitted: true,
             stage: Stage::Init,
             reported: State::Init,
@@ -110,7 +109,10 @@ impl Machine {
             Input::Yield => self.yield_now(now),
             Input::Permit(permitted) => self.permit(now, permitted),
             Input::StepDown => self.step_down_with_group(now),
-            Input::Demotion(demotion) => self.demote(now, demotion),
+            Input::Demotion(demotion) => {
+                self.handicap(now, Handicap { demotion, ..self.handicap });
+            }
+            Input::Held(held) => self.hold_back(now, held),
             Input::Link(LinkState::Up { source }) => self.link_up(now, source),
             Input::Link(link @ (LinkState::Down | LinkState::NoAddress)) => {
                 self.link_down(now, link);
@@ -179,10 +181,10 @@ impl Machine {
         }
     }
 
-    fn demote(&mut self, now: Instant, demotion: Demotion) {
-        let before = self.config.rank(self.demotion);
-        self.demotion = demotion;
-        if before == self.config.rank(demotion) {
+    fn handicap(&mut self, now: Instant, handicap: Handicap) {
+        let before = self.config.rank(self.handicap);
+        self.handicap = handicap;
+        if before == self.config.rank(handicap) {
             return;
         }
         // The others learn it at once, as the BSDs do it; a backup's rank is told to nobody.
