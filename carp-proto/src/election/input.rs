@@ -35,6 +35,11 @@ pub enum Input {
     /// others do. If nobody else is there, it becomes active, and its adverts say that every other router
     /// is better: advskew 240 in CARP, priority 1 in VRRP, but for an owner's 255.
     Held(bool),
+    /// What something outside of the election forbids a backup at present. Nothing, until it is told.
+    ///
+    /// A takeover that is forbidden is put off, which is told once, with [`Fault::Barred`]. It comes when
+    /// it is allowed, unless an advert came meanwhile. A router that is active stays so.
+    Bar(Bar),
     /// The link has become this.
     Link(LinkState),
     /// [`Action::Prepare`](crate::Action::Prepare) succeeded.
@@ -55,6 +60,18 @@ pub enum Input {
     AddressInUse,
     /// An effect failed.
     Fault(Fault),
+}
+
+/// What a backup may not do at present, for reasons that the election does not know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Bar {
+    /// It may do everything.
+    #[default]
+    Nothing,
+    /// Take over from silence: the active router is known to live, although its adverts do not arrive.
+    Silence,
+    /// Take over at all: its data are so old that nobody shall see them.
+    Takeover,
 }
 
 /// Whether a router can send and receive on its link.
@@ -94,6 +111,8 @@ pub enum Fault {
     PrepareTimeout,
     /// Another host has one of the addresses, and is let keep it.
     AddressInUse,
+    /// A takeover was forbidden: see [`Input::Bar`].
+    Barred,
 }
 
 impl fmt::Display for Fault {
@@ -110,6 +129,7 @@ impl fmt::Display for Fault {
             Self::Refused => f.write_str("the takeover was refused by before_active"),
             Self::PrepareTimeout => f.write_str("before_active did not end in time"),
             Self::AddressInUse => f.write_str("another host answers for an address"),
+            Self::Barred => f.write_str("the takeover is put off: it is not allowed at present"),
         }
     }
 }

@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use super::{Machine, Stage};
 use crate::election::config::Handicap;
-use crate::election::input::Fault;
+use crate::election::input::{Bar, Fault};
 use crate::election::output::{Cause, Evidence, State};
 use crate::election::policy::{DemotionEffect, Preemption, Resignation};
 use crate::election::rank::{Claim, Rank};
@@ -21,6 +21,8 @@ pub(super) struct Waiting {
     worse_since: Option<Instant>,
     /// Whether another host has an address, so that the deadline is to be put off when it comes.
     in_use: bool,
+    /// Whether its deadline has come, but it may not take over.
+    barred: bool,
 }
 
 /// Why a backup takes over at its deadline.
@@ -37,14 +39,19 @@ pub(super) enum Grounds {
 }
 
 impl Waiting {
+    /// Has its grounds, and may not act on them. It looks again at the deadline.
+    pub(super) const fn barred(grounds: Grounds, down_at: Instant) -> Self {
+        Self { barred: true, ..Self::on(grounds, Some(down_at)) }
+    }
+
     /// Waits for silence.
     pub(super) const fn until(down_at: Instant) -> Self {
-        Self { down_at: Some(down_at), grounds: Grounds::Silence, worse_since: None, in_use: false }
+        Self::on(Grounds::Silence, Some(down_at))
     }
 
     /// Has its grounds, and waits until then, or for nothing but its group.
     pub(super) const fn on(grounds: Grounds, down_at: Option<Instant>) -> Self {
-        Self { down_at, grounds, worse_since: None, in_use: false }
+        Self { down_at, grounds, worse_since: None, in_use: false, barred: false }
     }
 }
 
@@ -90,7 +97,7 @@ impl Machine {
                     Grounds::Silence | Grounds::Worse(_) => grounds,
                     first @ (Grounds::Resigned(_) | Grounds::Owner(_)) => first,
                 };
-                let waiting = Waiting { grounds, worse_since, ..waiting };
+                let waiting = Waiting { grounds, worse_since, barred: false, ..waiting };
                 match waiting.down_at {
                     Some(_) => self.stage = Stage::Backup(waiting),
                     None => self.be_willing(now, waiting, Some(&claim)),
@@ -118,7 +125,8 @@ impl Machine {
             Resignation::AfterSkew => {
                 let skew_time = self.config.skew_time(self.handicap, self.reckoned());
                 let down_at = waiting.down_at.map(|_| now + skew_time);
-                self.stage = Stage::Backup(Waiting { down_at, grounds, ..waiting });
+                let waiting = Waiting { down_at, grounds, barred: false, ..waiting };
+                self.stage = Stage::Backup(waiting);
             }
         }
     }
@@ -154,7 +162,7 @@ impl Machine {
 
     /// Takes the sender for the active router: how long to wait for its next advert.
     pub(super) fn follow(&mut self, now: Instant, claim: Claim) -> Waiting {
-        if self.fault == Some(Fault::AddressInUse) {
+        if matches!(self.fault, Some(Fault::AddressInUse | Fault::Barred)) {
             // There is no takeover any more that it could stand in the way of.
             self.fault = None;
         }
@@ -228,18 +236,58 @@ impl Machine {
 
     /// Waits once more for as long as for a silent router. That is told the first time.
     fn put_off(&mut self, now: Instant) {
-        let fault = Some(Fault::AddressInUse);
+        self.put_off_for(Fault::AddressInUse, Waiting::until(now + self.patience(now)));
+    }
+
+    fn put_off_for(&mut self, fault: Fault, waiting: Waiting) {
+        let fault = Some(fault);
         let known = core::mem::replace(&mut self.fault, fault) == fault;
-        self.stage = Stage::Backup(Waiting::until(now + self.patience(now)));
+        self.stage = Stage::Backup(waiting);
         if !known {
             let evidence = Evidence { fault, ..Evidence::default() };
             self.report(State::Backup, Cause::Fault, evidence);
         }
     }
 
+    /// Something outside of the election forbids a takeover from now on, or allows it.
+    pub(super) fn bar(&mut self, now: Instant, bar: Bar) {
+        self.bar = bar;
+        let Stage::Backup(waiting) = self.stage else { return };
+        match (waiting.barred, self.is_barred(waiting.grounds)) {
+            (true, false) => {
+                if self.fault == Some(Fault::Barred) {
+                    self.fault = None;
+                }
+                let waiting = Waiting { barred: false, ..waiting };
+                if waiting.in_use { self.put_off(now) } else { self.be_willing(now, waiting, None) }
+            }
+            // It waits for its group, and will have to wait for this as well.
+            (false, true) if waiting.down_at.is_none() => self.be_willing(now, waiting, None),
+            (false | true, _) => {}
+        }
+    }
+
+    /// Whether a takeover on these grounds is forbidden. Where adverts arrive, silence is none of them.
+    fn is_barred(&self, grounds: Grounds) -> bool {
+        match (self.bar, grounds) {
+            (Bar::Takeover, _) | (Bar::Silence, Grounds::Silence) => true,
+            (Bar::Nothing, _)
+            | (Bar::Silence, Grounds::Resigned(_) | Grounds::Worse(_) | Grounds::Owner(_)) => false,
+        }
+    }
+
     /// Takes over if it may, or else waits for its group. What `claim` of a worse router says is kept
     /// meanwhile, so that the event of the takeover tells how long that one was silent.
     fn be_willing(&mut self, now: Instant, waiting: Waiting, claim: Option<&Claim>) {
+        if self.is_barred(waiting.grounds) {
+            if let Some(claim) = claim {
+                self.active_peer = Some(ActivePeer::new(now, claim));
+            }
+            // It is asked again in any case, should nobody say that it is allowed.
+            let down_at = Some(now + self.patience(now));
+            let waiting = Waiting { down_at, barred: true, in_use: false, ..waiting };
+            return self.put_off_for(Fault::Barred, waiting);
+        }
         if self.permitted {
             return self.take_over_on(now, waiting.grounds);
         }

@@ -15,7 +15,7 @@ use self::active::{Losses, Serving, Step, TakingOver};
 use self::backup::{ActivePeer, Grounds, Waiting};
 use self::leaving::{Goal, Leaving};
 use super::config::{ElectionConfig, Handicap};
-use super::input::{Fault, Input, LinkState};
+use super::input::{Bar, Fault, Input, LinkState};
 use super::output::{Advertisement, Cause, Event, Evidence, Output, State};
 use super::rank::Claim;
 use crate::time::Instant;
@@ -40,6 +40,7 @@ pub(crate) struct Machine {
     handicap: Handicap,
     /// Whether this router may become active: one of a group does so with the others.
     permitted: bool,
+    bar: Bar,
     stage: Stage,
     /// The state that the last event told of.
     reported: State,
@@ -83,6 +84,7 @@ impl Machine {
             link: LinkState::Down,
             handicap: Handicap::NONE,
             permitted: true,
+            bar: Bar::Nothing,
             stage: Stage::Init,
             reported: State::Init,
             since: Instant::ZERO,
@@ -113,6 +115,7 @@ impl Machine {
                 self.handicap(now, Handicap { demotion, ..self.handicap });
             }
             Input::Held(held) => self.hold_back(now, held),
+            Input::Bar(bar) => self.bar(now, bar),
             Input::Link(LinkState::Up { source }) => self.link_up(now, source),
             Input::Link(link @ (LinkState::Down | LinkState::NoAddress)) => {
                 self.link_down(now, link);
@@ -249,6 +252,8 @@ impl Machine {
             }
             Fault::AddressLost => self.address_lost(now),
             Fault::AddressInUse => self.address_in_use(now),
+            // It is no effect that could fail.
+            Fault::Barred => {}
             Fault::Release { .. } => self.fault = Some(fault),
         }
     }
@@ -312,11 +317,15 @@ impl Machine {
     fn join(&mut self, now: Instant, cause: Cause) {
         let owner = self.config.standing.is_owner() && !self.held(now);
         let listens_until = self.listens_until.filter(|until| now < *until);
-        if owner && self.permitted && listens_until.is_none() {
+        let allowed = self.permitted && self.bar != Bar::Takeover;
+        if owner && allowed && listens_until.is_none() {
             return self.take_over(now, cause, Evidence::default());
         }
         self.enter_backup(now, cause, Evidence::default());
-        if owner {
+        if owner && self.bar == Bar::Takeover {
+            self.stage =
+                Stage::Backup(Waiting::barred(Grounds::Owner(cause), now + self.patience(now)));
+        } else if owner {
             self.stage = Stage::Backup(Waiting::on(Grounds::Owner(cause), listens_until));
         }
     }
