@@ -66,3 +66,4 @@ pub mod runner;
 pub mod service;
 pub mod sniff;
 pub mod state;
+pub mod sync;
