@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use arbitrary::Arbitrary;
 use bytes::BytesMut;
-use carp_proto::election::{AnnouncePlan, Dialect, Fault, Input, LinkState};
+use carp_proto::election::{AnnouncePlan, Bar, Dialect, Fault, Input, LinkState};
 use carp_proto::wire::carp::{self, Advert};
 use carp_proto::wire::ip::{GROUP_IPV4, GROUP_IPV6, TTL};
 use carp_proto::wire::vrrp::v3::{self, Carrier};
