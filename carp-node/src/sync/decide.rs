@@ -61,6 +61,9 @@ pub enum Decision {
     /// and ask again. Only the first walk since the node was last active counts, because a pass changes
     /// what a walk finds.
     Scan,
+    /// The operator said that this tree counts: pull nothing, and take over by a handover without a last
+    /// pull. The peer copies this tree then.
+    Keep,
     /// Pull nothing until somebody has looked.
     Hold(Hold),
     /// Pull nothing for now. The lag grows.
@@ -162,7 +165,8 @@ fn held_by_memory(me: &Me<'_>) -> Option<Hold> {
     if let Some(why) = &memory.hold {
         return Some(Hold::new(HoldReason::Operator, format_args!("held by the operator: {why}")));
     }
-    let damage = memory.damage.as_ref().filter(|_| memory.accepts.is_none())?;
+    let asked = memory.accepts.is_some() || memory.keeps.is_some();
+    let damage = memory.damage.as_ref().filter(|_| !asked)?;
     Some(Hold::new(
         HoldReason::StateDamaged,
         format_args!("what was known of share {} cannot be believed: {damage}", me.share),
@@ -202,7 +206,7 @@ fn source<'a>(
 
 fn other_share(me: &Me<'_>, peer: &Peer, share: &ShareRecord) -> Result<(), Decision> {
     match (&me.memory.share_id, &share.share_id) {
-        (Some(mine), Some(theirs)) if mine != theirs && !accepted(me, share) => {
+        (Some(mine), Some(theirs)) if mine != theirs && !resolved(me, share) => {
             let what = format_args!(
                 "share {} is {theirs} on {} and {mine} here",
                 me.share, peer.record.node
@@ -213,17 +217,40 @@ fn other_share(me: &Me<'_>, peer: &Peer, share: &ShareRecord) -> Result<(), Deci
     }
 }
 
-/// Whether the operator said that this tree counts.
+/// Whether somebody has said already which of the two trees counts.
+fn resolved(me: &Me<'_>, source: &ShareRecord) -> bool {
+    accepted(me, source) || kept(me, source) || superseded(me, source)
+}
+
+/// Whether the operator said that the peer's tree counts.
 fn accepted(me: &Me<'_>, source: &ShareRecord) -> bool {
     me.memory.accepts.as_ref().is_some_and(|epoch| source.history.contains(epoch))
 }
 
+/// Whether the operator said that this tree counts, and nobody has said later that the peer's does: a
+/// word is about the peer's tip at that time, and who supersedes this tree has begun another one.
+fn kept(me: &Me<'_>, peer: &ShareRecord) -> bool {
+    me.memory.keeps.as_ref().is_some_and(|epoch| {
+        let later = superseded(me, peer) && peer.history.tip() != Some(epoch);
+        peer.history.contains(epoch) && !later
+    })
+}
+
+/// Whether the peer may be followed although it lacks this tree's tip.
+fn superseded(me: &Me<'_>, source: &ShareRecord) -> bool {
+    let mine = me.memory.history.tip();
+    mine.is_some() && source.supersedes.as_ref() == mine
+}
+
 fn lineage(me: &Me<'_>, source: &Source<'_>, policy: &Policy, now: Instant) -> Decision {
+    if kept(me, source.share) {
+        return Decision::Keep;
+    }
     let Some(mine) = me.memory.history.tip() else { return adoption(me, source) };
     if source.share.history.contains(mine) {
         return descendant(me, source, mine, policy, now);
     }
-    if accepted(me, source.share) || source.share.supersedes.as_ref() == Some(mine) {
+    if accepted(me, source.share) || superseded(me, source.share) {
         return given_up(source, mine);
     }
     stranger(me, source, mine)
@@ -266,7 +293,9 @@ fn descendant(
     }
     let origin = source.share.history.successor_of(mine).and_then(|next| next.origin.as_ref());
     let rescue = Rescue { orphans_since: origin.map(|origin| origin.as_of) };
-    let asked = accepted(me, source.share) || policy.auto_resolve == AutoResolve::Elected;
+    let asked = accepted(me, source.share)
+        || superseded(me, source.share)
+        || policy.auto_resolve == AutoResolve::Elected;
     match me.memory.walked {
         None => Decision::Scan,
         Some(walk) if !asked && wrote_meanwhile(me, source, mine, walk.newest, now) => {
@@ -364,11 +393,11 @@ pub fn untouched(node: &NodeId, memory: &Memory) -> bool {
 fn renewal(me: &Me<'_>, peer: Option<&Peer>, policy: &Policy) -> Option<Renewal> {
     let peer = peer.filter(|peer| peer.record.node != *me.node)?;
     let share = peer.share(me.share).filter(|share| share.role == Role::Backup)?;
-    if me.memory.share_id != share.share_id {
+    if me.memory.share_id != share.share_id && !kept(me, share) {
         return None;
     }
     let (mine, theirs) = (me.memory.history.tip()?, share.history.tip()?);
-    if me.memory.history.contains(theirs) {
+    if me.memory.history.contains(theirs) && (mine == theirs || !kept(me, share)) {
         return None;
     }
     let known = me.memory.supersedes.as_ref() == Some(theirs);
@@ -378,6 +407,9 @@ fn renewal(me: &Me<'_>, peer: Option<&Peer>, policy: &Policy) -> Option<Renewal>
 }
 
 fn counts_for_nothing(me: &Me<'_>, peer: &ShareRecord, policy: &Policy) -> bool {
+    if kept(me, peer) {
+        return true;
+    }
     let forgotten = me.memory.history.has_forgotten(me.node, &peer.history);
     let idle = peer.untouched && started_from(peer.history.newest(), &me.memory.history);
     !forgotten && (idle || policy.auto_resolve == AutoResolve::Elected)

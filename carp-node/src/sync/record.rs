@@ -48,6 +48,8 @@ pub struct Memory {
     pub supersedes: Option<Epoch>,
     /// The operator's word: a tree that contains this epoch may be copied, whatever this one's tip is.
     pub accepts: Option<Epoch>,
+    /// The operator's word: this tree counts, and one that contains this epoch may be replaced by it.
+    pub keeps: Option<Epoch>,
     /// What the first walk through the tree found since the node was last active; `None` if nobody
     /// has looked.
     pub walked: Option<Walk>,
@@ -58,6 +60,16 @@ pub struct Memory {
     /// What was wrong with the memory that this one replaces. Until the operator has said which tree
     /// counts, nothing is copied.
     pub damage: Option<String>,
+}
+
+/// Which tree counts, in the operator's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Keep {
+    /// This node's.
+    Local,
+    /// The peer's.
+    Peer,
 }
 
 /// What a walk through a tree found.
@@ -97,6 +109,7 @@ impl Memory {
             stale: false,
             supersedes: None,
             accepts: None,
+            keeps: None,
             walked: None,
             files: Some(pass.files),
             hold: self.hold.clone(),
@@ -118,7 +131,9 @@ impl Memory {
         };
         let history = self.history.promoted(start);
         let seen = history.tip().map_or(self.seen, |tip| tip.number);
-        Self { history, seen, dirty: true, stale, walked: None, ..self.clone() }
+        // Whoever said that this tree counts has looked at it.
+        let damage = self.damage.clone().filter(|_| self.keeps.is_none());
+        Self { history, seen, dirty: true, stale, walked: None, damage, ..self.clone() }
     }
 
     /// The same after a walk through the tree. Only the first since the node was last active counts:
@@ -146,7 +161,21 @@ impl Memory {
     #[must_use]
     pub fn after_seeing(&self, peer: &ShareRecord) -> Self {
         let highest = peer.history.tip().map_or(0, |tip| tip.number);
-        Self { seen: self.seen.max(highest), ..self.clone() }
+        // The word has been heard when the peer has a copy of this tree.
+        let followed = self.history.tip().is_some_and(|mine| peer.history.tip() == Some(mine));
+        let keeps = self.keeps.clone().filter(|_| !followed);
+        Self { seen: self.seen.max(highest), keeps, ..self.clone() }
+    }
+
+    /// The same after `carp sync resolve --keep peer` or `--keep local`: `tip` is the peer's, as the
+    /// operator saw it.
+    #[must_use]
+    pub fn after_resolve(&self, keep: Keep, tip: Epoch) -> Self {
+        let (accepts, keeps) = match keep {
+            Keep::Peer => (Some(tip), None),
+            Keep::Local => (None, Some(tip)),
+        };
+        Self { accepts, keeps, ..self.clone() }
     }
 
     /// What the next epoch of this node starts from.

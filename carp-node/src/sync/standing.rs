@@ -18,6 +18,8 @@ pub const VETO_FRESH: Duration = Duration::from_secs(2);
 pub struct Standing {
     /// The copy is good enough to take over without losing more than a few seconds.
     pub in_sync: bool,
+    /// A handover to this node may be asked for: it is in sync, or the operator said that its tree counts.
+    pub ready: bool,
     /// Why the router must not preempt; `None` if it may.
     pub held: Option<Held>,
     /// Whether it may take over when nobody serves.
@@ -91,6 +93,8 @@ pub fn standing(
     let in_sync = in_sync(me, peer, decision, idle_pass, policy);
     Standing {
         in_sync,
+        ready: matches!(decision, Decision::Keep)
+            || matches!(decision, Decision::Pull(_)) && in_sync,
         held: held(me, decision, in_sync, policy),
         takeover: takeover(me, peer, policy, moments, now),
     }
@@ -107,7 +111,7 @@ fn in_sync(
     let tip = match decision {
         Decision::Serve(_) => return true,
         Decision::Pull(pull) => &pull.tip,
-        Decision::Scan | Decision::Hold(_) | Decision::Wait(_) => return false,
+        Decision::Scan | Decision::Keep | Decision::Hold(_) | Decision::Wait(_) => return false,
     };
     let complete = me.memory.as_of.as_ref().filter(|as_of| as_of.tip == *tip);
     peer.is_some()
@@ -127,6 +131,7 @@ fn held(me: &Me<'_>, decision: &Decision, in_sync: bool, policy: &Policy) -> Opt
     match decision {
         Decision::Serve(_) => me.memory.stale.then_some(Held::ServesStale),
         Decision::Hold(_) => Some(Held::OnHold),
+        Decision::Keep => Some(Held::AwaitsHandover),
         Decision::Pull(_) if in_sync => Some(Held::AwaitsHandover),
         Decision::Pull(_) | Decision::Scan | Decision::Wait(_) => Some(Held::NotInSync),
     }
