@@ -414,4 +414,4 @@ pub enum RecordError {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
