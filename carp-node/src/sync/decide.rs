@@ -227,13 +227,10 @@ fn accepted(me: &Me<'_>, source: &ShareRecord) -> bool {
     me.memory.accepts.as_ref().is_some_and(|epoch| source.history.contains(epoch))
 }
 
-/// Whether the operator said that this tree counts, and nobody has said later that the peer's does: a
-/// word is about the peer's tip at that time, and who supersedes this tree has begun another one.
+/// Whether the operator said that this tree counts. The word is about the peer's tip at that time: what
+/// the peer began later, nobody has looked at.
 fn kept(me: &Me<'_>, peer: &ShareRecord) -> bool {
-    me.memory.keeps.as_ref().is_some_and(|epoch| {
-        let later = superseded(me, peer) && peer.history.tip() != Some(epoch);
-        peer.history.contains(epoch) && !later
-    })
+    me.memory.keeps.is_some() && me.memory.keeps.as_ref() == peer.history.tip()
 }
 
 /// Whether the peer may be followed although it lacks this tree's tip.
