@@ -390,9 +390,6 @@ pub fn untouched(node: &NodeId, memory: &Memory) -> bool {
 fn renewal(me: &Me<'_>, peer: Option<&Peer>, policy: &Policy) -> Option<Renewal> {
     let peer = peer.filter(|peer| peer.record.node != *me.node)?;
     let share = peer.share(me.share).filter(|share| share.role == Role::Backup)?;
-    if me.memory.share_id != share.share_id && !kept(me, share) {
-        return None;
-    }
     let (mine, theirs) = (me.memory.history.tip()?, share.history.tip()?);
     if me.memory.history.contains(theirs) && (mine == theirs || !kept(me, share)) {
         return None;
@@ -406,6 +403,9 @@ fn renewal(me: &Me<'_>, peer: Option<&Peer>, policy: &Policy) -> Option<Renewal>
 fn counts_for_nothing(me: &Me<'_>, peer: &ShareRecord, policy: &Policy) -> bool {
     if kept(me, peer) {
         return true;
+    }
+    if me.memory.share_id != peer.share_id {
+        return false;
     }
     let forgotten = me.memory.history.has_forgotten(me.node, &peer.history);
     let idle = peer.untouched && started_from(peer.history.newest(), &me.memory.history);

@@ -274,8 +274,10 @@ impl RescueSet {
             let what = format!("{} has files, and does not say of which pass", self.path.display());
             return Err(io::Error::new(io::ErrorKind::InvalidData, what));
         }
-        fs::remove_dir_all(&self.path)?;
-        Ok(None)
+        match fs::remove_dir_all(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            Ok(()) | Err(_) => Ok(None),
+        }
     }
 }
 
