@@ -227,13 +227,10 @@ fn accepted(me: &Me<'_>, source: &ShareRecord) -> bool {
     me.memory.accepts.as_ref().is_some_and(|epoch| source.history.contains(epoch))
 }
 
-/// Whether the operator said that this tree counts, and nobody has said later that the peer's does: a
-/// word is about the peer's tip at that time, and who supersedes this tree has begun another one.
+/// Whether the operator said that this tree counts. The word is about the peer's tip at that time: what
+/// the peer began later, nobody has looked at.
 fn kept(me: &Me<'_>, peer: &ShareRecord) -> bool {
-    me.memory.keeps.as_ref().is_some_and(|epoch| {
-        let later = superseded(me, peer) && peer.history.tip() != Some(epoch);
-        peer.history.contains(epoch) && !later
-    })
+    me.memory.keeps.is_some() && me.memory.keeps.as_ref() == peer.history.tip()
 }
 
 /// Whether the peer may be followed although it lacks this tree's tip.
@@ -393,9 +390,6 @@ pub fn untouched(node: &NodeId, memory: &Memory) -> bool {
 fn renewal(me: &Me<'_>, peer: Option<&Peer>, policy: &Policy) -> Option<Renewal> {
     let peer = peer.filter(|peer| peer.record.node != *me.node)?;
     let share = peer.share(me.share).filter(|share| share.role == Role::Backup)?;
-    if me.memory.share_id != share.share_id && !kept(me, share) {
-        return None;
-    }
     let (mine, theirs) = (me.memory.history.tip()?, share.history.tip()?);
     if me.memory.history.contains(theirs) && (mine == theirs || !kept(me, share)) {
         return None;
@@ -409,6 +403,9 @@ fn renewal(me: &Me<'_>, peer: Option<&Peer>, policy: &Policy) -> Option<Renewal>
 fn counts_for_nothing(me: &Me<'_>, peer: &ShareRecord, policy: &Policy) -> bool {
     if kept(me, peer) {
         return true;
+    }
+    if me.memory.share_id != peer.share_id {
+        return false;
     }
     let forgotten = me.memory.history.has_forgotten(me.node, &peer.history);
     let idle = peer.untouched && started_from(peer.history.newest(), &me.memory.history);

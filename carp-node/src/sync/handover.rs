@@ -92,7 +92,8 @@ pub enum RequesterInput {
 pub enum RequesterOutput {
     /// Begin a pass now; one that runs does not count.
     PullNow,
-    /// Take over from the peer: the router is no longer held.
+    /// Take over from the peer: the router is no longer held. Whoever stores the epoch asks
+    /// [`Requester::may_take_over`] once more, after whatever took time.
     TakeOver,
     /// It is done: this is how long writers stood still, as seen from here.
     Done {
@@ -168,50 +169,70 @@ impl Requester {
         }
     }
 
-    /// Takes an input; says what to do.
+    /// Takes an input; says what to do. What is early, late or repeated changes nothing.
     pub fn handle(&mut self, now: Instant, input: RequesterInput) -> Option<RequesterOutput> {
+        if input == RequesterInput::Active {
+            return self.became_active(now);
+        }
         if let Some(output) = self.expire(now) {
             return Some(output);
         }
-        match (self.state, input) {
-            (Requesting::Idle, RequesterInput::Ready { fresh })
-            | (Requesting::Idle | Requesting::Pausing(_), RequesterInput::Commanded { fresh }) => {
-                self.state = Requesting::Wanting { want: fresh, since: now };
+        match input {
+            RequesterInput::Ready { fresh } if self.state == Requesting::Idle => {
+                self.ask(now, fresh);
                 None
             }
-            (Requesting::Wanting { want, since }, RequesterInput::PeerQuiesced(Some(answer)))
-                if answer == want =>
-            {
+            RequesterInput::Commanded { fresh } if self.want().is_none() => {
+                self.ask(now, fresh);
+                None
+            }
+            RequesterInput::Unready => self.want().map(|_| self.give_up(now, GivenUp::Unready)),
+            RequesterInput::PeerQuiesced(answer) => self.heard(now, answer),
+            RequesterInput::PullComplete => self.pulled(),
+            RequesterInput::PullFailed if matches!(self.state, Requesting::Pulling { .. }) => {
+                Some(self.give_up(now, GivenUp::PullFailed))
+            }
+            RequesterInput::Ready { .. }
+            | RequesterInput::Commanded { .. }
+            | RequesterInput::PullFailed
+            | RequesterInput::Active
+            | RequesterInput::Tick => None,
+        }
+    }
+
+    const fn ask(&mut self, now: Instant, want: Want) {
+        self.state = Requesting::Wanting { want, since: now };
+    }
+
+    fn heard(&mut self, now: Instant, answer: Option<Want>) -> Option<RequesterOutput> {
+        match self.state {
+            Requesting::Wanting { want, since } if answer == Some(want) => {
                 self.state = Requesting::Pulling { want, since, quiet_since: now };
                 Some(RequesterOutput::PullNow)
             }
-            (
-                Requesting::Pulling { want, .. } | Requesting::TakingOver { want, .. },
-                RequesterInput::PeerQuiesced(answer),
-            ) if answer != Some(want) => Some(self.give_up(now, GivenUp::Undone)),
-            (Requesting::Pulling { want, since, quiet_since }, RequesterInput::PullComplete) => {
+            Requesting::Pulling { want, .. } | Requesting::TakingOver { want, .. }
+                if answer != Some(want) =>
+            {
+                Some(self.give_up(now, GivenUp::Undone))
+            }
+            Requesting::Idle
+            | Requesting::Pausing(_)
+            | Requesting::Wanting { .. }
+            | Requesting::Pulling { .. }
+            | Requesting::TakingOver { .. } => None,
+        }
+    }
+
+    const fn pulled(&mut self) -> Option<RequesterOutput> {
+        match self.state {
+            Requesting::Pulling { want, since, quiet_since } => {
                 self.state = Requesting::TakingOver { want, since, quiet_since };
                 Some(RequesterOutput::TakeOver)
             }
-            (Requesting::Pulling { .. }, RequesterInput::PullFailed) => {
-                Some(self.give_up(now, GivenUp::PullFailed))
-            }
-            (
-                Requesting::Wanting { .. }
-                | Requesting::Pulling { .. }
-                | Requesting::TakingOver { .. },
-                RequesterInput::Unready,
-            ) => Some(self.give_up(now, GivenUp::Unready)),
-            (state, RequesterInput::Active) => self.became_active(now, state),
-            // Everything else is early, late or repeated, and changes nothing.
-            (
-                Requesting::Idle
-                | Requesting::Pausing(_)
-                | Requesting::Wanting { .. }
-                | Requesting::Pulling { .. }
-                | Requesting::TakingOver { .. },
-                _,
-            ) => None,
+            Requesting::Idle
+            | Requesting::Pausing(_)
+            | Requesting::Wanting { .. }
+            | Requesting::TakingOver { .. } => None,
         }
     }
 
@@ -231,8 +252,8 @@ impl Requester {
         }
     }
 
-    fn became_active(&mut self, now: Instant, state: Requesting) -> Option<RequesterOutput> {
-        self.state = Requesting::Idle;
+    fn became_active(&mut self, now: Instant) -> Option<RequesterOutput> {
+        let state = std::mem::replace(&mut self.state, Requesting::Idle);
         self.failures = 0;
         match state {
             Requesting::TakingOver { quiet_since, .. } => {
@@ -336,23 +357,18 @@ impl Server {
         }
     }
 
-    /// Takes an input; says what to do.
+    /// Takes an input; says what to do. What is early, late or repeated changes nothing.
     pub fn handle(&mut self, now: Instant, input: ServerInput) -> Option<ServerOutput> {
-        if self.deadline().is_some_and(|deadline| now >= deadline)
-            && input != ServerInput::SteppedDown
-        {
+        let over = self.deadline().is_some_and(|deadline| now >= deadline);
+        if over && input != ServerInput::SteppedDown {
             return Some(self.undo(Unquiesce::TimedOut));
         }
         match (self.state, input) {
-            (Serving::Idle, ServerInput::PeerWants(Some(want))) if self.answered != Some(want) => {
-                self.answered = Some(want);
-                self.state = Serving::Quiescing { want, since: now };
-                Some(ServerOutput::Quiesce)
-            }
+            (Serving::Idle, ServerInput::PeerWants(wanted)) => self.asked(now, wanted),
             (
                 Serving::Quiescing { want, .. } | Serving::Quiesced { want, .. },
                 ServerInput::PeerWants(wanted),
-            ) if wanted != Some(want) => Some(self.undo(Unquiesce::Withdrawn)),
+            ) => (wanted != Some(want)).then(|| self.undo(Unquiesce::Withdrawn)),
             (Serving::Quiescing { want, since }, ServerInput::HookDone) => {
                 self.state = Serving::Quiesced { want, since };
                 None
@@ -364,9 +380,23 @@ impl Server {
                 Serving::Quiescing { since, .. } | Serving::Quiesced { since, .. },
                 ServerInput::SteppedDown,
             ) => Some(self.undo(Unquiesce::HandedOver { freeze: now.saturating_since(since) })),
-            // Everything else is early, late or repeated, and changes nothing.
-            (Serving::Idle | Serving::Quiescing { .. } | Serving::Quiesced { .. }, _) => None,
+            (Serving::Idle, ServerInput::SteppedDown)
+            | (
+                Serving::Idle | Serving::Quiesced { .. },
+                ServerInput::HookDone | ServerInput::HookFailed,
+            )
+            | (
+                Serving::Idle | Serving::Quiescing { .. } | Serving::Quiesced { .. },
+                ServerInput::Tick,
+            ) => None,
         }
+    }
+
+    fn asked(&mut self, now: Instant, wanted: Option<Want>) -> Option<ServerOutput> {
+        let want = wanted.filter(|_| wanted != self.answered)?;
+        self.answered = wanted;
+        self.state = Serving::Quiescing { want, since: now };
+        Some(ServerOutput::Quiesce)
     }
 
     fn undo(&mut self, why: Unquiesce) -> ServerOutput {

@@ -28,6 +28,12 @@
 //! | [`standing`] | whether the copy is good enough to preempt or take over | files, processes |
 //! | [`handover`] | the steps of a planned change, and their deadlines | files, processes |
 //! | [`hold`] | why nothing is copied, and what to do about it | |
+//! | [`pace`] | when the next pass begins | why |
+//! | [`lag`] | the one line: how far behind, what a failover would lose | |
+//! | [`rsync`] | command lines, output, exit codes, versions, ssh's texts | shares, roles |
+//! | [`guards`] | markers, live databases, limits, places | roles, lineage |
+//! | [`tree`], [`pattern`] | walks through a tree, and what they leave out | |
+//! | [`rescue`] | sets of what was overwritten: made, told, restored, pruned | why a pass rescues |
 //!
 //! The decisions are pure functions and take the time as an argument: `tests/sync_histories.rs` drives
 //! thousands of random histories through them.
@@ -49,9 +55,16 @@
 //! guessed at: it is a memory of nothing, with a hold ([`StateDamaged`](hold::HoldReason::StateDamaged)).
 
 pub mod decide;
+pub mod guards;
 pub mod handover;
 pub mod hold;
+pub mod lag;
 pub mod lineage;
+pub mod pace;
+pub mod pattern;
 pub mod policy;
 pub mod record;
+pub mod rescue;
+pub mod rsync;
 pub mod standing;
+pub mod tree;

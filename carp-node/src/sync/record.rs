@@ -46,9 +46,10 @@ pub struct Memory {
     pub stale: bool,
     /// The peer's epoch that counts for nothing any more: its node may copy this tree.
     pub supersedes: Option<Epoch>,
-    /// The operator's word: a tree that contains this epoch may be copied, whatever this one's tip is.
+    /// The operator's word: a tree that contains this epoch may be copied, whatever this one's tip is. It
+    /// ends with the next complete pass, or when this node becomes active.
     pub accepts: Option<Epoch>,
-    /// The operator's word: this tree counts, and one that contains this epoch may be replaced by it.
+    /// The operator's word: this tree counts, and one of this tip may be replaced by it.
     pub keeps: Option<Epoch>,
     /// What the first walk through the tree found since the node was last active; `None` if nobody
     /// has looked.
@@ -133,7 +134,9 @@ impl Memory {
         let seen = history.tip().map_or(self.seen, |tip| tip.number);
         // Whoever said that this tree counts has looked at it.
         let damage = self.damage.clone().filter(|_| self.keeps.is_none());
-        Self { history, seen, dirty: true, stale, walked: None, damage, ..self.clone() }
+        // Whoever serves does not follow, whatever was said before.
+        let (accepts, walked) = (None, None);
+        Self { history, seen, dirty: true, stale, walked, damage, accepts, ..self.clone() }
     }
 
     /// The same after a walk through the tree. Only the first since the node was last active counts:
@@ -414,4 +417,4 @@ pub enum RecordError {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -17,6 +17,9 @@ use proptest::test_runner::{Config, RngSeed, TestCaseError, TestRunner};
 use crate::brain::{Brain, Planted, Real};
 use crate::world::{PATHS, Seen, Violation, World};
 
+/// How a complaint begins that is about the end.
+const UNSETTLED: &str = "at the end";
+
 /// What happens in a history.
 #[derive(Clone, Copy, Debug)]
 enum Op {
@@ -126,13 +129,13 @@ fn settle(world: &mut World<'_>, keep: Keep) -> Result<(), Violation> {
         world.tick(300)?;
     }
     let active = world.active();
-    let [one] = active[..] else { return Err(format!("at the end {active:?} serve")) };
+    let [one] = active[..] else { return Err(format!("{UNSETTLED} {active:?} serve")) };
     let values = |n: usize| -> Vec<_> {
         world.nodes[n].disk.tree.iter().map(|(path, cell)| (*path, cell.value)).collect()
     };
     if values(0) != values(1) {
         return Err(format!(
-            "at the end the trees differ, and the decisions are {:?}",
+            "{UNSETTLED} the trees differ, and the decision is {:?}",
             world.decision(1 - one)
         ));
     }
@@ -148,20 +151,24 @@ fn run(policy: &Policy, ops: &[Op], keep: Keep, brain: &dyn Brain) -> Result<See
     Ok(world.seen)
 }
 
-fn histories(cases: u32, shrink: bool, brain: &dyn Brain) -> Result<Seen, String> {
+fn histories(cases: u32, real: bool, brain: &dyn Brain) -> Result<Seen, String> {
     let config = Config {
         cases,
         failure_persistence: None,
         rng_seed: RngSeed::Fixed(0xca11),
-        max_shrink_iters: if shrink { 20_000 } else { 0 },
+        max_shrink_iters: if real { 20_000 } else { 0 },
         ..Config::default()
     };
     let keep = any::<bool>().prop_map(|peer| if peer { Keep::Peer } else { Keep::Local });
     let history = (policy(), proptest::collection::vec(op(), 1..60), keep);
     let total = std::cell::Cell::new(Seen::default());
     let outcome = TestRunner::new(config).run(&history, |(policy, ops, keep)| {
-        let seen = run(&policy, &ops, keep, brain).map_err(TestCaseError::fail)?;
-        total.set(total.get().and(seen));
+        match run(&policy, &ops, keep, brain) {
+            Ok(seen) => total.set(total.get().and(seen)),
+            // A fault has to be found by what it does, not by what it leaves undone.
+            Err(undone) if !real && undone.starts_with(UNSETTLED) => {}
+            Err(violation) => return Err(TestCaseError::fail(violation)),
+        }
         Ok(())
     });
     outcome.map(|()| total.get()).map_err(|error| error.to_string())

@@ -88,9 +88,7 @@ impl Pass {
             argv.add_if(rsync.acls, "-A");
             argv.add_if(rsync.xattrs, "-X");
         }
-        for option in
-            ["--numeric-ids", "--modify-window=-1", "--delete-delay", "--delay-updates"]
-        {
+        for option in ["--numeric-ids", "--modify-window=-1", "--delete-delay", "--delay-updates"] {
             argv.add(option);
         }
         argv.add(format!("--partial-dir={PARTIAL_DIR}"));

@@ -186,7 +186,9 @@ impl Outcome {
             }
             Self::Stopped => "the pass was stopped by this node",
             Self::Stuck => "the pass made no progress for 30 s and was ended; it is repeated",
-            Self::Unreachable => "the peer cannot be reached over ssh; check its address, its sshd, and the network",
+            Self::Unreachable => {
+                "the peer cannot be reached over ssh; check its address, its sshd, and the network"
+            }
             Self::HostKey => {
                 "the peer's host key is not the one that was agreed on; if the peer was installed anew, \
                  run `carp sync pair` again, otherwise find out who answers there"
@@ -199,7 +201,9 @@ impl Outcome {
                 "the peer does not offer this share; compare the names under [sync] on both nodes"
             }
             Self::Transport => "the connection to the peer broke; the pass is repeated",
-            Self::Program => "a program is missing: install rsync and openssh-client here, rsync on the peer",
+            Self::Program => {
+                "a program is missing: install rsync and openssh-client here, rsync on the peer"
+            }
             Self::Setup => "rsync does not accept the call; `carp sync check` compares both nodes",
             Self::Other => "rsync ended in an unexpected way; its last lines are below",
         }
@@ -234,7 +238,11 @@ mod tests {
         for (code, errors, outcome) in [
             (0, "", Outcome::Complete),
             (24, "file has vanished: \"/x\"", Outcome::Vanished),
-            (23, "rsync: send_files failed to open \"/x\": Permission denied (13)", Outcome::Partial),
+            (
+                23,
+                "rsync: send_files failed to open \"/x\": Permission denied (13)",
+                Outcome::Partial,
+            ),
             (25, "Deletions stopped due to --max-delete limit", Outcome::MassDelete),
             (11, "write failed on \"x\": No space left on device (28)", Outcome::DiskFull),
             (23, "mkstemp \"/x\" failed: Read-only file system (30)", Outcome::ReadOnly),
@@ -242,7 +250,11 @@ mod tests {
             (5, "@ERROR: Unknown module 'www'", Outcome::Module),
             (255, "Host key verification failed.", Outcome::HostKey),
             (255, "root@192.0.2.1: Permission denied (publickey).", Outcome::Refused),
-            (255, "ssh: connect to host 192.0.2.1 port 22: Connection refused", Outcome::Unreachable),
+            (
+                255,
+                "ssh: connect to host 192.0.2.1 port 22: Connection refused",
+                Outcome::Unreachable,
+            ),
             (12, "", Outcome::Transport),
             (30, "", Outcome::Transport),
             (255, "", Outcome::Transport),

@@ -7,8 +7,8 @@
 use std::time::Duration;
 
 use nom::branch::alt;
-use nom::bytes::complete::{tag, take_while, take_while_m_n};
-use nom::character::complete::{char, digit1, space0, space1};
+use nom::bytes::complete::{tag, take, take_while_m_n};
+use nom::character::complete::{char, space0, space1};
 use nom::combinator::{all_consuming, map_opt, opt, rest};
 use nom::sequence::{delimited, preceded, separated_pair, terminated};
 use nom::{IResult, Parser};
@@ -257,8 +257,12 @@ fn stat(input: &[u8]) -> IResult<&[u8], (Stat, u64)> {
 
 /// Digits, with or without commas between them.
 fn number(input: &[u8]) -> IResult<&[u8], u64> {
-    let (_, _) = digit1(input)?;
-    map_opt(take_while(|byte| is_digit(byte) || byte == b','), decimal).parse(input)
+    let inside = |at: usize| {
+        let digit = |at: usize| input.get(at).is_some_and(u8::is_ascii_digit);
+        digit(at) || (at > 0 && input.get(at) == Some(&b',') && digit(at + 1))
+    };
+    let end = (0..input.len()).find(|at| !inside(*at)).unwrap_or(input.len());
+    map_opt(take(end), |digits: &[u8]| decimal(digits).filter(|_| !digits.is_empty())).parse(input)
 }
 
 const fn is_digit(byte: u8) -> bool {

@@ -311,7 +311,8 @@ mod tests {
             "restrict,from=\"192.168.130.10\",command=\"/usr/bin/rsync --server --daemon \
              --config=/etc/carp/rsyncd.conf .\" ssh-ed25519 AAAAC3 carp"
         );
-        for key in ["", "ssh-ed25519", "x AAAA", "ssh-rsa AAAA\nssh-rsa AAAA", "ssh-rsa ,restrict"] {
+        for key in ["", "ssh-ed25519", "x AAAA", "ssh-rsa AAAA\nssh-rsa AAAA", "ssh-rsa ,restrict"]
+        {
             assert_eq!(line(key, "/x"), Err(TextError::Key), "{key}");
         }
         for conf in ["/a b", "/a\"b", "/a;b", "/a\nb", "/$HOME/x", ""] {

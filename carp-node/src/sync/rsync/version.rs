@@ -90,9 +90,8 @@ impl Rsync {
         let first = text.lines().next()?.strip_prefix("rsync")?.trim_start();
         let version = first.strip_prefix("version")?.split_whitespace().next()?;
         // `no ACLs` says that it cannot.
-        let mut words = text.split([',', '\n']).map(str::trim);
-        let can = |word: &str| words.clone().any(|found| found == word);
-        let zstd = words.any(|found| found.split_whitespace().any(|word| word == "zstd"));
+        let can = |word: &str| text.split([',', '\n']).any(|found| found.trim() == word);
+        let zstd = text.split_whitespace().any(|word| word == "zstd");
         Some(Self {
             version: parse_number(version)?,
             acls: can("ACLs"),
