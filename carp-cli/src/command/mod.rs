@@ -14,4 +14,5 @@ pub(crate) mod run;
 pub(crate) mod scan;
 pub(crate) mod sniff;
 pub(crate) mod status;
+pub(crate) mod sync;
 pub(crate) mod r#yield;

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use carp_proto::election::Standing;
+use carp_proto::election::{LinkState, Standing};
 use carp_proto::wire::vrrp::ChecksumForm;
 use carp_proto::{CarpInterval, Instant, RejectCounters, Snapshot};
 use serde::{Deserialize, Serialize};
@@ -18,6 +18,7 @@ use crate::guard::GuardStatus;
 use crate::hooks::HookReport;
 use crate::node::LatenessReport;
 use crate::runner::RunnerStatus;
+use crate::sync::engine::{Order, ShareStatus};
 
 /// The version of the protocol: what `version` says on every line.
 pub const VERSION: u32 = 1;
@@ -65,11 +66,20 @@ pub enum Verb {
         /// The router.
         router: String,
     },
+    /// Do something with a share. Answered by [`Answer::Data`].
+    Sync {
+        /// The share; without, the only one.
+        #[serde(default)]
+        share: Option<String>,
+        /// What.
+        #[serde(flatten)]
+        order: Order,
+    },
 }
 
 impl Verb {
     /// The names of all verbs.
-    pub const NAMES: [&'static str; 3] = ["status", "events", "yield"];
+    pub const NAMES: [&'static str; 4] = ["status", "events", "yield", "sync"];
 
     /// Whether it changes something, which takes root or the daemon's own user.
     #[must_use]
@@ -77,6 +87,7 @@ impl Verb {
         match self {
             Self::Status { .. } | Self::Events { .. } => false,
             Self::Yield { .. } => true,
+            Self::Sync { order, .. } => order.changes(),
         }
     }
 }
@@ -111,6 +122,8 @@ pub enum Answer {
     Missed(u64),
     /// It is done, or there is no more. The value is always `true`.
     Done(bool),
+    /// What came of it.
+    Data(serde_json::Value),
     /// It was not done.
     Error(ControlError),
 }
@@ -184,7 +197,7 @@ pub struct StatusReport {
     /// The routers, in the order of their names.
     pub routers: Vec<RouterStatus>,
     /// The shares that are kept in step.
-    pub sync: Vec<serde_json::Value>,
+    pub sync: Vec<ShareStatus>,
     /// The process that runs hooks.
     #[serde(default)]
     pub runner: RunnerStatus,
@@ -225,6 +238,9 @@ pub struct RouterStatus {
     pub id: u8,
     /// The interface that it is elected on.
     pub interface: String,
+    /// Where its adverts come from, as far as there is an address for them.
+    #[serde(default)]
+    pub sources: Vec<IpAddr>,
     /// `init`, `backup` or `active`.
     pub state: Cow<'static, str>,
     /// While active: `taking-over`, `serving` or `leaving`.
@@ -354,6 +370,10 @@ impl RouterStatus {
             protocol: of.protocol.name().into(),
             id: of.id.get(),
             interface: of.interface,
+            sources: match snapshot.link {
+                LinkState::Up { source } => vec![source],
+                LinkState::Down | LinkState::NoAddress => Vec::new(),
+            },
             state: snapshot.state.name().into(),
             phase: snapshot.phase.map(|phase| phase.name().into()),
             since: wall.earlier(age(snapshot.since)),

@@ -55,6 +55,7 @@
 //! guessed at: it is a memory of nothing, with a hold ([`StateDamaged`](hold::HoldReason::StateDamaged)).
 
 pub mod decide;
+pub mod engine;
 pub mod guards;
 pub mod handover;
 pub mod hold;
