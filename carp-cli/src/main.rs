@@ -15,7 +15,7 @@ use clap::Parser;
 
 use crate::args::{Cli, Command};
 use crate::command::{
-    check, cleanup, decode, demo, events, keygen, replay, run, scan, simulate, sniff, status,
+    check, cleanup, decode, demo, events, keygen, replay, run, scan, simulate, sniff, status, sync,
     r#yield,
 };
 use crate::exit::Failure;
@@ -58,6 +58,7 @@ fn dispatch(command: Command, output: &Output) -> Result<ExitCode, Failure> {
         Command::Scan(arguments) => scan::run(&arguments, output)?,
         Command::Simulate(arguments) => return simulate::run(&arguments, output),
         Command::Replay { recording, plot } => return replay::run(&recording, plot.as_deref()),
+        Command::Sync(arguments) => return sync::run(arguments).map(ExitCode::from),
         Command::Later(later) => return Err(Failure::not_supported(later.name())),
     }
     Ok(ExitCode::SUCCESS)

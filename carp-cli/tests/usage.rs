@@ -73,7 +73,6 @@ fn commands_of_later_versions_say_so() {
         &["resume", "web"],
         &["promote", "web"],
         &["announce", "web"],
-        &["sync", "status"],
         &["db", "switchover"],
         &["observe", "-i", "eth0"],
         &["doctor"],

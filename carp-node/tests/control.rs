@@ -20,6 +20,7 @@ use carp_node::control::{
 };
 use carp_node::event::{EventKind, EventLog, Happening, Subscription};
 use carp_node::runner::RunnerStatus;
+use carp_node::sync::engine::Order;
 use carp_proto::Instant as ProtoInstant;
 use rustix::process::{Gid, Uid};
 use serde_json::{Value, json};
@@ -470,6 +471,17 @@ impl Handler for Answers {
         }
     }
 
+    async fn sync(
+        &self,
+        share: Option<String>,
+        order: Order,
+    ) -> Result<serde_json::Value, ControlError> {
+        match (share.as_deref(), order) {
+            (None | Some("www"), Order::Now) => Ok(serde_json::json!({ "text": "begun" })),
+            (_, _) => Err(ControlError::new(ErrorCode::Refused, "no")),
+        }
+    }
+
     fn events(&self) -> Subscription {
         self.log.subscribe()
     }
@@ -511,6 +523,7 @@ fn web() -> RouterStatus {
         alone: false,
         conflict: None,
         held: false,
+        held_by_data: false,
         fault: None,
         checksum: None,
         last_verdict: None,

@@ -267,6 +267,7 @@ fn unmoved(snapshot: &Snapshot) -> impl PartialEq + core::fmt::Debug + use<> {
         alone,
         conflict: _,
         held,
+        held_by_data,
         fault,
         checksum,
         last_verdict: _,
@@ -276,7 +277,7 @@ fn unmoved(snapshot: &Snapshot) -> impl PartialEq + core::fmt::Debug + use<> {
     } = snapshot;
     (
         (state, phase, since, cause, transitions, link, advertised, demotion, interval),
-        (posture, active_down, learned, alone, held, fault, checksum, peers),
+        (posture, active_down, learned, alone, held, held_by_data, fault, checksum, peers),
         (counters.adverts_sent, counters.adverts_received),
     )
 }

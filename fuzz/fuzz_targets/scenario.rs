@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use arbitrary::Arbitrary;
 use bytes::BytesMut;
-use carp_proto::election::{AnnouncePlan, Dialect, Fault, Input, LinkState};
+use carp_proto::election::{AnnouncePlan, Bar, Dialect, Fault, Input, LinkState};
 use carp_proto::wire::carp::{self, Advert};
 use carp_proto::wire::ip::{GROUP_IPV4, GROUP_IPV6, TTL};
 use carp_proto::wire::vrrp::v3::{self, Carrier};
@@ -105,6 +105,8 @@ pub enum Happening {
     Permit(bool),
     StepDown,
     Demotion(u8),
+    Held(bool),
+    Bar(u8),
     LinkUp(Host),
     LinkDown,
     NoAddress,
@@ -289,6 +291,12 @@ impl Happening {
             Self::Permit(permitted) => Input::Permit(permitted),
             Self::StepDown => Input::StepDown,
             Self::Demotion(points) => Input::Demotion(Demotion::clamped(points.into())),
+            Self::Held(held) => Input::Held(held),
+            Self::Bar(bar) => Input::Bar(match bar % 3 {
+                0 => Bar::Nothing,
+                1 => Bar::Silence,
+                _ => Bar::Takeover,
+            }),
             Self::LinkUp(host) => Input::Link(LinkState::Up { source: member.address(host) }),
             Self::LinkDown => Input::Link(LinkState::Down),
             Self::NoAddress => Input::Link(LinkState::NoAddress),

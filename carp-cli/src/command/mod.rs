@@ -17,4 +17,5 @@ pub(crate) mod scan;
 pub(crate) mod simulate;
 pub(crate) mod sniff;
 pub(crate) mod status;
+pub(crate) mod sync;
 pub(crate) mod r#yield;

@@ -17,9 +17,10 @@ use crate::privilege;
 pub(crate) fn run(file: &Path, socket: &Path, output: &Output) -> Result<(), Failure> {
     let config = load(file, output)?;
     privilege::check()?;
+    let shares = !config.shares.is_empty();
     let daemon =
         Daemon::prepare(config, socket.to_owned()).map_err(|error| start_failure(error, output))?;
-    privilege::keep_needed_only()?;
+    privilege::keep_needed_only(shares)?;
     let reporter = Reporter::new(service_manager());
     let news = reporter.clone();
     let show = move |event: &carp_node::event::EventRecord| {

@@ -16,6 +16,7 @@ use super::proto::{Answer, ControlError, ErrorCode, Request, Response, StatusRep
 use super::request::{bad_request, parse, read_line};
 use super::socket::ControlSocket;
 use crate::event::{Followed, Subscription};
+use crate::sync::engine::Order;
 
 /// What a daemon answers to its clients. Handles are cheap to share: a daemon's handler sends the
 /// question to its protocol task and awaits the answer.
@@ -34,6 +35,16 @@ pub trait Handler: Send + Sync {
     /// # Errors
     /// [`ErrorCode::UnknownRouter`], [`ErrorCode::Refused`], or what else stands in the way.
     fn yield_router(&self, router: &str) -> impl Future<Output = Result<(), ControlError>> + Send;
+
+    /// Does something with a share. The caller's permission has been checked.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Refused`], or what else stands in the way.
+    fn sync(
+        &self,
+        share: Option<String>,
+        order: Order,
+    ) -> impl Future<Output = Result<serde_json::Value, ControlError>> + Send;
 
     /// The event log, from what is kept on.
     fn events(&self) -> Subscription;
@@ -169,6 +180,10 @@ impl<H: Handler> Desk<H> {
                 let done = in_time(self.limits.handover, self.handler.yield_router(&router)).await;
                 let done = done.map(|()| Answer::Done(true));
                 client.tell(done.unwrap_or_else(Answer::Error)).await
+            }
+            Verb::Sync { share, order } => {
+                let done = in_time(self.limits.handover, self.handler.sync(share, order)).await;
+                client.tell(done.map(Answer::Data).unwrap_or_else(Answer::Error)).await
             }
             Verb::Events { follow } => self.show_events(follow, client, reader).await,
         }
@@ -309,6 +324,7 @@ mod tests {
             Verb::Status { router: None },
             Verb::Events { follow: false },
             Verb::Yield { router: "web".into() },
+            Verb::Sync { share: None, order: crate::sync::engine::Order::Now },
         ];
         for (verb, name) in verbs.into_iter().zip(Verb::NAMES) {
             let json = serde_json::to_value(Request::new(verb)).unwrap();

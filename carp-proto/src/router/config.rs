@@ -9,8 +9,8 @@ use thiserror::Error;
 use super::speech::{Carp, Speech};
 use crate::address::VirtualAddress;
 use crate::auth::{Authenticator, HmacAuthenticator, Key, Password};
-use crate::election::{AnnouncePlan, Dialect, ElectionConfig, Policy, Standing};
-use crate::id::{Demotion, Family, Priority, PriorityError, Protocol, VirtualId};
+use crate::election::{AnnouncePlan, Dialect, ElectionConfig, Handicap, Policy, Standing};
+use crate::id::{Family, Priority, PriorityError, Protocol, VirtualId};
 use crate::interval::{AdvBase, AdvSkew, CarpInterval, Centiseconds, IntervalError, Seconds};
 use crate::wire::ip::{GROUP_IPV4, GROUP_IPV6, TTL};
 use crate::wire::vrrp::{AddressList, Authentication, ChecksumForm, ListError, Senders};
@@ -439,7 +439,7 @@ impl RouterConfig {
     /// over, without demotion: the detection time.
     #[must_use]
     pub fn active_down(&self) -> Duration {
-        self.election().active_down(Demotion::NONE, self.standing().interval())
+        self.election().active_down(Handicap::NONE, self.standing().interval())
     }
 
     /// Who may send.

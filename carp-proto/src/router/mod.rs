@@ -312,6 +312,7 @@ impl VirtualRouter {
             alone: active && self.peers[0].is_none(),
             conflict: machine.rival(now).or_else(|| self.unauthenticated_rival(now)),
             held: machine.held(now),
+            held_by_data: machine.held_by_data(),
             fault: machine.fault(),
             checksum: self.sent_checksum(),
             last_verdict: self.last_verdict,

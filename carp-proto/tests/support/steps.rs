@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use carp_proto::election::{Dialect, Fault, Input, LinkState, Posture, State};
+use carp_proto::election::{Bar, Dialect, Fault, Input, LinkState, Posture, State};
 use carp_proto::{Action, Demotion, Instant, RxMeta, Transmit, VirtualRouter};
 use proptest::prelude::*;
 
@@ -52,6 +52,8 @@ pub(crate) fn any_input() -> impl Strategy<Value = Input> {
         any::<bool>().prop_map(Input::Permit),
         Just(Input::StepDown),
         (0..300_u32).prop_map(|points| Input::Demotion(Demotion::clamped(points))),
+        any::<bool>().prop_map(Input::Held),
+        prop::sample::select(&[Bar::Nothing, Bar::Silence, Bar::Takeover][..]).prop_map(Input::Bar),
         Just(Input::Link(LinkState::Up { source: ip(5) })),
         Just(Input::Link(LinkState::Up { source: ip(6) })),
         Just(Input::Link(LinkState::Down)),
