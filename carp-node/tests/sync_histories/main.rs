@@ -3,7 +3,9 @@
 //! who is active never pulls. The last tests plant faults, and the model has to find each.
 
 mod brain;
+mod copy;
 mod oracle;
+mod time;
 mod world;
 
 use std::time::Duration;
@@ -120,13 +122,11 @@ fn settle(world: &mut World<'_>, keep: Keep) -> Result<(), Violation> {
     for n in [0, 1] {
         world.start(n);
     }
-    world.tick(300)?;
-    for _ in 0..2 {
-        let held =
-            [0, 1].into_iter().find(|&n| matches!(world.decision(n), Some(Decision::Hold(_))));
-        let Some(held) = held else { break };
+    for _ in 0..3 {
+        wait(world)?;
+        let held = |n: &usize| matches!(world.decision(*n), Some(Decision::Hold(_)));
+        let Some(held) = [0, 1].into_iter().find(held) else { break };
         world.resolve(held, keep);
-        world.tick(300)?;
     }
     if world.is_settled() {
         return Ok(());
