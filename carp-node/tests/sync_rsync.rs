@@ -47,13 +47,10 @@ impl Pair {
         }
         let pair = Self { rsync: installed(), directory };
         let modules = [Module { name: "www".into(), path: pair.source() }];
-        let id = |flag| {
-            let output = Command::new("id").arg(flag).output().unwrap();
-            String::from_utf8(output.stdout).unwrap().trim().to_owned()
-        };
-        let owner = Owner { user: id("-un"), group: id("-gn") };
+        let root = Owner { user: "root".into(), group: "root".into() };
+        let owner = Some(&root).filter(|_| rustix::process::geteuid().is_root());
         let base = pair.directory.path();
-        let conf = rsyncd_conf(&modules, &owner, &base.join("run"), &base.join("export")).unwrap();
+        let conf = rsyncd_conf(&modules, owner, &base.join("run"), &base.join("export")).unwrap();
         fs::write(base.join("rsyncd.conf"), conf).unwrap();
         // What sshd would run for the key, whatever is asked for.
         let script = format!(
@@ -417,9 +414,15 @@ fn a_full_disk_changes_nothing_that_is_seen() {
     }
     put(&pair.copy(), "a", "old");
     put(&pair.copy(), "gone", "old");
-    // A disk of two megabytes, in a namespace of its own.
+    // A disk of two megabytes, in a namespace of its own. In there an rsync that is root cannot change its
+    // groups, so it is somebody else.
+    let modules = [Module { name: "www".into(), path: pair.source() }];
+    let base = pair.directory.path();
+    let conf = rsyncd_conf(&modules, None, &base.join("run"), &base.join("export")).unwrap();
+    fs::write(base.join("rsyncd.conf"), conf).unwrap();
     let script = "set -e; cp -a \"$1/.\" \"$2\"; mount -t tmpfs -o size=2m tmpfs \"$1\"; cp -a \"$2/.\" \"$1\"; \
-                  shift 2; target=$1; shift; set +e; \"$@\" >/dev/null; echo \"status $?\"; \
+                  shift 2; target=$1; shift; set +e; \
+                  unshare --user --map-user=1000 --map-group=1000 \"$@\" >/dev/null; echo \"status $?\"; \
                   cd \"$target\"; cat a gone; ls";
     let seed = tempfile::tempdir().unwrap();
     let output = Command::new("unshare")

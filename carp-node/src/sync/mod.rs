@@ -35,7 +35,7 @@
 //! | [`tree`], [`pattern`] | walks through a tree, and what they leave out | |
 //! | [`rescue`] | sets of what was overwritten: made, told, restored, pruned | why a pass rescues |
 //!
-//! The decisions are pure functions and take the time as an argument: `tests/sync_histories.rs` drives
+//! The decisions are pure functions and take the time as an argument: `tests/sync_histories/` drives
 //! thousands of random histories through them.
 //!
 //! # What a driver does

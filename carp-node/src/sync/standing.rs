@@ -79,7 +79,8 @@ pub struct Moments {
 }
 
 /// How a share stands now. `decision` is what [`decide`](super::decide::decide) says;
-/// `idle_pass`: the last pass was complete and moved nothing.
+/// `idle_pass`: the last pass was complete and moved nothing; then the copy counts as in sync until it
+/// is older than `max_lag`.
 #[must_use]
 pub fn standing(
     me: &Me<'_>,
@@ -114,9 +115,9 @@ fn in_sync(
         Decision::Scan | Decision::Keep | Decision::Hold(_) | Decision::Wait(_) => return false,
     };
     let complete = me.memory.as_of.as_ref().filter(|as_of| as_of.tip == *tip);
-    peer.is_some()
-        && complete
-            .is_some_and(|as_of| idle_pass || age(as_of.local, me.clock) <= policy.in_sync_lag)
+    // A source in which nothing moves is copied rarely, and the copy is no worse for it.
+    let most = if idle_pass { policy.max_lag } else { policy.in_sync_lag };
+    peer.is_some() && complete.is_some_and(|as_of| age(as_of.local, me.clock) <= most)
 }
 
 /// How old a copy is. A clock that was set back says nothing: then it is as old as can be.

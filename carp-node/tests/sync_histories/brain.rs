@@ -100,11 +100,11 @@ impl Planted {
     fn overrides(self, me: &Me<'_>, decision: Decision, peer: Option<&Peer>) -> Decision {
         let tip = peer.and_then(|peer| peer.share(me.share)).and_then(|share| share.history.tip());
         let Some(tip) = tip.cloned() else { return decision };
+        let given_up = me.memory.history.tip().is_some_and(|mine| {
+            let share = peer.and_then(|peer| peer.share(me.share));
+            share.is_some_and(|share| !share.history.contains(mine))
+        });
         let anyway = || {
-            let given_up = me.memory.history.tip().is_some_and(|mine| {
-                let share = peer.and_then(|peer| peer.share(me.share));
-                share.is_some_and(|share| !share.history.contains(mine))
-            });
             let rescue = Some(Rescue { orphans_since: None });
             Decision::Pull(Pull { tip: tip.clone(), rescue, given_up })
         };
@@ -116,7 +116,7 @@ impl Planted {
                 anyway()
             }
             (Self::IgnoresWritesMeanwhile, Decision::Hold(hold))
-                if hold.reason == HoldReason::Diverged =>
+                if hold.reason == HoldReason::Diverged && !given_up =>
             {
                 anyway()
             }

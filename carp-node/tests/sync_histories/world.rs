@@ -5,16 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use carp_node::sync::decide::{Decision, Me, Pull, untouched};
-use carp_node::sync::handover::{
-    Requester, RequesterInput, RequesterOutput, Server, ServerInput, ServerOutput,
-};
+use carp_node::sync::decide::{Decision, Me, Pull};
+use carp_node::sync::handover::{Requester, Server};
 use carp_node::sync::lineage::{NodeId, Stamp};
-use carp_node::sync::policy::{Failback, Policy};
-use carp_node::sync::record::{
-    CompletePass, Keep, Memory, NodeRecord, Peer, Role, ShareRecord, Walk, Want,
-};
-use carp_node::sync::standing::{Held, Moments, Standing, Takeover, standing};
+use carp_node::sync::policy::Policy;
+use carp_node::sync::record::{Keep, Memory, NodeRecord, Peer, Role, ShareRecord, Walk};
+use carp_node::sync::standing::{Moments, Standing, standing};
 use carp_proto::Instant;
 
 use crate::brain::Brain;
@@ -24,12 +20,6 @@ pub(crate) const SHARE: &str = "www";
 
 /// How many paths there are.
 pub(crate) const PATHS: u8 = 6;
-
-/// Silence that makes a backup want to take over.
-const ACTIVE_DOWN: Duration = Duration::from_secs(3);
-
-/// How many paths a pass gets done in a second.
-const PATHS_A_SECOND: usize = 4;
 
 /// What a file has in it. Each write makes a value of its own.
 pub(crate) type Value = u32;
@@ -78,15 +68,15 @@ pub(crate) struct Tenure {
 }
 
 #[derive(Debug)]
-struct Running {
-    pull: Pull,
-    source: ShareRecord,
-    source_clock: Stamp,
-    local_clock: Stamp,
-    left: Vec<u8>,
-    moved: bool,
+pub(crate) struct Running {
+    pub(crate) pull: Pull,
+    pub(crate) source: ShareRecord,
+    pub(crate) source_clock: Stamp,
+    pub(crate) local_clock: Stamp,
+    pub(crate) left: Vec<u8>,
+    pub(crate) moved: bool,
     /// It is the last one of a handover.
-    last: bool,
+    pub(crate) last: bool,
 }
 
 #[derive(Debug)]
@@ -104,16 +94,16 @@ pub(crate) struct Node {
     /// How far its clock is ahead of virtual time, in nanoseconds.
     pub(crate) ahead: u64,
     pub(crate) frozen: bool,
-    process: u64,
-    beat: u64,
-    peer: Option<Peer>,
-    running: Option<Running>,
-    moments: Moments,
-    idle_pass: bool,
-    requester: Requester,
-    server: Server,
-    commanded: bool,
-    decision: Option<Decision>,
+    pub(crate) process: u64,
+    pub(crate) beat: u64,
+    pub(crate) peer: Option<Peer>,
+    pub(crate) running: Option<Running>,
+    pub(crate) moments: Moments,
+    pub(crate) idle_pass: bool,
+    pub(crate) requester: Requester,
+    pub(crate) server: Server,
+    pub(crate) commanded: bool,
+    pub(crate) decision: Option<Decision>,
 }
 
 #[derive(Debug)]
@@ -126,12 +116,14 @@ pub(crate) struct World<'a> {
     pub(crate) clocks_set: bool,
     pub(crate) required: BTreeSet<Value>,
     /// Values that were on both nodes at some time.
-    on_both: BTreeSet<Value>,
-    tenures: Vec<Tenure>,
-    now: Instant,
-    numbers: u64,
-    values: Value,
-    brain: &'a dyn Brain,
+    pub(crate) on_both: BTreeSet<Value>,
+    pub(crate) tenures: Vec<Tenure>,
+    pub(crate) now: Instant,
+    pub(crate) numbers: u64,
+    pub(crate) values: Value,
+    /// Something in a tree was replaced since it was last checked that nothing is lost.
+    pub(crate) replaced: bool,
+    pub(crate) brain: &'a dyn Brain,
     pub(crate) seen: Seen,
 }
 
@@ -185,6 +177,7 @@ impl<'a> World<'a> {
             now,
             numbers: 0,
             values: 0,
+            replaced: false,
             brain,
             seen: Seen::default(),
         }
@@ -195,6 +188,19 @@ impl<'a> World<'a> {
             .into_iter()
             .filter(|&n| self.nodes[n].up && self.nodes[n].role == Role::Active)
             .collect()
+    }
+
+    /// One serves, and the other one has the same and may go on pulling.
+    pub(crate) fn is_settled(&self) -> bool {
+        let [active] = self.active()[..] else { return false };
+        let values = |n: usize| -> Vec<_> {
+            self.nodes[n].disk.tree.iter().map(|(path, cell)| (*path, cell.value)).collect()
+        };
+        let pulls = matches!(
+            self.decision(1 - active),
+            Some(Decision::Pull(pull)) if pull.rescue.is_none()
+        );
+        pulls && values(0) == values(1)
     }
 
     pub(crate) fn decision(&self, n: usize) -> Option<&Decision> {
@@ -210,14 +216,14 @@ impl<'a> World<'a> {
         let (value, changed) = (self.values, self.touch(n));
         self.required.insert(value);
         let old = self.nodes[n].disk.tree.insert(path, Cell { value, changed });
-        self.replaced(old);
+        self.give_up(old);
     }
 
     pub(crate) fn delete(&mut self, prefer: usize, path: u8) {
         let Some(n) = self.server(prefer) else { return };
         if let Some(old) = self.nodes[n].disk.tree.remove(&path) {
             self.touch(n);
-            self.replaced(Some(old));
+            self.give_up(Some(old));
         }
     }
 
@@ -226,18 +232,18 @@ impl<'a> World<'a> {
         if let Some(cell) = self.nodes[n].disk.tree.remove(&from) {
             let changed = self.touch(n);
             let old = self.nodes[n].disk.tree.insert(to, Cell { changed, ..cell });
-            self.replaced(old);
+            self.give_up(old);
         }
     }
 
-    fn server(&self, prefer: usize) -> Option<usize> {
+    pub(crate) fn server(&self, prefer: usize) -> Option<usize> {
         [prefer, 1 - prefer].into_iter().find(|&n| {
             let node = &self.nodes[n];
             node.up && node.role == Role::Active && !node.frozen
         })
     }
 
-    fn touch(&mut self, n: usize) -> Stamp {
+    pub(crate) fn touch(&mut self, n: usize) -> Stamp {
         self.now += Duration::from_millis(1);
         let changed = self.clock(n);
         let disk = &mut self.nodes[n].disk;
@@ -247,7 +253,7 @@ impl<'a> World<'a> {
     }
 
     /// Whoever writes over a value, or deletes it, gave it up.
-    fn replaced(&mut self, old: Option<Cell>) {
+    pub(crate) fn give_up(&mut self, old: Option<Cell>) {
         if let Some(old) = old {
             self.required.remove(&old.value);
         }
@@ -325,7 +331,7 @@ impl<'a> World<'a> {
         self.clocks_set = true;
     }
 
-    fn excuse(&mut self) {
+    pub(crate) fn excuse(&mut self) {
         let exists = self.existing();
         self.required.retain(|value| exists.contains(value));
     }
@@ -351,389 +357,7 @@ impl<'a> World<'a> {
         self.nodes[n].commanded |= keep == Keep::Local;
     }
 
-    // What time does.
-
-    pub(crate) fn tick(&mut self, seconds: u32) -> Result<(), Violation> {
-        for _ in 0..seconds {
-            self.second()?;
-            self.check_nothing_lost()?;
-        }
-        Ok(())
-    }
-
-    fn second(&mut self) -> Result<(), Violation> {
-        self.now += Duration::from_secs(1);
-        for n in [0, 1] {
-            self.publish(n);
-        }
-        for n in [0, 1] {
-            self.read_peer(n);
-        }
-        for n in [0, 1] {
-            self.copy(n)?;
-        }
-        let first = usize::from(self.nodes[1].rank > self.nodes[0].rank);
-        for n in [first, 1 - first] {
-            self.elect(n)?;
-        }
-        Ok(())
-    }
-
-    fn publish(&mut self, n: usize) {
-        let now = self.clock(n);
-        let in_sync = self.standing(n).is_some_and(|standing| standing.in_sync);
-        let node = &mut self.nodes[n];
-        if !node.up {
-            return;
-        }
-        node.beat += 1;
-        let memory = &node.disk.memory;
-        let share = ShareRecord {
-            role: node.role,
-            speaks_from: vec![node.address],
-            share_id: memory.share_id.clone(),
-            history: memory.history.clone(),
-            as_of: memory.as_of.clone(),
-            dirty: memory.dirty,
-            supersedes: memory.supersedes.clone(),
-            accepts: memory.accepts.clone(),
-            untouched: untouched(&node.name, memory),
-            in_sync,
-            want: node.requester.want(),
-            quiesced: node.server.quiesced(),
-            changes: 0,
-        };
-        node.disk.exported = Some(NodeRecord {
-            node: node.name.clone(),
-            beat: node.beat,
-            process: node.process,
-            now,
-            shares: [(SHARE.to_owned(), share)].into(),
-        });
-    }
-
-    fn read_peer(&mut self, n: usize) {
-        let other = 1 - n;
-        if !self.nodes[n].up || !self.reaches(n) {
-            return;
-        }
-        let Some(record) = self.nodes[other].disk.exported.clone() else { return };
-        // As it crosses the network.
-        let record = NodeRecord::parse(record.emit().as_bytes()).unwrap();
-        let now = self.now;
-        let node = &mut self.nodes[n];
-        match &mut node.peer {
-            Some(peer) => peer.update(record, now),
-            None => node.peer = Some(Peer::new(record, now)),
-        }
-        let share = node.peer.as_ref().and_then(|peer| peer.share(SHARE)).unwrap();
-        node.disk.memory = node.disk.memory.after_seeing(share);
-        let told = share.history.tip().map_or(0, |tip| tip.number);
-        node.disk.truth.highest = node.disk.truth.highest.max(told);
-    }
-
-    fn elect(&mut self, n: usize) -> Result<(), Violation> {
-        let node = &self.nodes[n];
-        if !node.up {
-            return Ok(());
-        }
-        let heard = self.hears(n);
-        if heard {
-            self.nodes[n].moments.heard = self.now;
-        }
-        match self.nodes[n].role {
-            Role::Active if heard && self.effective_rank(n) < self.effective_rank(1 - n) => {
-                self.step_down(n);
-            }
-            Role::Backup if self.nodes[n].requester.may_take_over() => {
-                self.seen.handovers += 1;
-                self.promote(n, false)?;
-                if self.hears(n) {
-                    self.step_down(1 - n);
-                }
-            }
-            Role::Backup if !heard => self.succeed(n)?,
-            Role::Active | Role::Backup | Role::Init => {}
-        }
-        Ok(())
-    }
-
-    fn succeed(&mut self, n: usize) -> Result<(), Violation> {
-        if self.now.saturating_since(self.nodes[n].moments.heard) < ACTIVE_DOWN {
-            return Ok(());
-        }
-        match self.standing(n).map(|standing| standing.takeover) {
-            Some(Takeover::Now { stale }) => self.promote(n, stale),
-            Some(Takeover::NotBefore(..)) => {
-                self.seen.vetoes += 1;
-                Ok(())
-            }
-            Some(Takeover::Never) | None => Ok(()),
-        }
-    }
-
-    fn effective_rank(&self, n: usize) -> (bool, u8, usize) {
-        let stale = self.standing(n).is_some_and(|s| s.held == Some(Held::ServesStale));
-        (!stale, self.nodes[n].rank, 1 - n)
-    }
-
-    fn promote(&mut self, n: usize, stale: bool) -> Result<(), Violation> {
-        let (nonce, clock) = (self.number(), self.clock(n));
-        let brain = self.brain;
-        let node = &mut self.nodes[n];
-        node.running = None;
-        node.disk.memory = brain.promoted(&node.disk.memory, &node.name, clock, nonce, stale);
-        node.disk.memory.share_id.get_or_insert_with(|| format!("share-{nonce}"));
-        node.role = Role::Active;
-        node.commanded = false;
-        node.requester.handle(self.now, RequesterInput::Active);
-        self.seen.promotions += 1;
-        self.begin_tenure(n)
-    }
-
-    fn begin_tenure(&mut self, n: usize) -> Result<(), Violation> {
-        self.tenures.push(Tenure { node: n, began: self.now });
-        let node = &mut self.nodes[n];
-        let number = node.disk.memory.history.tip().map_or(0, |tip| tip.number);
-        let truth = &mut node.disk.truth;
-        truth.tenures.push(self.tenures.len() - 1);
-        truth.wrote = None;
-        truth.given_up = false;
-        if number <= truth.highest {
-            return Err(format!(
-                "{} serves with epoch {number} after it had seen {}",
-                node.name, truth.highest
-            ));
-        }
-        truth.highest = number;
-        Ok(())
-    }
-
-    fn step_down(&mut self, n: usize) {
-        let node = &mut self.nodes[n];
-        node.role = Role::Backup;
-        node.moments.heard = self.now;
-        if let Some(ServerOutput::Unquiesce(_)) =
-            node.server.handle(self.now, ServerInput::SteppedDown)
-        {
-            node.frozen = false;
-        }
-    }
-
-    // What the sync does.
-
-    fn copy(&mut self, n: usize) -> Result<(), Violation> {
-        if !self.nodes[n].up {
-            return Ok(());
-        }
-        self.serve_requests(n);
-        let decision = self.decide(n);
-        self.nodes[n].decision = Some(decision.clone());
-        match &decision {
-            Decision::Pull(pull) => self.pull(n, pull)?,
-            Decision::Scan => {
-                self.nodes[n].running = None;
-                let walk = self.walk(n);
-                let memory = &mut self.nodes[n].disk.memory;
-                *memory = memory.after_scan(walk);
-            }
-            Decision::Serve(renewal) => {
-                self.nodes[n].running = None;
-                if let Some(renewal) = renewal {
-                    self.seen.superseded += u32::from(renewal.supersedes.is_some());
-                    let (nonce, clock) = (self.number(), self.clock(n));
-                    let node = &mut self.nodes[n];
-                    node.disk.memory =
-                        node.disk.memory.after_renewal(&node.name, clock, nonce, renewal);
-                    self.begin_tenure(n)?;
-                }
-            }
-            Decision::Hold(_) => {
-                self.seen.holds += 1;
-                self.abandon(n);
-            }
-            Decision::Keep | Decision::Wait(_) => self.abandon(n),
-        }
-        self.request(n, &decision);
-        Ok(())
-    }
-
-    fn pull(&mut self, n: usize, pull: &Pull) -> Result<(), Violation> {
-        if self.nodes[n].role == Role::Active {
-            return Err(format!("{} pulls while it is active", self.nodes[n].name));
-        }
-        let same = self.nodes[n].running.as_ref().is_some_and(|running| running.pull == *pull);
-        if !same {
-            self.abandon(n);
-            self.begin_pull(n, pull, false)?;
-        }
-        for _ in 0..PATHS_A_SECOND {
-            if !self.reaches(n) {
-                self.abandon(n);
-                return Ok(());
-            }
-            self.copy_one(n)?;
-        }
-        if self.nodes[n].running.as_ref().is_some_and(|running| running.left.is_empty()) {
-            self.finish_pull(n);
-        }
-        Ok(())
-    }
-
-    fn begin_pull(&mut self, n: usize, pull: &Pull, last: bool) -> Result<(), Violation> {
-        self.check_may_be_replaced(n)?;
-        let (clock, now) = (self.clock(n), self.now);
-        let node = &mut self.nodes[n];
-        let Some(peer) = &node.peer else { return Err("a pull from nobody".into()) };
-        node.running = Some(Running {
-            pull: pull.clone(),
-            source: peer.share(SHARE).cloned().unwrap(),
-            source_clock: peer.record.now,
-            local_clock: clock.before(now.saturating_since(peer.moved)),
-            left: (0..PATHS).rev().collect(),
-            moved: false,
-            last,
-        });
-        Ok(())
-    }
-
-    /// One path, as rsync would: what differs is replaced, what is not at the source is deleted.
-    fn copy_one(&mut self, n: usize) -> Result<(), Violation> {
-        let changed = self.clock(n);
-        let Some(running) = &mut self.nodes[n].running else { return Ok(()) };
-        let Some(path) = running.left.pop() else { return Ok(()) };
-        let rescue = running.pull.rescue;
-        let theirs = self.nodes[1 - n].disk.tree.get(&path).copied();
-        let mine = self.nodes[n].disk.tree.get(&path).copied();
-        if theirs.map(|cell| cell.value) == mine.map(|cell| cell.value) {
-            return Ok(());
-        }
-        if let Some(running) = &mut self.nodes[n].running {
-            running.moved = true;
-        }
-        match theirs {
-            Some(cell) => {
-                self.on_both.insert(cell.value);
-                self.nodes[n].disk.tree.insert(path, Cell { value: cell.value, changed });
-            }
-            None => {
-                self.nodes[n].disk.tree.remove(&path);
-            }
-        }
-        self.nodes[n].disk.root_changed = changed;
-        let (Some(mine), Some(rescue)) = (mine, rescue) else { return Ok(()) };
-        self.seen.rescued += 1;
-        self.nodes[n].disk.rescue.push(mine.value);
-        let orphan = rescue.orphans_since.is_none_or(|since| mine.changed >= since);
-        self.check_called_by_its_name(n, mine, orphan)
-    }
-
-    fn finish_pull(&mut self, n: usize) {
-        let Some(running) = self.nodes[n].running.take() else { return };
-        let node = &mut self.nodes[n];
-        let source = node.peer.as_ref().and_then(|peer| peer.share(SHARE));
-        let still = source.is_some_and(|share| {
-            share.role == Role::Active && share.history.tip() == Some(&running.pull.tip)
-        });
-        if !still {
-            return self.fail_pull(n, running.last);
-        }
-        let pass = CompletePass {
-            source: &running.source,
-            source_clock: running.source_clock,
-            local_clock: running.local_clock,
-            given_up: running.pull.given_up,
-            files: 0,
-        };
-        let Ok(memory) = node.disk.memory.after_pass(&pass) else {
-            return self.fail_pull(n, running.last);
-        };
-        node.disk.memory = memory;
-        node.idle_pass = !running.moved;
-        self.seen.passes += 1;
-        let tenures = self.nodes[1 - n].disk.truth.tenures.clone();
-        self.nodes[1 - n].disk.truth.counts = false;
-        let highest = self.nodes[n].disk.truth.highest;
-        self.nodes[n].disk.truth =
-            Truth { tenures, wrote: None, highest, given_up: false, counts: false };
-        if running.last {
-            self.nodes[n].requester.handle(self.now, RequesterInput::PullComplete);
-        }
-    }
-
-    fn abandon(&mut self, n: usize) {
-        self.nodes[n].idle_pass = false;
-        if let Some(running) = self.nodes[n].running.take() {
-            self.fail_pull(n, running.last);
-        }
-    }
-
-    fn fail_pull(&mut self, n: usize, last: bool) {
-        self.nodes[n].idle_pass = false;
-        if last {
-            self.nodes[n].requester.handle(self.now, RequesterInput::PullFailed);
-        }
-    }
-
-    /// The side of a handover that serves.
-    fn serve_requests(&mut self, n: usize) {
-        let now = self.now;
-        let node = &mut self.nodes[n];
-        if node.role != Role::Active {
-            return;
-        }
-        let fresh = node.peer.as_ref().filter(|peer| peer.is_fresh(now, Duration::from_secs(10)));
-        let want = fresh.and_then(|peer| peer.share(SHARE)).and_then(|share| share.want);
-        for input in [ServerInput::Tick, ServerInput::PeerWants(want)] {
-            match node.server.handle(now, input) {
-                Some(ServerOutput::Quiesce) => {
-                    node.frozen = true;
-                    node.server.handle(now, ServerInput::HookDone);
-                }
-                Some(ServerOutput::Unquiesce(_)) => node.frozen = false,
-                None => {}
-            }
-        }
-    }
-
-    /// The side of a handover that asks.
-    fn request(&mut self, n: usize, decision: &Decision) {
-        let Some(standing) = self.standing(n) else { return };
-        let fresh = Want(self.number());
-        let better = self.nodes[n].rank > self.nodes[1 - n].rank;
-        let ready = standing.ready;
-        let auto = self.policy.failback == Failback::Auto && better;
-        let now = self.now;
-        let node = &mut self.nodes[n];
-        let quiesced =
-            node.peer.as_ref().and_then(|peer| peer.share(SHARE)).and_then(|s| s.quiesced);
-        let go = match (ready, node.commanded, auto) {
-            (false, _, _) => RequesterInput::Unready,
-            (true, true, _) => RequesterInput::Commanded { fresh },
-            (true, false, true) => RequesterInput::Ready { fresh },
-            (true, false, false) => RequesterInput::Tick,
-        };
-        for input in [go, RequesterInput::PeerQuiesced(quiesced)] {
-            if self.nodes[n].requester.handle(now, input) != Some(RequesterOutput::PullNow) {
-                continue;
-            }
-            match decision {
-                Decision::Keep => {
-                    self.nodes[n].requester.handle(now, RequesterInput::PullComplete);
-                }
-                Decision::Pull(pull) => {
-                    self.nodes[n].running = None;
-                    // The decision was checked when the pass before this one began.
-                    if self.begin_pull(n, &pull.clone(), true).is_err() {
-                        self.fail_pull(n, true);
-                    }
-                }
-                Decision::Serve(_) | Decision::Scan | Decision::Hold(_) | Decision::Wait(_) => {}
-            }
-        }
-    }
-
-    fn decide(&self, n: usize) -> Decision {
+    pub(crate) fn decide(&self, n: usize) -> Decision {
         let node = &self.nodes[n];
         let heard = self.hears(n).then(|| self.nodes[1 - n].address);
         self.brain.decide(&self.me(n), node.peer.as_ref(), heard, &self.policy, self.now)
@@ -753,7 +377,7 @@ impl<'a> World<'a> {
         ))
     }
 
-    fn me(&self, n: usize) -> Me<'_> {
+    pub(crate) fn me(&self, n: usize) -> Me<'_> {
         let node = &self.nodes[n];
         Me {
             node: &node.name,
@@ -764,27 +388,27 @@ impl<'a> World<'a> {
         }
     }
 
-    fn walk(&self, n: usize) -> Walk {
+    pub(crate) fn walk(&self, n: usize) -> Walk {
         let disk = &self.nodes[n].disk;
         let newest = disk.tree.values().map(|cell| cell.changed).max().unwrap_or_default();
         Walk { empty: disk.tree.is_empty(), newest: newest.max(disk.root_changed) }
     }
 
-    fn clock(&self, n: usize) -> Stamp {
+    pub(crate) fn clock(&self, n: usize) -> Stamp {
         Stamp(self.now.as_nanos() + self.nodes[n].ahead)
     }
 
-    fn hears(&self, n: usize) -> bool {
+    pub(crate) fn hears(&self, n: usize) -> bool {
         let other = &self.nodes[1 - n];
         self.linked && self.adverts && other.up && other.role == Role::Active
     }
 
     /// Whether the files of the other machine can be read.
-    fn reaches(&self, n: usize) -> bool {
+    pub(crate) fn reaches(&self, n: usize) -> bool {
         self.linked && self.nodes[1 - n].machine
     }
 
-    fn number(&mut self) -> u64 {
+    pub(crate) fn number(&mut self) -> u64 {
         self.numbers += 1;
         self.numbers
     }

@@ -54,13 +54,21 @@ pub fn rescue_directory(root: &Path, share: &str) -> Result<PathBuf, Hold> {
         Hold::new(HoldReason::RescueElsewhere, what)
     };
     let parent = root.parent().ok_or_else(|| elsewhere(&"it is the root of all"))?;
-    let rescue = parent.join(RESCUE_DIR);
-    // An existing one may be a mount point of its own.
-    let beside = if rescue.exists() { &rescue } else { parent };
+    let sets = parent.join(RESCUE_DIR).join(share);
+    // An existing one may be a mount point of its own, or a link that somebody else has made.
+    let mut beside = parent.to_owned();
+    for existing in [parent.join(RESCUE_DIR), sets.clone()] {
+        match fs::symlink_metadata(&existing) {
+            Ok(metadata) if metadata.is_dir() => beside = existing,
+            Ok(_) => {
+                return Err(elsewhere(&format_args!("{} is no directory", existing.display())));
+            }
+            Err(_) => break,
+        }
+    }
     let device = |path: &Path| fs::metadata(path).map(|metadata| metadata.dev());
-    let same = device(root).and_then(|own| Ok(own == device(beside)?));
-    match same {
-        Ok(true) => Ok(rescue.join(share)),
+    match device(root).and_then(|own| Ok(own == device(&beside)?)) {
+        Ok(true) => Ok(sets),
         Ok(false) => Err(elsewhere(&format_args!("{} is on another one", beside.display()))),
         Err(error) => Err(elsewhere(&error)),
     }
@@ -118,6 +126,11 @@ mod tests {
         let place = rescue_directory(&root, "www").unwrap();
         assert_eq!(place, directory.path().join(".rescue/www"));
         assert_eq!(read_only(&root), None);
+        fs::create_dir(directory.path().join(".rescue")).unwrap();
+        assert_eq!(rescue_directory(&root, "www").unwrap(), place);
+        symlink("/tmp", &place).unwrap();
+        let hold = rescue_directory(&root, "www").unwrap_err();
+        assert!(hold.message.contains("is no directory"), "{hold:?}");
         // A mount point of its own, and the root of all.
         for root in ["/proc", "/"] {
             let hold = rescue_directory(root.as_ref(), "www").unwrap_err();

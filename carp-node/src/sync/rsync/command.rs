@@ -30,6 +30,9 @@ const TIMEOUT: u32 = 20;
 /// The longest record or marker file that is fetched, in bytes.
 const FILE_LEN: u32 = 1 << 20;
 
+/// The highest number that rsync takes: as good as no limit.
+const MOST_DELETES: u64 = (1 << 31) - 1;
+
 /// The environment of every rsync: its messages are read.
 pub const ENVIRONMENT: [(&str, &str); 1] = [("LC_ALL", "C")];
 
@@ -55,7 +58,7 @@ pub struct Pass {
     pub path: PathBuf,
     /// What is done with what differs.
     pub care: Care,
-    /// At most so many files are deleted.
+    /// At most so many files are deleted; `u64::MAX` after the operator has approved.
     pub max_delete: u64,
     /// Access lists and extended attributes too. They are the expensive part of a pass.
     pub attributes: bool,
@@ -92,7 +95,7 @@ impl Pass {
             argv.add(option);
         }
         argv.add(format!("--partial-dir={PARTIAL_DIR}"));
-        argv.add(format!("--max-delete={}", self.max_delete));
+        argv.add(format!("--max-delete={}", self.max_delete.min(MOST_DELETES)));
         argv.add("--no-h");
         argv.add("--outbuf=L");
         argv.add("--info=progress2,stats2,flist0");
@@ -267,6 +270,12 @@ mod tests {
         assert!(text(&pass.argv(&FULL)).contains(" -z --zc=zstd --zl=3 "));
         let plain = Pass { attributes: false, ..pass };
         assert!(!text(&plain.argv(&FULL)).contains(" -A "));
+    }
+
+    #[test]
+    fn a_limit_that_rsync_cannot_read_is_the_highest_that_it_can() {
+        let pass = Pass { max_delete: u64::MAX, ..pass(Care::Replace) };
+        assert!(text(&pass.argv(&FULL)).contains(" --max-delete=2147483647 "));
     }
 
     #[test]

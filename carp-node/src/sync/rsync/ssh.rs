@@ -132,7 +132,7 @@ pub struct Module {
     pub path: PathBuf,
 }
 
-/// Who reads the files for the peer.
+/// Who reads the files for the peer, where the daemon begins as root.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner {
     /// The user.
@@ -143,17 +143,20 @@ pub struct Owner {
 
 /// The configuration of the rsync daemon that the peer's key runs.
 ///
-/// `run_dir` is for the lock; `export_dir` has the record.
+/// `run_dir` is for the lock; `export_dir` has the record. Without an owner it reads as whoever runs it, which
+/// must not be root then: an rsync daemon that runs as root always changes its groups, which a user
+/// namespace with one user forbids.
 ///
 /// # Errors
 /// [`TextError`] if a path or a name cannot be written in it.
-pub fn rsyncd_conf(
+pub fn rsyncd_conf<'a>(
     modules: &[Module],
-    owner: &Owner,
+    owner: impl Into<Option<&'a Owner>>,
     run_dir: &Path,
     export_dir: &Path,
 ) -> Result<String, TextError> {
-    let (user, group, run) = (&owner.user, &owner.group, plain(run_dir)?);
+    let owner = owner.into().map(|Owner { user, group }| format!("uid = {user}\ngid = {group}\n"));
+    let (owner, run) = (owner.unwrap_or_default(), plain(run_dir)?);
     let mut text = format!(
         "# Written by carp: changes are lost.\n\
          use chroot = no\n\
@@ -162,8 +165,7 @@ pub fn rsyncd_conf(
          numeric ids = yes\n\
          max connections = 4\n\
          lock file = {run}/rsyncd.lock\n\
-         uid = {user}\n\
-         gid = {group}\n\
+         {owner}\
          refuse options = remove-source-files copy-links copy-unsafe-links copy-dirlinks\n"
     );
     let state = Module { name: STATE_MODULE.to_owned(), path: export_dir.to_owned() };
@@ -295,6 +297,8 @@ mod tests {
              gid = root\nrefuse options = remove-source-files copy-links copy-unsafe-links copy-dirlinks\n\
              [www]\npath = /var/www\n[carp-state]\npath = /var/lib/carp/export\n"
         );
+        let text = rsyncd_conf(&[], None, "/run".as_ref(), "/x".as_ref()).unwrap();
+        assert!(!text.contains("uid = ") && !text.contains("gid = "), "{text}");
         for bad in ["a]b", "", "a b", "a\nread only = no"] {
             let modules = [Module { name: bad.into(), path: "/x".into() }];
             let text = rsyncd_conf(&modules, &owner, "/run".as_ref(), "/x".as_ref());
