@@ -55,7 +55,7 @@
 #![deny(clippy::as_conversions, clippy::wildcard_enum_match_arm)]
 
 extern crate alloc;
-#[cfg(test)]
+#[cfg(any(test, feature = "proptest", feature = "arbitrary"))]
 extern crate std;
 
 mod address;
@@ -67,6 +67,8 @@ mod interval;
 mod reject;
 mod router;
 mod snapshot;
+#[cfg(any(feature = "proptest", feature = "arbitrary"))]
+pub mod testing;
 mod time;
 pub mod wire;
 
