@@ -3,15 +3,15 @@
 
 use std::time::{Duration, Instant};
 
+use carp_benches::Result;
+use carp_benches::stats::millis;
 use carp_node::lab::{AddressWatch, Holding, Lab, Prober};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::Result;
 use crate::contender::{Candidate, Contender, Role};
 use crate::cost::family;
 use crate::rack::{Rack, Server, VIP, wait_for};
 use crate::round::{ASKS_EVERY, LAST_ANSWERS, largest_gap, settle};
-use crate::stats::millis;
 
 /// For how long it is watched whether the address leaves or comes back. Every timer is over by then.
 pub(crate) const WATCHED: Duration = Duration::from_secs(12);

@@ -3,17 +3,17 @@
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
+use carp_benches::Result;
+use carp_benches::stats::millis;
 use carp_node::lab::{AddressWatch, Flooded, Host, Lab, Tap, mac};
 use carp_proto::wire::carp::{self, Advert};
 use carp_proto::wire::ethernet;
 use carp_proto::wire::ip::{GROUP_IPV4, emit_ipv4};
 use carp_proto::{Authenticator, CarpInterval, Key, MacAddr, VirtualAddress, VirtualId};
 
-use crate::Result;
 use crate::contender::{Candidate, KEY, Manner, QUICK, Role};
 use crate::cost::{Sample, expect_proc};
 use crate::rack::{Rack, Server, VIP};
-use crate::stats::millis;
 
 /// How many a second, and for how long.
 const RATE: u32 = 50_000;
@@ -150,7 +150,8 @@ fn lateness(sent: &Tap) -> Vec<f64> {
 }
 
 fn cpu(rack: &Rack<'_>) -> Result<[f64; 2]> {
-    let of =
-        |server: &Server<'_>| Ok::<_, crate::Failure>(Sample::take(server.daemon()?.id())?.cpu);
+    let of = |server: &Server<'_>| {
+        Ok::<_, carp_benches::Failure>(Sample::take(server.daemon()?.id())?.cpu)
+    };
     Ok([of(&rack.primary)?, of(&rack.secondary)?])
 }

@@ -4,9 +4,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use carp_benches::Result;
 use carp_node::lab::{Host, Lab, Process, Switch, mac};
 
-use crate::Result;
 use crate::contender::{Candidate, Contender, Role};
 
 /// The address that is kept alive.

@@ -4,6 +4,7 @@ mod faults;
 
 use std::fmt::Write;
 
+use carp_benches::stats::{Spread, millis};
 use serde_json::{Value, json};
 
 use crate::contender::{Candidate, Contender, Role};
@@ -12,7 +13,6 @@ use crate::fault::FaultRound;
 use crate::flood::FloodRound;
 use crate::guard::GuardCost;
 use crate::round::{ASKS_EVERY, Round};
-use crate::stats::{Spread, millis};
 
 /// All that one run of this program has measured.
 pub(crate) struct Outcome {

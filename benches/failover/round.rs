@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use carp_benches::Result;
+use carp_benches::stats::millis;
 use carp_node::lab::{Frame, Lab, Prober, Signal, Tap};
 
-use crate::Result;
 use crate::contender::{ACTIVE_DOWN, Candidate, Contender, Role};
 use crate::rack::{Rack, VIP, wait_for};
-use crate::stats::millis;
 
 /// How often the client asks. Between two answers there is at least this.
 pub(crate) const ASKS_EVERY: Duration = Duration::from_micros(500);

@@ -1,5 +1,6 @@
 //! The tables of faults, of floods and of the guard.
 
+use carp_benches::stats::Spread;
 use serde_json::{Value, json};
 
 use super::{cell, markdown};
@@ -7,7 +8,6 @@ use crate::contender::{Candidate, Contender, Role};
 use crate::fault::{FaultRound, Loss, WATCHED};
 use crate::flood::{FloodRound, Kind};
 use crate::guard::GuardCost;
-use crate::stats::Spread;
 
 /// A figure of a round; `None` is what has never come in the time that was watched.
 struct Figure {

@@ -17,6 +17,7 @@ pub use self::removal::{Program, Removal, Removals, Remover};
 use crate::addresses::Lease;
 use crate::guard::Post;
 
+pub mod around;
 pub mod linux;
 pub mod memory;
 mod neighbour;
