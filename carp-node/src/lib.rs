@@ -67,3 +67,8 @@ pub mod runner;
 pub mod service;
 pub mod sniff;
 pub mod state;
+
+/// The code of `docs/embedding.md`, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/embedding.md")]
+struct Embedding;

@@ -78,6 +78,7 @@ impl HmacMode {
 
 /// What a signature is worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum Verdict {
     /// A holder of the key signed this advert for this router, and it is a new one.
     #[error("the signature is good")]
@@ -252,6 +253,7 @@ impl fmt::Debug for HmacAuthenticator {
 
 /// Why keys do not make an authenticator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum HmacError {
     /// Two keys with the same number.
     #[error("there are two keys {id}: every key needs a number of its own")]
