@@ -85,6 +85,14 @@ impl Role {
         }
     }
 
+    /// What it is while nothing happens.
+    pub(crate) const fn state(self) -> &'static str {
+        match self {
+            Self::Primary => "active",
+            Self::Secondary => "backup",
+        }
+    }
+
     /// Its own address.
     pub(crate) const fn address(self) -> IpAddr {
         let last = match self {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use carp_benches::Result;
 use carp_benches::stats::millis;
 use carp_benches::strace::count_calls;
-use carp_node::lab::{AddressWatch, Lab, wait_until};
+use carp_node::lab::{Lab, wait_until};
 
 use crate::host;
 
@@ -102,7 +102,7 @@ fn run(
     let (end, after) = (Instant::now(), cpu(daemon.id())?);
     let seconds = (end - begin).as_secs_f64();
     let last = ips.last().copied().ok_or("no address")?;
-    let renewals = told(&watch, last, begin, end) as f64 / seconds;
+    let renewals = watch.renewals(last, begin..end) as f64 / seconds;
     let calls = count_calls(&[daemon.id()], TRACED, &folder.join("strace"))?;
     let calls = calls.map(|calls| calls as f64 / TRACED.as_secs_f64());
     daemon.expect_running("it is measured")?;
@@ -118,12 +118,6 @@ fn configuration(folder: &Path, ips: &[IpAddr], lease: &str) -> String {
         folder.display(),
         list.join(", ")
     )
-}
-
-/// How often the kernel told that an address is there.
-fn told(watch: &AddressWatch, ip: IpAddr, from: Instant, to: Instant) -> usize {
-    let changes = watch.changes();
-    changes.iter().filter(|it| it.ip == ip && it.there && (from..to).contains(&it.at)).count()
 }
 
 /// The time that all threads of a process have spent on a CPU, those of its guard and runner not.

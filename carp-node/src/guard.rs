@@ -77,6 +77,7 @@ pub use self::post::Post;
 pub use self::table::GuardedTable;
 use crate::backend::around::{Around, Layer};
 use crate::backend::{Backend, Port};
+use crate::clock::boot_time;
 use crate::event::EventSource;
 use crate::helper::{Helper, Output};
 use crate::node::RouterSetup;
@@ -120,6 +121,7 @@ impl Guard {
         let greet = |socket: &OwnedFd| hand_over(socket, &post).and_then(|()| greet(socket));
         let (child, socket) = HELPER.start(Output::Socket, greet)?;
         post.hold_line(&socket);
+        post.begin_watch(boot_time());
         Ok(Self { child, socket, post })
     }
 

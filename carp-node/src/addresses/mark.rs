@@ -106,10 +106,14 @@ impl<T: AddressTable, A: Announcer> AddressKeeper<T, A> {
         Err(fault)
     }
 
+    /// Whether we have added an address: it has our mark, or nobody's mark and our label, or where a label
+    /// does not fit, a line in the record.
     pub(super) fn is_ours(&self, interface: &str, address: &InstalledAddress) -> bool {
-        address.protocol == Some(MARK)
-            || (address.label.is_some() && address.label == label(interface))
-            || self.record.contains(interface, address.ip)
+        match (address.protocol, label(interface).filter(|_| address.ip.is_ipv4())) {
+            (Some(mark), _) => mark == MARK,
+            (None, Some(label)) => address.label.as_ref() == Some(&label),
+            (None, None) => self.record.contains(interface, address.ip),
+        }
     }
 }
 

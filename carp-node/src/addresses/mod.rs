@@ -38,6 +38,7 @@ pub use self::fault::AddressFault;
 use self::fault::{interface_fault, is_gone, system_fault};
 use self::installed::{dependents, find, has_subnet};
 pub use self::lease::Lease;
+use self::lease::Standing;
 pub use self::mark::MARK;
 use self::patience::{each_patiently, patiently};
 pub use self::place::Place;
@@ -68,12 +69,21 @@ pub struct AddressKeeper<T, A> {
     keeps_mark: Option<bool>,
     /// Interfaces on which the kernel has refused lifetimes.
     refusing: BTreeSet<String>,
+    /// The renewals of late.
+    standing: Vec<Standing>,
 }
 
 impl<T: AddressTable, A: Announcer> AddressKeeper<T, A> {
     /// A keeper over a table. `record` is where it notes what a kernel without marks would forget.
     pub fn new(table: T, announcer: A, record: Record) -> Self {
-        Self { table, announcer, record, keeps_mark: None, refusing: BTreeSet::new() }
+        Self {
+            table,
+            announcer,
+            record,
+            keeps_mark: None,
+            refusing: BTreeSet::new(),
+            standing: Vec::new(),
+        }
     }
 
     /// Makes ready what a takeover needs there, so that it takes less time.
@@ -214,6 +224,7 @@ impl<T: AddressTable, A: Announcer> AddressKeeper<T, A> {
         if place.owned {
             return Ok(Vec::new());
         }
+        self.forget(addresses);
         let astray = self.table.remove_strays(&place.interface, addresses).map_err(|source| {
             interface_fault("cannot remove addresses that were on", &place.interface, source)
         });
@@ -279,6 +290,26 @@ impl<T: AddressTable, A: Announcer> AddressKeeper<T, A> {
             outcome => outcome?,
         };
         Ok(addresses.iter().any(|address| find(&installed, address.ip()).is_none()))
+    }
+
+    /// Those of these addresses that are on the interface, and that we have not added.
+    ///
+    /// # Errors
+    /// [`AddressFault::Interface`].
+    pub fn strange(
+        &mut self,
+        place: &Place,
+        addresses: &[VirtualAddress],
+    ) -> Result<Vec<InstalledAddress>, AddressFault> {
+        let mut installed = match self.list(&place.interface) {
+            Err(AddressFault::Interface { source, .. }) if is_gone(&source) => return Ok(vec![]),
+            outcome => outcome?,
+        };
+        installed.retain(|found| {
+            addresses.iter().any(|address| address.ip() == found.ip)
+                && !self.is_ours(&place.interface, found)
+        });
+        Ok(installed)
     }
 
     fn list(&mut self, interface: &str) -> Result<Vec<InstalledAddress>, AddressFault> {

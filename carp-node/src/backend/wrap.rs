@@ -81,22 +81,19 @@ impl<P: PacketIo, T: Tap> PacketIo for WrappedPackets<P, T> {
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<Received>> {
-        loop {
-            let received = ready!(self.inner.poll_receive(cx, buffer))?;
-            let packet = match received {
-                Received::Ipv4 { len, .. } => &buffer[..len],
-                Received::Ipv6 { len, meta } => {
-                    self.write(meta.source, meta.destination, &buffer[..len]);
-                    // The hop limit is the eighth byte.
-                    self.packet[7] = meta.ttl;
-                    &self.packet[..]
-                }
-                Received::Neighbour(_) => return Poll::Ready(Ok(received)),
-            };
-            if self.tap.see(Direction::In, &self.interface, packet).is_ok() {
-                return Poll::Ready(Ok(received));
+        let received = ready!(self.inner.poll_receive(cx, buffer))?;
+        let packet = match received {
+            Received::Ipv4 { len, .. } => &buffer[..len],
+            Received::Ipv6 { len, meta } => {
+                self.write(meta.source, meta.destination, &buffer[..len]);
+                // The hop limit is the eighth byte.
+                self.packet[7] = meta.ttl;
+                &self.packet[..]
             }
-        }
+            Received::Neighbour(_) | Received::Useless => return Poll::Ready(Ok(received)),
+        };
+        let seen = self.tap.see(Direction::In, &self.interface, packet);
+        Poll::Ready(Ok(seen.map_or(Received::Useless, |()| received)))
     }
 
     fn send(&mut self, advert: &Transmit<'_>, source_mac: Option<MacAddr>) -> io::Result<()> {

@@ -103,6 +103,18 @@ impl MemoryHost {
         self.with(|host| host.forgets_marks = true);
     }
 
+    /// How often the addresses of the host were listed.
+    #[must_use]
+    pub fn lists(&self) -> usize {
+        self.with(|host| host.lists)
+    }
+
+    /// Has some other program remove an address in the moment before addresses are renewed the next time.
+    pub fn lose_at_renewal(&self, ip: impl Into<IpAddr>) {
+        let ip = ip.into();
+        self.with(|host| host.lost_at_renewal = Some(ip));
+    }
+
     /// Makes every attempt to add an address fail with this error number; `None` ends that.
     pub fn refuse_addresses(&self, errno: Option<i32>) {
         self.with(|host| host.refuses = errno);
@@ -139,6 +151,14 @@ impl MemoryHost {
             let interface = host.interface.clone();
             host.uninstall(&interface, ip.into());
             host.tell_link(true);
+        });
+    }
+
+    /// The same, and the host is not told of it.
+    pub fn remove_silently(&self, ip: impl Into<IpAddr>) {
+        self.with(|host| {
+            let interface = host.interface.clone();
+            host.uninstall(&interface, ip.into());
         });
     }
 

@@ -31,6 +31,14 @@ pub(super) struct HostState {
     pub(super) addresses: BTreeMap<String, Vec<InstalledAddress>>,
     /// When addresses go that have a lifetime.
     pub(super) expiries: BTreeMap<(String, IpAddr), Instant>,
+    /// How often the addresses have changed.
+    pub(super) changes: u64,
+    /// What was removed, and that was not asked for yet.
+    pub(super) removed: Vec<(String, IpAddr)>,
+    /// How often addresses were listed.
+    pub(super) lists: usize,
+    /// What somebody removes just before it is renewed.
+    pub(super) lost_at_renewal: Option<IpAddr>,
     /// What an old kernel does: it takes `IFA_PROTO` and forgets it.
     pub(super) forgets_marks: bool,
     pub(super) promote_secondaries: bool,
@@ -122,6 +130,7 @@ impl HostState {
 
     /// Adds as Linux does: an address is secondary if another one of its subnet is there.
     pub(super) fn install(&mut self, interface: &str, mut new: InstalledAddress) {
+        self.changes += 1;
         let addresses = self.addresses.entry(interface.to_owned()).or_default();
         new.secondary = addresses.iter().any(|other| in_subnet(other, &new));
         addresses.push(new);
@@ -135,6 +144,8 @@ impl HostState {
             return false;
         };
         let removed = addresses.remove(place);
+        self.changes += 1;
+        self.removed.push((interface.to_owned(), ip));
         self.expiries.remove(&(interface.to_owned(), ip));
         if removed.secondary {
             return true;

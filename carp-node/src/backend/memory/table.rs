@@ -7,12 +7,25 @@ use carp_proto::{Family, Instant, VirtualAddress};
 
 use super::state::HostState;
 use super::{MemoryHost, Mishap};
-use crate::backend::{AddressTable, InstalledAddress, NewAddress, VirtualDevice};
+use crate::backend::{AddressTable, Changes, Edition, InstalledAddress, NewAddress, VirtualDevice};
 
 impl AddressTable for MemoryHost {
     fn list(&mut self, interface: &str) -> io::Result<Vec<InstalledAddress>> {
-        self.with(|host| host.addresses.get(interface).cloned())
-            .ok_or(io::ErrorKind::NotFound.into())
+        self.with(|host| {
+            host.lists += 1;
+            host.addresses.get(interface).cloned()
+        })
+        .ok_or(io::ErrorKind::NotFound.into())
+    }
+
+    fn changes(&mut self, interface: &str) -> io::Result<Changes> {
+        Ok(self.with(|host| {
+            let removed = std::mem::take(&mut host.removed).into_iter();
+            Changes {
+                edition: Some(Edition { interface: 2, number: host.changes }),
+                removed: removed.filter(|(from, _)| from == interface).map(|(_, ip)| ip).collect(),
+            }
+        }))
     }
 
     fn add(
@@ -63,6 +76,13 @@ impl AddressTable for MemoryHost {
         addresses: &[NewAddress],
     ) -> io::Result<Vec<io::Result<()>>> {
         let now = self.lan.now();
+        self.with(|host| {
+            if let Some(ip) = host.lost_at_renewal.take() {
+                host.uninstall(interface, ip);
+            }
+            // A kernel that does not say whose an address is does not say either that it is a renewal.
+            host.changes += u64::from(host.forgets_marks);
+        });
         let mut outcomes = Vec::new();
         for new in addresses {
             let present = |host: &mut HostState| {
