@@ -19,8 +19,8 @@ use carp_proto::wire::carp::HEADER_LEN;
 use carp_proto::wire::vrrp::{trailer, v2, v3};
 use carp_proto::{Action, Family, Instant, Reject, RxMeta, Snapshot, VirtualRouter};
 
-/// More actions than any one input has reason to cause.
-const MOST_ACTIONS: usize = 16;
+/// More actions than any one input has reason to cause: an advert can be six datagrams, one for each peer.
+const MOST_ACTIONS: usize = 48;
 
 /// More timeouts than can be due at one instant.
 const MOST_TIMEOUTS_AT_ONCE: usize = 4;
