@@ -28,6 +28,7 @@ use crate::sync::engine;
 
 /// Why a daemon could not start.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum StartError {
     /// The configuration does not fit this host.
     #[error("the configuration does not fit this host")]

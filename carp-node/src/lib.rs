@@ -69,3 +69,8 @@ pub mod service;
 pub mod sniff;
 pub mod state;
 pub mod sync;
+
+/// The code of `docs/embedding.md`, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/embedding.md")]
+struct Embedding;

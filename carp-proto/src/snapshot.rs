@@ -15,6 +15,7 @@ pub const MAX_PEERS: usize = 8;
 
 /// A router at one instant: values only, nothing that changes afterwards.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Snapshot {
     /// The state.
     pub state: State,

@@ -16,7 +16,7 @@ use support::vrrp::{Version as VrrpVersion, VrrpSetup};
 use support::wire::{
     expects, expects_v2, expects_v3, list, meta_ipv4, meta_ipv6, outgoing, v2_message, v3_message,
 };
-use support::{Rig, Setup, advert, ip, meta};
+use support::{Rig, Rigged as _, Setup, advert, ip, meta};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;

@@ -5,13 +5,13 @@ mod support;
 use std::time::Duration;
 
 use carp_proto::election::{Dialect, Input, LinkState, Posture, State};
+use carp_proto::testing::Step;
+use carp_proto::testing::strategy::{any_protocol, any_setup, any_steps, any_version};
 use proptest::prelude::*;
 use support::lan::{Lan, Weather, slowest};
 use support::peers::Extra;
-use support::steps::{
-    ORIGIN, Run, Step, any_protocol, any_setup, any_steps, any_version, outcomes,
-};
-use support::{Effect, Setup, ip, ms, secs};
+use support::steps::{ORIGIN, Run, outcomes};
+use support::{Effect, Setup, ms, secs};
 
 proptest! {
     #[test]
@@ -89,7 +89,7 @@ proptest! {
             run.take(&Step::Deadline(Duration::ZERO));
         }
         prop_assert_eq!(run.router.state(), State::Init);
-        prop_assert_eq!(run.take(&Step::Input(Input::Link(LinkState::Up { source: ip(5) }))).effects, []);
+        prop_assert_eq!(run.take(&Step::LinkUp(5)).effects, []);
     }
 }
 

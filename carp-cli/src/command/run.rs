@@ -67,9 +67,7 @@ fn start_failure(error: StartError, output: &Output) -> Failure {
             Failure::missing(source.to_string())
         }
         StartError::Lock(LockError::Taken { .. }) => Failure::new(Exit::Refused, error.to_string()),
-        StartError::Lock(LockError::System(_))
-        | StartError::Control(_)
-        | StartError::System { .. } => Failure::failed(error.to_string()),
+        _ => Failure::failed(error.to_string()),
     }
 }
 

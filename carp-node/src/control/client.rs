@@ -22,6 +22,7 @@ const HANDOVER_LIMIT: Duration = Duration::from_secs(660);
 
 /// Why a question was not answered.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum ClientError {
     /// Nobody listens.
     #[error(

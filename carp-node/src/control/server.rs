@@ -13,7 +13,7 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::{sleep, timeout};
 
 use super::proto::{Answer, ControlError, ErrorCode, Request, Response, StatusReport, Verb};
-use super::request::{bad_request, parse, read_line};
+use super::request::{bad_request, read_line};
 use super::socket::ControlSocket;
 use crate::event::{Followed, Subscription};
 use crate::sync::engine::Order;
@@ -160,7 +160,7 @@ impl<H: Handler> Desk<H> {
         let line = timeout(self.limits.request, read_line(reader, self.limits.line))
             .await
             .map_err(too_late)??;
-        parse(&line)
+        Request::from_line(&line)
     }
 
     async fn answer(

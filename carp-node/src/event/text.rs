@@ -97,6 +97,8 @@ impl EvidenceRecord {
                 let pause = self.late_by_ms?.rounded();
                 Some(format!("this machine did not run for {pause} ms"))
             }
+            // The label says what there is to say.
+            _ => None,
         }
     }
 }

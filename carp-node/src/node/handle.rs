@@ -33,6 +33,7 @@ pub struct Yielded {
 
 /// Why a router did not yield.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum YieldError {
     /// There is no router of that name.
     #[error("there is no router of that name")]

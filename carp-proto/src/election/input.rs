@@ -90,6 +90,7 @@ pub enum LinkState {
 
 /// An effect that failed. The code is the operating system's error number, 0 if there is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Fault {
     /// The addresses could not be taken.
     Acquire {

@@ -499,6 +499,7 @@ impl RouterConfig {
 
 /// Why a configuration is not valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum ConfigError {
     /// A router without an address has nothing to move.
     #[error("a virtual router needs at least one address")]

@@ -152,6 +152,7 @@ impl ControlError {
 /// The kinds of error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum ErrorCode {
     /// The request cannot be read, is too long, or came too slowly.
     BadRequest,

@@ -10,7 +10,8 @@ use super::announce::AnnounceTimer;
 use super::backup::{ActivePeer, Grounds, Waiting};
 use super::leaving::Leaving;
 use super::{Machine, Stage};
-use crate::election::input::LinkState;
+use crate::election::config::Handicap;
+use crate::election::input::{Bar, LinkState};
 use crate::sim::Mixer;
 use crate::time::Instant;
 
@@ -64,8 +65,9 @@ impl Machine {
             config,
             running,
             link,
-            demotion,
+            handicap: Handicap { demotion, held },
             permitted,
+            bar,
             stage,
             reported,
             // Only reports tell of it.
@@ -83,7 +85,12 @@ impl Machine {
             outputs,
         } = self;
         let mut relative = Relative { now, mixer };
-        relative.tag(u64::from(*running) | u64::from(*permitted) << 1);
+        relative.tag(u64::from(*running) | u64::from(*permitted) << 1 | u64::from(*held) << 2);
+        relative.tag(match bar {
+            Bar::Nothing => 0,
+            Bar::Silence => 1,
+            Bar::Takeover => 2,
+        });
         match link {
             LinkState::Up { source } => relative.ip(*source),
             LinkState::Down => relative.tag(1),
@@ -142,11 +149,11 @@ impl Machine {
 
 impl Relative<'_> {
     fn waiting(&mut self, waiting: &Waiting) {
-        let Waiting { down_at, grounds, worse_since, in_use } = *waiting;
+        let Waiting { down_at, grounds, worse_since, in_use, barred } = *waiting;
         self.tag(2);
         self.maybe(down_at);
         self.maybe(worse_since);
-        self.tag(in_use.into());
+        self.tag(u64::from(in_use) | u64::from(barred) << 1);
         match grounds {
             Grounds::Silence => self.tag(1),
             Grounds::Resigned(source) => {
