@@ -5,7 +5,7 @@ mod support;
 use carp_proto::election::{Bar, Cause, Fault, Input, Posture, State};
 use support::Effect::{self, Acquire, Claim, Priority};
 use support::vrrp::{Version, VrrpSetup};
-use support::{Rig, Setup, ip, ms, secs};
+use support::{Rig, Rigged as _, Setup, ip, ms, secs};
 
 const PUT_OFF: Effect = Effect::State(State::Backup, State::Backup, Cause::Fault);
 

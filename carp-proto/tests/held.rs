@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use support::Effect::{Acquire, Claim, Prepare, Priority, Release};
 use support::lan::{Lan, Weather, slowest};
 use support::vrrp::{Version, VrrpSetup};
-use support::{Effect, Rig, SKEW_UNIT, Setup, ip, secs};
+use support::{Effect, Rig, Rigged as _, SKEW_UNIT, Setup, ip, secs};
 
 const fn to_backup(cause: Cause) -> Effect {
     Effect::State(State::Active, State::Backup, cause)
@@ -236,7 +236,7 @@ fn any_lan() -> impl Strategy<Value = (Vec<Setup>, Vec<bool>)> {
 
 /// By when a quiet link has made up its mind, twice.
 fn settled(lan: &Lan) -> Duration {
-    let (down, interval) = slowest(lan);
+    let (down, interval) = slowest(&lan.sim, 0);
     (down + interval + secs(1)) * 2
 }
 
@@ -248,11 +248,9 @@ proptest! {
         (setups, held) in any_lan(),
         seed: u64,
     ) {
-        let mut lan = Lan::unstarted(&setups, Weather::FAIR, seed);
+        let mut lan = Lan::new(&setups, Weather::FAIR, seed);
         for (node, &held) in held.iter().enumerate() {
             lan.input(node, Input::Held(held));
-            lan.input(node, Input::Start);
-            lan.plug_in(node);
         }
         lan.run(settled(&lan));
         let active = lan.active();

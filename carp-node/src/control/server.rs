@@ -324,7 +324,7 @@ mod tests {
             Verb::Status { router: None },
             Verb::Events { follow: false },
             Verb::Yield { router: "web".into() },
-            Verb::Sync { share: None, order: crate::sync::engine::Order::Now },
+            Verb::Sync { share: None, order: Order::Now },
         ];
         for (verb, name) in verbs.into_iter().zip(Verb::NAMES) {
             let json = serde_json::to_value(Request::new(verb)).unwrap();

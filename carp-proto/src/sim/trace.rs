@@ -5,7 +5,7 @@ use core::fmt;
 use core::time::Duration;
 
 use super::fault::Fault;
-use crate::election::{Advertisement, Event, Evidence, Input, Standing};
+use crate::election::{Advertisement, Bar, Event, Evidence, Input, Standing};
 use crate::reject::Reject;
 
 /// A fingerprint of a run: equal for equal runs, on every machine.
@@ -224,6 +224,10 @@ fn mix_input(input: Input, mixer: &mut Mixer) {
         Input::AnnouncementHeard => (14, 0),
         Input::AddressInUse => (15, 0),
         Input::Fault(_) => (16, 0),
+        Input::Held(held) => (17, u64::from(held)),
+        Input::Bar(Bar::Nothing) => (18, 0),
+        Input::Bar(Bar::Silence) => (18, 1),
+        Input::Bar(Bar::Takeover) => (18, 2),
     };
     mixer.word(kind);
     mixer.word(number);
