@@ -79,10 +79,10 @@ impl Run {
 }
 
 fn takes_over_from_silence(entry: &Entry) -> bool {
-    match entry.what {
-        What::Event(Event::State { to: State::Active, cause: Cause::ActiveDown, .. }) => true,
-        _ => false,
-    }
+    matches!(
+        entry.what,
+        What::Event(Event::State { to: State::Active, cause: Cause::ActiveDown, .. })
+    )
 }
 
 /// Whether something else than bad weather may be why a router is not heard.
