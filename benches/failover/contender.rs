@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use carp_benches::Result;
 use clap::ValueEnum;
 
-use crate::Result;
 use crate::rack::{INTERFACE, VIP};
 
 /// The secondary waits three intervals and this many 256ths of one, whatever daemon it runs: VRRP says
@@ -85,6 +85,14 @@ impl Role {
         }
     }
 
+    /// What it is while nothing happens.
+    pub(crate) const fn state(self) -> &'static str {
+        match self {
+            Self::Primary => "active",
+            Self::Secondary => "backup",
+        }
+    }
+
     /// Its own address.
     pub(crate) const fn address(self) -> IpAddr {
         let last = match self {
@@ -93,19 +101,6 @@ impl Role {
         };
         IpAddr::V4(Ipv4Addr::new(192, 168, 130, last))
     }
-}
-
-/// The `carp` to measure: the one named, or the one beside this program.
-pub(crate) fn find_carp(named: Option<&Path>) -> Result<PathBuf> {
-    let path = match named {
-        Some(path) => path.to_owned(),
-        None => std::env::current_exe()?.with_file_name("carp"),
-    };
-    fs::canonicalize(&path).map_err(|error| {
-        let path = path.display();
-        format!("no carp at {path} ({error}): build it with `cargo build --release -p carp-cli`")
-            .into()
-    })
 }
 
 /// Those of the wanted daemons that are there, ours first. A peer that is not installed is left out, and
@@ -136,7 +131,7 @@ pub(crate) fn installed(carp: &Path, only: &[Contender]) -> Result<Vec<Candidate
 }
 
 /// A program on the path of root.
-pub(crate) fn find(program: &str) -> Option<PathBuf> {
+fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var("PATH").unwrap_or_default();
     let folders = path.split(':').chain(["/usr/sbin", "/sbin"]);
     folders.map(|folder| Path::new(folder).join(program)).find(|path| path.is_file())

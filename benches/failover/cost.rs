@@ -2,15 +2,14 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use carp_benches::Result;
+use carp_benches::strace::count_calls;
 use carp_node::lab::{Lab, Tap};
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, kill_process};
 
-use crate::Result;
-use crate::contender::{Candidate, Contender, Role, find};
+use crate::contender::{Candidate, Contender, Role};
 use crate::rack::{Rack, Server};
 
 /// From the start to where nothing happens any more: the last repeated announcements have been sent.
@@ -73,14 +72,13 @@ pub(crate) fn measure(lab: &Lab, candidates: &[Candidate], time: Duration) -> Re
             calls: None,
         });
     }
-    let Some(strace) = find("strace") else {
-        eprintln!("strace is not installed: system calls are not counted");
-        return Ok(costs);
-    };
     for (cost, ((_, _, tap), sample)) in costs.iter_mut().zip(sides.iter().zip(&after)) {
         let log = lab.directory().join(format!("{}-{}", cost.contender.name(), cost.role.name()));
         let begin = Instant::now();
-        let calls = count_calls(&strace, &sample.processes, &log)?;
+        let Some(calls) = count_calls(&sample.processes, TRACED, &log)? else {
+            eprintln!("strace is not installed: system calls are not counted");
+            break;
+        };
         cost.calls = Some(calls as f64 / adverts(tap, begin, begin + TRACED));
     }
     Ok(costs)
@@ -164,23 +162,4 @@ pub(crate) fn read(path: &str) -> Result<String> {
 pub(crate) fn field(text: &str, name: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     line.split_whitespace().next()?.parse().ok()
-}
-
-/// Counts the system calls of processes for a while.
-fn count_calls(strace: &Path, processes: &[u32], log: &Path) -> Result<u64> {
-    let mut command = Command::new(strace);
-    command.args(["-f", "-c", "-q", "-o"]).arg(log).stdout(Stdio::null()).stderr(Stdio::null());
-    for process in processes {
-        command.arg("-p").arg(process.to_string());
-    }
-    let mut tracer = command.spawn()?;
-    std::thread::sleep(TRACED);
-    kill_process(Pid::from_child(&tracer), Signal::INT)?;
-    tracer.wait()?;
-    let summary = fs::read_to_string(log)?;
-    // The last line: time in percent, seconds, microseconds a call, calls, errors if any, "total".
-    let total = summary.lines().rfind(|line| line.trim_end().ends_with("total"));
-    let calls = total.and_then(|line| line.split_whitespace().nth(3)?.parse().ok());
-    // One that slept all the time made none, and strace then writes no table.
-    Ok(calls.unwrap_or(0))
 }

@@ -3,21 +3,22 @@
 
 use std::time::{Duration, Instant};
 
+use carp_benches::Result;
+use carp_benches::stats::millis;
 use carp_node::lab::{AddressWatch, Holding, Lab, Prober};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::Result;
 use crate::contender::{Candidate, Contender, Role};
 use crate::cost::family;
-use crate::rack::{Rack, Server, VIP, wait_for};
-use crate::round::{ASKS_EVERY, LAST_ANSWERS, largest_gap, settle};
-use crate::stats::millis;
+use crate::rack::{Rack, Server, VIP, look_for, wait_for};
+use crate::round::{ASKS_EVERY, LAST_ANSWERS, largest_gap, settle, steady};
 
-/// For how long it is watched whether the address leaves or comes back. Every timer is over by then.
-pub(crate) const WATCHED: Duration = Duration::from_secs(12);
+/// For how long it is watched what becomes of the address and of the client. Every timer is over by then.
+pub(crate) const WATCHED: Duration = Duration::from_secs(8);
 
-/// For how long the servers are cut off from each other: both are active by then.
-const PARTITION: Duration = Duration::from_secs(6);
+/// For how long it is watched after the address has left one server and the other one serves: nothing more is
+/// to come.
+const AFTERWARDS: Duration = Duration::from_secs(1);
 
 /// What one round has shown.
 #[derive(Clone, Debug)]
@@ -41,13 +42,15 @@ pub(crate) struct FaultRound {
 pub(crate) struct Loss {
     /// When the address had left the server; `None` if it did not in the time that was watched.
     pub(crate) gone: Option<f64>,
-    /// The longest time without an answer.
+    /// When the other server answered for the first time; `None` if it did not in that time.
+    pub(crate) served: Option<f64>,
+    /// The longest time without an answer, by whichever server.
     pub(crate) unserved: f64,
-    /// For how long both servers had the address, of the time that was watched.
+    /// For how long both servers had the address, of that time.
     pub(crate) both: f64,
 }
 
-/// The servers see each other again.
+/// The servers see each other again, and are watched until the primary alone has served for a second.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Heal {
     /// The longest time without an answer, in milliseconds.
@@ -127,12 +130,17 @@ impl<'a> Scene<'a> {
     }
 
     fn watch_loss(&self, since: Instant) -> Result<Loss> {
-        // Whether anything else happens is known only at the end.
-        std::thread::sleep(WATCHED);
+        let served = || self.prober.first_answer(since, Role::Secondary.name());
+        let all_over = || Ok(self.primary.left(VIP, since).zip(served()).map(drop));
+        if look_for(WATCHED, all_over)?.is_some() {
+            std::thread::sleep(AFTERWARDS);
+        }
         let until = Instant::now();
         std::thread::sleep(LAST_ANSWERS);
+        let after = |at: Option<Instant>| at.filter(|at| *at <= until).map(|at| millis(at - since));
         Ok(Loss {
-            gone: self.primary.left(VIP, since).map(|at| millis(at - since)),
+            gone: after(self.primary.left(VIP, since)),
+            served: after(served()),
             unserved: millis(largest_gap(&self.prober, since, until)?),
             both: millis(self.both_held(since, until)),
         })
@@ -140,7 +148,6 @@ impl<'a> Scene<'a> {
 
     fn heal(&self) -> Result<Heal> {
         self.rack.primary.host.cut()?;
-        std::thread::sleep(PARTITION);
         wait_for("both to be active", || {
             let held = |server: &Server<'_>| server.host.has_address(VIP);
             Ok((held(&self.rack.primary)? && held(&self.rack.secondary)?).then_some(()))
@@ -148,7 +155,7 @@ impl<'a> Scene<'a> {
         settle(&self.prober, Role::Secondary)?;
         self.rack.primary.host.plug()?;
         let since = Instant::now();
-        settle(&self.prober, Role::Primary)?;
+        look_for(WATCHED, steady(&self.prober, Role::Primary))?;
         let until = Instant::now();
         std::thread::sleep(LAST_ANSWERS);
         let asked = self.prober.probes(since);
@@ -164,16 +171,11 @@ impl<'a> Scene<'a> {
     fn delete(&self) -> Result<Option<f64>> {
         let since = Instant::now();
         self.rack.primary.host.remove_address(VIP, 32)?;
-        let end = since + WATCHED;
-        while Instant::now() < end {
+        look_for(WATCHED, || {
             let left = self.primary.left(VIP, since);
             let back = left.and_then(|left| Some(self.primary.came(VIP, left)? - left));
-            if let Some(back) = back {
-                return Ok(Some(millis(back)));
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        Ok(None)
+            Ok(back.map(millis))
+        })
     }
 
     fn both_held(&self, since: Instant, until: Instant) -> Duration {

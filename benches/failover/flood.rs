@@ -1,23 +1,24 @@
 //! How late our daemon's adverts are while somebody sends it rejected ones. No peer is run under them.
 
 use std::net::Ipv4Addr;
+use std::thread;
 use std::time::{Duration, Instant};
 
+use carp_benches::Result;
+use carp_benches::stats::millis;
 use carp_node::lab::{AddressWatch, Flooded, Host, Lab, Tap, mac};
 use carp_proto::wire::carp::{self, Advert};
 use carp_proto::wire::ethernet;
 use carp_proto::wire::ip::{GROUP_IPV4, emit_ipv4};
 use carp_proto::{Authenticator, CarpInterval, Key, MacAddr, VirtualAddress, VirtualId};
 
-use crate::Result;
 use crate::contender::{Candidate, KEY, Manner, QUICK, Role};
 use crate::cost::{Sample, expect_proc};
 use crate::rack::{Rack, Server, VIP};
-use crate::stats::millis;
 
 /// How many a second, and for how long.
-const RATE: u32 = 50_000;
-const TIME: Duration = Duration::from_secs(10);
+pub(crate) const RATE: u32 = 50_000;
+pub(crate) const TIME: Duration = Duration::from_secs(10);
 
 /// From the start to where only adverts are sent.
 const SETTLES: Duration = Duration::from_secs(8);
@@ -44,6 +45,9 @@ pub(crate) struct FloodRound {
     /// By how much each advert was late, in milliseconds: the time since the one before, less the
     /// interval; less than zero if it was early.
     pub(crate) lateness: Vec<f64>,
+    /// The same for a loop that does nothing but sleep for that interval, at the same time: what the machine
+    /// itself makes late.
+    pub(crate) bare: Vec<f64>,
     /// How often the address came or left, on both servers.
     pub(crate) moves: usize,
     /// Processor time of the active daemon and of the backup, in percent of one processor.
@@ -98,7 +102,7 @@ pub(crate) fn play(lab: &Lab, candidate: &Candidate, number: usize) -> Result<Ve
     let watches = servers.map(|server| server.host.watch_addresses());
     let watches = watches.into_iter().collect::<std::result::Result<Vec<_>, _>>()?;
     rack.start()?;
-    std::thread::sleep(SETTLES);
+    thread::sleep(SETTLES);
     let scene = Scene { rack, attacker, watches };
     Kind::ALL.into_iter().map(|kind| scene.flood(kind, number)).collect()
 }
@@ -114,6 +118,7 @@ impl Scene<'_> {
     fn flood(&self, kind: Kind, number: usize) -> Result<FloodRound> {
         let sent = self.rack.primary.host.tap_sent()?;
         let before = cpu(&self.rack)?;
+        let bare = thread::spawn(sleep_and_wake);
         let begin = Instant::now();
         let flooded = self.send(kind)?;
         let end = Instant::now();
@@ -126,6 +131,7 @@ impl Scene<'_> {
             number,
             rate: flooded.rate(),
             lateness: lateness(&sent),
+            bare: bare.join().map_err(|_| "the bare timer has panicked")?,
             moves: changes.filter(|change| (begin..end).contains(&change.at)).count(),
             active_cpu: percent(0),
             backup_cpu: percent(1),
@@ -134,11 +140,22 @@ impl Scene<'_> {
 
     fn send(&self, kind: Kind) -> Result<Flooded> {
         if kind == Kind::Nothing {
-            std::thread::sleep(TIME);
+            thread::sleep(TIME);
             return Ok(Flooded { sent: 0, time: TIME });
         }
         Ok(self.attacker.flood(vec![kind.frame()?], RATE, TIME)?.wait()?)
     }
+}
+
+/// By how much a loop that only sleeps is late.
+fn sleep_and_wake() -> Vec<f64> {
+    let begin = Instant::now();
+    let times = (1..).map(|number| begin + QUICK * number).take_while(|at| *at < begin + TIME);
+    let wake = |at: Instant| {
+        thread::sleep(at.saturating_duration_since(Instant::now()));
+        millis(at.elapsed())
+    };
+    times.map(wake).collect()
 }
 
 /// By how much each advert of the primary was late.
@@ -150,7 +167,8 @@ fn lateness(sent: &Tap) -> Vec<f64> {
 }
 
 fn cpu(rack: &Rack<'_>) -> Result<[f64; 2]> {
-    let of =
-        |server: &Server<'_>| Ok::<_, crate::Failure>(Sample::take(server.daemon()?.id())?.cpu);
+    let of = |server: &Server<'_>| {
+        Ok::<_, carp_benches::Failure>(Sample::take(server.daemon()?.id())?.cpu)
+    };
     Ok([of(&rack.primary)?, of(&rack.secondary)?])
 }

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use carp_benches::Result;
 use carp_node::lab::Lab;
 
-use crate::Result;
 use crate::contender::{Candidate, Role};
 use crate::cost::{expect_proc, family, field, read};
 use crate::rack::{Rack, Server};
@@ -38,7 +38,8 @@ pub(crate) fn measure(lab: &Lab, candidate: &Candidate, time: Duration) -> Resul
     std::thread::sleep(SETTLES);
     eprintln!("measuring the guard for {} s", time.as_secs());
     let servers = [&rack.primary, &rack.secondary];
-    let guards = servers.map(|server| Ok::<_, crate::Failure>((server.role, guard_of(server)?)));
+    let guards =
+        servers.map(|server| Ok::<_, carp_benches::Failure>((server.role, guard_of(server)?)));
     let guards: Vec<_> = guards.into_iter().collect::<Result<_>>()?;
     let begin = Instant::now();
     let wakeups = |process: u32| -> Result<u64> {

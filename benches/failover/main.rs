@@ -11,26 +11,22 @@ mod cost;
 mod fault;
 mod flood;
 mod guard;
-mod machine;
 mod picture;
 mod rack;
 mod report;
 mod round;
-mod stats;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use carp_node::lab::{self, Entered, Lab};
+use carp_benches::program::{self, Measured};
+use carp_benches::{Result, machine};
+use carp_node::lab::Lab;
 use clap::{Parser, ValueEnum};
 
 use crate::contender::{Candidate, Contender, Manner};
 use crate::report::Outcome;
-
-/// What may go wrong is told, and ends the program.
-type Failure = Box<dyn std::error::Error>;
-type Result<T> = std::result::Result<T, Failure>;
 
 /// A part of the measurements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -65,9 +61,8 @@ struct Arguments {
     /// For how long the steady cost is measured, in seconds; 0 leaves it out
     #[arg(long, default_value_t = 60)]
     steady: u64,
-    /// The `carp` to measure; without, the one that was built beside this program
-    #[arg(long, value_name = "PROGRAM")]
-    carp: Option<PathBuf>,
+    #[command(flatten)]
+    measured: Measured,
     /// Also draw the result
     #[arg(long, value_name = "FILE.svg")]
     svg: Option<PathBuf>,
@@ -77,26 +72,11 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    lab::init();
-    let arguments = Arguments::parse();
-    match lab::enter() {
-        Ok(Entered::Inside(lab)) => match measure(&lab, &arguments) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("failover: {error}");
-                ExitCode::FAILURE
-            }
-        },
-        Ok(Entered::Ended(status)) => status,
-        Err(error) => {
-            eprintln!("failover: {error}");
-            ExitCode::from(7)
-        }
-    }
+    program::run(measure)
 }
 
 fn measure(lab: &Lab, arguments: &Arguments) -> Result<()> {
-    let carp = contender::find_carp(arguments.carp.as_deref())?;
+    let carp = arguments.measured.carp()?;
     let contenders: Vec<_> = contender::installed(&carp, &arguments.only)?;
     let equals = contenders.iter().map(|candidate| candidate.with(Manner::Vrrp3)).collect();
     let mut outcome = Outcome {

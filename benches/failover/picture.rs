@@ -2,9 +2,10 @@
 
 use std::fmt::Write;
 
+use carp_benches::stats::Spread;
+
 use crate::contender::Contender;
 use crate::report::{FIGURES, Figure, NOTHING, Outcome, cell};
-use crate::stats::Spread;
 
 /// Sizes in pixels.
 const WIDTH: f64 = 960.0;

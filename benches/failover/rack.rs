@@ -4,9 +4,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use carp_benches::Result;
 use carp_node::lab::{Host, Lab, Process, Switch, mac};
 
-use crate::Result;
 use crate::contender::{Candidate, Contender, Role};
 
 /// The address that is kept alive.
@@ -91,14 +91,21 @@ impl Server<'_> {
 }
 
 /// Waits until `look` finds something; an error ends the wait.
-pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
-    let end = Instant::now() + LIMIT;
+pub(crate) fn wait_for<T>(what: &str, look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+    let found = look_for(LIMIT, look)?;
+    found.ok_or_else(|| format!("waited {} s in vain for {what}", LIMIT.as_secs()).into())
+}
+
+/// Looks until `look` finds something, but not for longer than this; an error ends the wait.
+pub(crate) fn look_for<T>(
+    limit: Duration,
+    mut look: impl FnMut() -> Result<Option<T>>,
+) -> Result<Option<T>> {
+    let end = Instant::now() + limit;
     loop {
-        if let Some(found) = look()? {
+        let found = look()?;
+        if found.is_some() || Instant::now() >= end {
             return Ok(found);
-        }
-        if Instant::now() >= end {
-            return Err(format!("waited {} s in vain for {what}", LIMIT.as_secs()).into());
         }
         // Seldom: whoever looks takes the time of those who are measured.
         std::thread::sleep(Duration::from_millis(10));

@@ -4,15 +4,15 @@ mod faults;
 
 use std::fmt::Write;
 
+use carp_benches::stats::{Spread, millis};
 use serde_json::{Value, json};
 
-use crate::contender::{Candidate, Contender, Role};
+use crate::contender::{Candidate, Contender};
 use crate::cost::Cost;
 use crate::fault::FaultRound;
 use crate::flood::FloodRound;
 use crate::guard::GuardCost;
 use crate::round::{ASKS_EVERY, Round};
-use crate::stats::{Spread, millis};
 
 /// All that one run of this program has measured.
 pub(crate) struct Outcome {
@@ -83,7 +83,7 @@ impl Outcome {
             tables.push(markdown(&self.cost_rows()));
         }
         if !self.faults.is_empty() {
-            tables.push(faults::fault_table(&self.faults, &self.equals));
+            tables.push(faults::fault_table(self));
         }
         if !self.floods.is_empty() {
             let ours = names.first().map_or("carp", String::as_str);
@@ -116,12 +116,8 @@ impl Outcome {
         for cost in &self.costs {
             let candidate = self.contenders.iter().find(|c| c.contender == cost.contender);
             let title = candidate.map_or_else(String::new, Candidate::title);
-            let state = match cost.role {
-                Role::Primary => "active",
-                Role::Secondary => "backup",
-            };
             rows.push(vec![
-                format!("{title}, {state}"),
+                format!("{title}, {}", cost.role.state()),
                 format!("{:.4}", cost.cpu),
                 format!("{:.1}", cost.pss),
                 cost.processes.to_string(),
@@ -171,7 +167,9 @@ impl Outcome {
 impl Candidate {
     /// What it is called in a table.
     pub(crate) fn title(&self) -> String {
-        format!("{} {} ({})", self.contender.name(), self.version, self.protocol())
+        // A distribution may add when it was packaged; that is in the JSON.
+        let version = self.version.split(['+', '-']).next().unwrap_or_default();
+        format!("{} {version} ({})", self.contender.name(), self.protocol())
     }
 }
 

@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use carp_benches::Result;
+use carp_benches::stats::millis;
 use carp_node::lab::{Frame, Lab, Prober, Signal, Tap};
 
-use crate::Result;
 use crate::contender::{ACTIVE_DOWN, Candidate, Contender, Role};
 use crate::rack::{Rack, VIP, wait_for};
-use crate::stats::millis;
 
 /// How often the client asks. Between two answers there is at least this.
 pub(crate) const ASKS_EVERY: Duration = Duration::from_micros(500);
@@ -132,8 +132,13 @@ fn switch_over(prober: &Prober, from: Instant, to: Instant) -> Result<SwitchOver
 /// Waits until a server has answered everything for a while: the largest gap at the end of that time.
 pub(crate) fn settle(prober: &Prober, role: Role) -> Result<Duration> {
     let what = format!("a steady second of the {}", role.name());
+    wait_for(&what, steady(prober, role))
+}
+
+/// Finds the end of a steady second: the largest gap there.
+pub(crate) fn steady(prober: &Prober, role: Role) -> impl FnMut() -> Result<Option<Duration>> {
     let begin = Instant::now();
-    wait_for(&what, || {
+    move || {
         let since = Instant::now() - STEADY;
         let probes = prober.probes(since);
         let by_role = |probe: &carp_node::lab::Probe| {
@@ -147,7 +152,7 @@ pub(crate) fn settle(prober: &Prober, role: Role) -> Result<Duration> {
         let now = Instant::now();
         let steady = largest_gap(prober, since, now)? <= STEADY_GAP;
         if steady { largest_gap(prober, now - BEFORE - AFTER, now).map(Some) } else { Ok(None) }
-    })
+    }
 }
 
 fn first_answer(prober: &Prober, role: Role, since: Instant) -> Result<Instant> {
@@ -155,13 +160,17 @@ fn first_answer(prober: &Prober, role: Role, since: Instant) -> Result<Instant> 
     wait_for(&what, || Ok(prober.first_answer(since, role.name())))
 }
 
-/// The largest gap between two answers that begins before `to` and ends after `from`.
+/// The largest gap between two answers that begins before `to` and ends after `from`. One that has not ended
+/// yet counts as far as `to`.
 pub(crate) fn largest_gap(prober: &Prober, from: Instant, to: Instant) -> Result<Duration> {
     // The answer before the gap may be much older than the gap's window.
     let probes = prober.probes(from.checked_sub(Duration::from_secs(2)).unwrap_or(from));
     let mut answers: Vec<_> =
         probes.iter().filter_map(|probe| Some(probe.answer.as_ref()?.at)).collect();
     answers.sort_unstable();
+    if answers.last().is_some_and(|last| *last < to) {
+        answers.push(to);
+    }
     let gaps = answers.windows(2).filter(|pair| pair[0] < to && pair[1] > from);
     gaps.map(|pair| pair[1] - pair[0]).max().ok_or_else(|| "no answers at all".into())
 }

@@ -4,15 +4,16 @@ use std::fs;
 use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use carp_node::lab::{AddressWatch, Lab, wait_until};
-use rustix::process::{Pid, Signal, kill_process};
+use carp_benches::Result;
+use carp_benches::stats::millis;
+use carp_benches::strace::count_calls;
+use carp_node::lab::{Lab, wait_until};
 
-use crate::stats::millis;
-use crate::{Result, host};
+use crate::host;
 
 /// From the start to where nothing happens any more: the last repeated announcements have been sent.
 const SETTLES: Duration = Duration::from_secs(12);
@@ -101,8 +102,8 @@ fn run(
     let (end, after) = (Instant::now(), cpu(daemon.id())?);
     let seconds = (end - begin).as_secs_f64();
     let last = ips.last().copied().ok_or("no address")?;
-    let renewals = told(&watch, last, begin, end) as f64 / seconds;
-    let calls = count_calls(daemon.id(), &folder.join("strace"))?;
+    let renewals = watch.renewals(last, begin..end) as f64 / seconds;
+    let calls = count_calls(&[daemon.id()], TRACED, &folder.join("strace"))?;
     let calls = calls.map(|calls| calls as f64 / TRACED.as_secs_f64());
     daemon.expect_running("it is measured")?;
     Ok(Use { cpu: (after - before).as_secs_f64() / seconds, renewals, calls })
@@ -119,12 +120,6 @@ fn configuration(folder: &Path, ips: &[IpAddr], lease: &str) -> String {
     )
 }
 
-/// How often the kernel told that an address is there.
-fn told(watch: &AddressWatch, ip: IpAddr, from: Instant, to: Instant) -> usize {
-    let changes = watch.changes();
-    changes.iter().filter(|it| it.ip == ip && it.there && (from..to).contains(&it.at)).count()
-}
-
 /// The time that all threads of a process have spent on a CPU, those of its guard and runner not.
 fn cpu(process: u32) -> Result<Duration> {
     let mut sum = Duration::ZERO;
@@ -133,23 +128,4 @@ fn cpu(process: u32) -> Result<Duration> {
         sum += Duration::from_nanos(schedstat.split(' ').next().unwrap_or_default().parse()?);
     }
     Ok(sum)
-}
-
-/// Counts the system calls of a process for a while; `None` without strace.
-fn count_calls(process: u32, log: &Path) -> Result<Option<u64>> {
-    let mut command = Command::new("strace");
-    command.args(["-f", "-c", "-q", "-o"]).arg(log).arg("-p").arg(process.to_string());
-    let mut tracer = match command.stdout(Stdio::null()).stderr(Stdio::null()).spawn() {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        tracer => tracer?,
-    };
-    thread::sleep(TRACED);
-    kill_process(Pid::from_child(&tracer), Signal::INT)?;
-    tracer.wait()?;
-    let summary = fs::read_to_string(log)?;
-    // The last line: time in percent, seconds, microseconds a call, calls, errors if any, "total".
-    let total = summary.lines().rfind(|line| line.trim_end().ends_with("total"));
-    let calls = total.and_then(|line| line.split_whitespace().nth(3)?.parse().ok());
-    // One that slept all the time made none, and strace then writes no table.
-    Ok(Some(calls.unwrap_or(0)))
 }

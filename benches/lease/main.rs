@@ -5,25 +5,18 @@
 //! calls are counted by strace at the end. See `docs/performance.md`.
 
 mod daemon;
-#[path = "../failover/machine.rs"]
-mod machine;
 mod renewal;
-#[path = "../failover/stats.rs"]
-mod stats;
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use carp_node::lab::{self, Entered, Host, Lab, Switch, mac};
+use carp_benches::program::{self, Measured};
+use carp_benches::stats::Spread;
+use carp_benches::{Result, machine};
+use carp_node::lab::{Host, Lab, Switch, mac};
 use clap::Parser;
-
-use crate::stats::Spread;
-
-/// What may go wrong is told, and ends the program.
-type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 /// Measures what it costs to renew the leases of a router's addresses.
 #[derive(Debug, Parser)]
@@ -38,9 +31,8 @@ struct Arguments {
     /// For how long each daemon is watched, in seconds
     #[arg(long, default_value_t = 30)]
     steady: u64,
-    /// The `carp` to measure; without, the one that was built beside this program
-    #[arg(long, value_name = "PROGRAM")]
-    carp: Option<PathBuf>,
+    #[command(flatten)]
+    measured: Measured,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -70,29 +62,11 @@ impl fmt::Display for Family {
 }
 
 fn main() -> ExitCode {
-    lab::init();
-    let arguments = Arguments::parse();
-    match lab::enter() {
-        Ok(Entered::Inside(lab)) => match measure(&lab, &arguments) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("lease: {error}");
-                ExitCode::FAILURE
-            }
-        },
-        Ok(Entered::Ended(status)) => status,
-        Err(error) => {
-            eprintln!("lease: {error}");
-            ExitCode::from(7)
-        }
-    }
+    program::run(measure)
 }
 
 fn measure(lab: &Lab, arguments: &Arguments) -> Result<()> {
-    let carp = match &arguments.carp {
-        Some(path) => path.canonicalize()?,
-        None => std::env::current_exe()?.with_file_name("carp"),
-    };
+    let carp = arguments.measured.carp()?;
     println!("{}\n", machine::describe());
     println!("| addresses: {} | IPv4 | IPv6 |\n|---|---|---|", arguments.addresses);
     let families = [Family::Ipv4, Family::Ipv6];
@@ -100,7 +74,7 @@ fn measure(lab: &Lab, arguments: &Arguments) -> Result<()> {
         renewal::time(&host(lab)?, &family.addresses(arguments.addresses), arguments.rounds)
     });
     let [four, six] = both(timed)?;
-    println!("| renewal alone, ms | {four} | {six} |");
+    println!("| renewal alone, ms | {} | {} |", spread(four), spread(six));
     let time = Duration::from_secs(arguments.steady);
     let watched = families.map(|family| {
         let name = family.to_string();
@@ -123,8 +97,6 @@ fn host(lab: &Lab) -> Result<Host> {
     Ok(Switch::new(lab)?.host("primary", mac(0x50), &addresses)?)
 }
 
-impl fmt::Display for Spread {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:.2} ({:.2}–{:.2})", self.median, self.min, self.max)
-    }
+fn spread(Spread { median, min, max, .. }: Spread) -> String {
+    format!("{median:.2} ({min:.2}–{max:.2})")
 }

@@ -3,13 +3,12 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use carp_benches::Result;
+use carp_benches::stats::{Spread, millis};
 use carp_node::addresses::{AddressKeeper, Lease, Place, Presence, Record};
 use carp_node::backend::linux::{NeighbourAnnouncer, NetlinkAddresses};
 use carp_node::lab::Host;
 use carp_proto::VirtualAddress;
-
-use crate::Result;
-use crate::stats::{Spread, millis};
 
 /// Takes the addresses and renews them so many times; what a renewal takes, in milliseconds.
 pub(crate) fn time(host: &Host, ips: &[IpAddr], rounds: usize) -> Result<Spread> {

@@ -1,12 +1,16 @@
 //! `carp check` and `carp keygen`, as they are typed.
 
+#[path = "support/told.rs"]
+mod told;
+
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 
 use serde_json::Value;
 use tempfile::TempDir;
+use told::Told;
 
 const LEAST: &str = "\
 [router.web]
@@ -51,21 +55,6 @@ impl Dir {
             .env_remove("NO_COLOR")
             .output();
         carp.expect("carp runs").into()
-    }
-}
-
-/// What a command told.
-#[derive(Debug)]
-struct Told {
-    code: Option<i32>,
-    out: String,
-    err: String,
-}
-
-impl From<Output> for Told {
-    fn from(output: Output) -> Self {
-        let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
-        Self { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
     }
 }
 

@@ -1,13 +1,17 @@
 //! `carp decode`, as it is typed, on captures of real routers.
 
+#[path = "support/told.rs"]
+mod told;
+
 use std::fs::{self, Permissions};
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
+use told::Told;
 
 /// Where the captures of real routers are.
 const VECTORS: &str = "../carp-proto/tests/vectors";
@@ -15,21 +19,6 @@ const VECTORS: &str = "../carp-proto/tests/vectors";
 /// A packet of ucarp, from the IP header on; the example of docs/wire.md.
 const PACKET: &str = "45100038842a4000ff700ca50a630001e0000012\
                       212a000700010a185932ce130361ff37e5ca595ed8c1579627823d1cab476f1408e5b375";
-
-/// What a command told.
-#[derive(Debug)]
-struct Told {
-    code: Option<i32>,
-    out: String,
-    err: String,
-}
-
-impl From<Output> for Told {
-    fn from(output: Output) -> Self {
-        let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
-        Self { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
-    }
-}
 
 impl Told {
     /// The objects, if all went well.

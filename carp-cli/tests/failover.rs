@@ -3,12 +3,12 @@
 #[expect(dead_code, reason = "each test program uses a part of it")]
 mod support;
 
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use carp_node::lab::{Signal, wait_until};
 use support::{
     LIMIT, PRIMARY, Rack, SECONDARY, Test, Tested, VIP, carp, ensure, has, run_on, serves, told,
-    wait_for_owner,
+    wait_for_owner, with_dependent,
 };
 
 const TESTS: &[Test] = &[
@@ -154,19 +154,7 @@ fn foreign_address_stays(rack: &Rack) -> Tested {
 }
 
 fn release_spares_secondaries(rack: &Rack) -> Tested {
-    let settings = format!("addresses = [\"10.7.0.1/24\", \"{VIP}\"]\n{FIRST}");
-    let config = rack.configure_with("primary", "secret", &settings)?;
-    rack.primary.add_address("10.7.0.9".parse()?, 24)?;
-    let only = rack.daemon(&rack.primary, &config)?;
-    only.wait_for_state("active")?;
-    // The virtual address becomes the primary one of its subnet, and another one hangs on it.
-    let mut promote = Command::new("sh");
-    promote.arg("-c").arg(
-        "echo 1 > /proc/sys/net/ipv4/conf/eth0/promote_secondaries; ip address del 10.7.0.9/24 dev eth0; \
-         echo 0 > /proc/sys/net/ipv4/conf/eth0/promote_secondaries; ip address add 10.7.0.9/24 dev eth0",
-    );
-    let (code, text) = told(&run_on(&rack.primary, promote)?);
-    ensure(code == Some(0), text)?;
+    let only = with_dependent(rack, FIRST)?;
     ensure(has(&rack.primary, "10.7.0.1") && has(&rack.primary, "10.7.0.9"), "the test is set up")?;
     only.stop()?;
     ensure(!has(&rack.primary, "10.7.0.1"), "ours is gone")?;

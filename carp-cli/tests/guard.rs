@@ -22,7 +22,7 @@ use carp_proto::wire::{ethernet, ip};
 use libtest_mimic::Failed;
 use support::{
     Daemon, LIMIT, PRIMARY, Rack, SECONDARY, Test, Tested, VIP, carp, ensure, has, run_on,
-    run_on_machine, serves, told, wait_for_owner,
+    run_on_machine, serves, told, wait_for_owner, with_dependent,
 };
 
 const TESTS: &[Test] = &[
@@ -328,19 +328,7 @@ fn foreign(rack: &Rack) -> Tested {
 }
 
 fn secondaries_stay(rack: &Rack) -> Tested {
-    let settings = format!("addresses = [\"10.7.0.1/24\", \"{VIP}\"]\n{FIRST}");
-    let config = rack.configure_with("primary", "secret", &settings)?;
-    rack.primary.add_address("10.7.0.9".parse()?, 24)?;
-    let only = rack.daemon(&rack.primary, &config)?;
-    only.wait_for_state("active")?;
-    // The virtual address becomes the primary one of its subnet, and another one hangs on it.
-    let mut promote = Command::new("sh");
-    promote.arg("-c").arg(
-        "echo 1 > /proc/sys/net/ipv4/conf/eth0/promote_secondaries; ip address del 10.7.0.9/24 dev eth0; \
-         echo 0 > /proc/sys/net/ipv4/conf/eth0/promote_secondaries; ip address add 10.7.0.9/24 dev eth0",
-    );
-    let (code, text) = told(&run_on(&rack.primary, promote)?);
-    ensure(code == Some(0), text)?;
+    let only = with_dependent(rack, FIRST)?;
     ensure(has(&rack.primary, "10.7.0.9"), "the test is set up")?;
     only.kill()?;
     wait_until(LIMIT, "ours are gone", || {

@@ -67,53 +67,31 @@ mod table;
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::process::CommandExt;
-use std::process::{self, Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::process::Child;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::net::{
-    AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags,
-    SocketType,
-};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 use rustix::process::{PidfdFlags, getpid, pidfd_open};
 
 pub use self::handle::{GuardHandle, GuardStatus};
 pub use self::post::Post;
 pub use self::table::GuardedTable;
-use crate::backend::{Backend, Port, Removals};
+use crate::backend::around::{Around, Layer};
+use crate::backend::{Backend, Port};
+use crate::clock::boot_time;
 use crate::event::EventSource;
+use crate::helper::{Helper, Output};
 use crate::node::RouterSetup;
-
-/// The name under which a process is the guard.
-const NAME: &str = "carp-guard";
 
 /// What a guard says when it watches.
 const HELLO: &[u8] = b"carp-guard 1";
 
-/// How long a new guard may take to say hello.
-const HELLO_LIMIT: Duration = Duration::from_secs(5);
-
-/// Whether [`init`] has been called, so that a child that executes this program again will too.
-static INITIALISED: AtomicBool = AtomicBool::new(false);
+static HELPER: Helper = Helper::new("guard");
 
 /// Serves and exits if this process was started as the guard; otherwise returns at once.
 ///
 /// To be called first in `main`, before anything is opened, printed or started.
 pub fn init() {
-    INITIALISED.store(true, Ordering::Relaxed);
-    if is_guard() {
-        process::exit(serve::serve());
-    }
-}
-
-fn is_guard() -> bool {
-    has_guards_name() && rustix::net::sockopt::socket_type(io::stdin()) == Ok(SocketType::SEQPACKET)
-}
-
-fn has_guards_name() -> bool {
-    std::env::args_os().next().is_some_and(|name| name == NAME)
+    HELPER.init(serve::serve);
 }
 
 /// A guard that watches.
@@ -140,26 +118,11 @@ impl Guard {
     }
 
     fn start(post: Post) -> io::Result<Self> {
-        if !INITIALISED.load(Ordering::Relaxed) || has_guards_name() {
-            return Err(io::Error::new(
-                io::ErrorKind::Unsupported,
-                "the guard is off: carp_node::guard::init() was not called first in main",
-            ));
-        }
-        let (family, kind) = (AddressFamily::UNIX, SocketType::SEQPACKET);
-        let (socket, theirs) = rustix::net::socketpair(family, kind, SocketFlags::CLOEXEC, None)?;
-        let mut child = execute(theirs)?;
-        match hand_over(&socket, &post).and_then(|()| greet(&socket)) {
-            Ok(()) => {
-                post.hold_line(&socket);
-                Ok(Self { child, socket, post })
-            }
-            Err(error) => {
-                child.kill()?;
-                child.wait()?;
-                Err(error)
-            }
-        }
+        let greet = |socket: &OwnedFd| hand_over(socket, &post).and_then(|()| greet(socket));
+        let (child, socket) = HELPER.start(Output::Socket, greet)?;
+        post.hold_line(&socket);
+        post.begin_watch(boot_time());
+        Ok(Self { child, socket, post })
     }
 
     /// The process id of the guard.
@@ -171,7 +134,7 @@ impl Guard {
     /// A backend whose node is guarded. The node must run the routers that the guard was started for,
     /// in the same order, and the backend's clock must be [`boot_time`](crate::clock::boot_time).
     pub fn around<B: Backend>(&self, backend: B) -> Guarded<B> {
-        Guarded { inner: backend, post: self.post.clone() }
+        Around::with(backend, self.post.clone())
     }
 
     /// Starts another guard whenever one dies, and tells an event of it, on the tokio runtime that this
@@ -187,16 +150,6 @@ impl Guard {
     }
 }
 
-/// Executes this program once more, as the guard. Its files are the socket and standard error.
-fn execute(socket: OwnedFd) -> io::Result<Child> {
-    Command::new("/proc/self/exe")
-        .arg0(NAME)
-        .stdout(Stdio::from(socket.try_clone()?))
-        .stdin(Stdio::from(socket))
-        .spawn()
-        .map_err(|error| io::Error::new(error.kind(), format!("cannot start the guard: {error}")))
-}
-
 /// Gives the guard the shared memory, the pidfd of this process, and what wakes it.
 fn hand_over(socket: &OwnedFd, post: &Post) -> io::Result<()> {
     let daemon = pidfd_open(getpid(), PidfdFlags::empty())?;
@@ -210,69 +163,29 @@ fn hand_over(socket: &OwnedFd, post: &Post) -> io::Result<()> {
 }
 
 fn greet(socket: &OwnedFd) -> io::Result<()> {
-    let limit = Timespec::try_from(HELLO_LIMIT).map_err(io::Error::other)?;
-    if poll(&mut [PollFd::new(socket, PollFlags::IN)], Some(&limit))? == 0 {
-        return Err(io::Error::new(
-            io::ErrorKind::TimedOut,
-            "the guard did not say hello: is carp_node::guard::init() the first call in main?",
-        ));
-    }
+    HELPER.await_hello(socket)?;
     let mut said = [0; HELLO.len() + 1];
     let (len, _) = rustix::net::recv(socket, &mut said, RecvFlags::empty())?;
-    if said.get(..len) == Some(HELLO) {
-        return Ok(());
-    }
-    Err(io::Error::new(
-        io::ErrorKind::UnexpectedEof,
-        "the guard ended before it said hello: it has said why on standard error, or \
-         carp_node::guard::init() is not the first call in main",
-    ))
+    if said.get(..len) == Some(HELLO) { Ok(()) } else { Err(HELPER.ended()) }
 }
 
 /// A backend whose node is guarded.
-#[derive(Clone, Debug)]
-pub struct Guarded<B> {
-    inner: B,
-    post: Post,
-}
+pub type Guarded<B> = Around<B, Post>;
 
-impl<B: Backend> Backend for Guarded<B> {
+impl<B: Backend> Layer<B> for Post {
     type Packets = B::Packets;
     type Addresses = GuardedTable<B::Addresses>;
-    type Announcer = B::Announcer;
-    type Links = B::Links;
-    type Clock = B::Clock;
 
-    fn open(&mut self, port: &Port) -> io::Result<Self::Packets> {
-        self.inner.open(port)
+    fn open(&mut self, inner: &mut B, port: &Port) -> io::Result<Self::Packets> {
+        inner.open(port)
     }
 
-    fn addresses(&mut self) -> io::Result<Self::Addresses> {
-        GuardedTable::new(self.inner.addresses()?, self.post.clone())
+    fn addresses(&mut self, inner: &mut B) -> io::Result<Self::Addresses> {
+        GuardedTable::new(inner.addresses()?, self.clone())
     }
 
-    fn announcer(&mut self) -> io::Result<Self::Announcer> {
-        self.inner.announcer()
-    }
-
-    fn watch(&mut self, interfaces: &[String]) -> io::Result<Self::Links> {
-        self.inner.watch(interfaces)
-    }
-
-    fn clock(&mut self) -> io::Result<Self::Clock> {
-        self.inner.clock()
-    }
-
-    fn removals(&mut self) -> io::Result<Removals> {
-        self.inner.removals()
-    }
-
-    fn programs(&self) -> Option<fn() -> Vec<String>> {
-        self.inner.programs()
-    }
-
-    fn guard(&mut self) -> Option<Post> {
-        Some(self.post.clone())
+    fn guard(&mut self, _: &mut B) -> Option<Post> {
+        Some(self.clone())
     }
 }
 

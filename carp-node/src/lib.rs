@@ -56,6 +56,7 @@ pub mod dissect;
 mod driver;
 pub mod event;
 pub mod guard;
+mod helper;
 pub mod hooks;
 #[cfg(feature = "lab")]
 pub mod lab;

@@ -49,21 +49,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::process::CommandExt;
-use std::process::{self, Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::process::Child;
+use std::time::Duration;
 
-use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use serde::{Deserialize, Serialize};
 
 pub use handle::{RunnerHandle, RunnerStatus};
 
-/// The name under which a process is the runner.
-const NAME: &str = "carp-runner";
-
-/// How long a new runner may take to say hello.
-const HELLO_LIMIT: Duration = Duration::from_secs(5);
+use crate::helper::{Helper, Output};
 
 /// Where programs without a slash in their name are looked for: the `PATH` of every program.
 pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -74,26 +67,13 @@ pub const OUTPUT_LIMIT: usize = 4096;
 /// How long a program has between SIGTERM and SIGKILL, unless its job says something else.
 pub const GRACE: Duration = Duration::from_secs(2);
 
-/// Whether [`init`] has been called, so that a child that executes this program again will too.
-static INITIALISED: AtomicBool = AtomicBool::new(false);
+static HELPER: Helper = Helper::new("runner");
 
 /// Serves and exits if this process was started as the runner; otherwise returns at once.
 ///
 /// To be called first in `main`, before anything is opened, printed or started.
 pub fn init() {
-    INITIALISED.store(true, Ordering::Relaxed);
-    if is_runner() {
-        process::exit(serve::serve());
-    }
-}
-
-fn is_runner() -> bool {
-    has_runners_name()
-        && rustix::net::sockopt::socket_type(io::stdin()) == Ok(SocketType::SEQPACKET)
-}
-
-fn has_runners_name() -> bool {
-    std::env::args_os().next().is_some_and(|name| name == NAME)
+    HELPER.init(serve::serve);
 }
 
 /// A runner that was started and is idle. [`Runner::into_handle`] puts it to work.
@@ -115,27 +95,8 @@ impl Runner {
     /// [`io::ErrorKind::UnexpectedEof`] if the child did not say hello; it has been killed. Otherwise
     /// what the system said about starting `/proc/self/exe`.
     pub fn spawn() -> io::Result<Self> {
-        if !INITIALISED.load(Ordering::Relaxed) || has_runners_name() {
-            return Err(io::Error::new(
-                io::ErrorKind::Unsupported,
-                "the runner cannot be started: carp_node::runner::init() was not called first in main",
-            ));
-        }
-        let (ours, theirs) = rustix::net::socketpair(
-            AddressFamily::UNIX,
-            SocketType::SEQPACKET,
-            SocketFlags::CLOEXEC,
-            None,
-        )?;
-        let mut child = start(theirs)?;
-        match greet(&ours) {
-            Ok(()) => Ok(Self { child, socket: ours }),
-            Err(error) => {
-                child.kill()?;
-                child.wait()?;
-                Err(error)
-            }
-        }
+        let (child, socket) = HELPER.start(Output::Null, greet)?;
+        Ok(Self { child, socket })
     }
 
     /// The process id of the runner.
@@ -156,23 +117,8 @@ impl Runner {
     }
 }
 
-/// Executes this program once more, as the runner, with the socket as its standard input.
-fn start(socket: OwnedFd) -> io::Result<Child> {
-    Command::new("/proc/self/exe")
-        .arg0(NAME)
-        .stdin(Stdio::from(socket))
-        .stdout(Stdio::null())
-        .spawn()
-        .map_err(|error| io::Error::new(error.kind(), format!("cannot start the runner: {error}")))
-}
-
 fn greet(socket: &OwnedFd) -> io::Result<()> {
-    if !wire::readable(socket, Instant::now() + HELLO_LIMIT)? {
-        return Err(io::Error::new(
-            io::ErrorKind::TimedOut,
-            "the runner did not say hello: is carp_node::runner::init() the first call in main?",
-        ));
-    }
+    HELPER.await_hello(socket)?;
     match wire::receive(socket)? {
         Some(wire::FromRunner::Hello { version: wire::VERSION, .. }) => Ok(()),
         Some(wire::FromRunner::Hello { version, .. }) => Err(io::Error::other(format!(
@@ -182,11 +128,7 @@ fn greet(socket: &OwnedFd) -> io::Result<()> {
         Some(wire::FromRunner::Started { .. } | wire::FromRunner::Finished { .. }) => {
             Err(io::Error::other("the runner did not begin with a hello"))
         }
-        None => Err(io::Error::new(
-            io::ErrorKind::UnexpectedEof,
-            "the runner ended before it said hello: is carp_node::runner::init() the first call \
-             in main?",
-        )),
+        None => Err(HELPER.ended()),
     }
 }
 

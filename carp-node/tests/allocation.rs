@@ -3,8 +3,9 @@
 //! Two nodes on two hosts of the lab, with the kernel's real sockets and timers. The allocator counts
 //! for each thread by itself: what the test does elsewhere, and the node's other threads, do not matter.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+#[path = "../../carp-proto/tests/support/counting.rs"]
+mod counting;
+
 use std::error::Error;
 use std::process::ExitCode;
 use std::thread;
@@ -18,6 +19,7 @@ use carp_node::lab::{self, Entered, Host, Lab, Switch, mac};
 use carp_node::node::{Extras, Handle, Node, RouterSetup};
 use carp_proto::election::{AnnouncePlan, Dialect};
 use carp_proto::{AdvBase, AdvSkew, Key, RouterConfig, VirtualAddress, VirtualId};
+use counting::{Counting, allocations_so_far};
 use libtest_mimic::{Arguments, Failed, Trial};
 use tokio::time::{sleep, timeout};
 
@@ -31,33 +33,6 @@ const WINDOWS: usize = 5;
 const LIMIT: Duration = Duration::from_secs(60);
 
 type Result<T = ()> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-struct Counting;
-
-// SAFETY: every call goes to the system's allocator as it came; the counter is a plain cell of the
-// calling thread, which has no destructor and does not allocate.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
-        // SAFETY: the caller keeps the contract of `alloc`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller keeps the contract of `dealloc`; the pointer came from `System`.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
-        // SAFETY: the caller keeps the contract of `realloc`; the pointer came from `System`.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -130,9 +105,9 @@ async fn count(handle: &Handle, state: &str) -> Result<u64> {
         let before = status(handle).await?;
         // What the timer needs the first time is not counted.
         sleep(Duration::from_millis(1)).await;
-        let allocated = ALLOCATIONS.get();
+        let allocated = allocations_so_far();
         sleep(WINDOW).await;
-        let allocated = ALLOCATIONS.get() - allocated;
+        let allocated = allocations_so_far() - allocated;
         let after = status(handle).await?;
         let adverts =
             |status: &RouterStatus| status.counters.adverts_sent + status.counters.adverts_received;

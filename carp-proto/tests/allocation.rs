@@ -1,8 +1,7 @@
 //! Adverts cost no allocation once a router runs.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-
+#[path = "support/counting.rs"]
+mod counting;
 mod support;
 
 use bytes::BytesMut;
@@ -12,46 +11,20 @@ use carp_proto::auth::{
 };
 use carp_proto::election::{Input, State};
 use carp_proto::wire::vrrp::{Authentication, ChecksumForm, Version, v3, validate};
+use counting::{Counting, allocations_so_far};
 use support::vrrp::{Version as VrrpVersion, VrrpSetup};
 use support::wire::{
     expects, expects_v2, expects_v3, list, meta_ipv4, meta_ipv6, outgoing, v2_message, v3_message,
 };
 use support::{Rig, Setup, advert, ip, meta};
 
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-struct Counting;
-
-// SAFETY: every call goes to the system's allocator as it came; the counter is a plain cell of the
-// calling thread, which has no destructor and does not allocate.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
-        // SAFETY: the caller keeps the contract of `alloc`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller keeps the contract of `dealloc`; the pointer came from `System`.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
-        // SAFETY: the caller keeps the contract of `realloc`; the pointer came from `System`.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
 fn allocations(work: impl FnOnce()) -> u64 {
-    let before = ALLOCATIONS.get();
+    let before = allocations_so_far();
     work();
-    ALLOCATIONS.get() - before
+    allocations_so_far() - before
 }
 
 fn drain(router: &mut VirtualRouter, scratch: &mut BytesMut) {

@@ -183,6 +183,24 @@ pub(crate) fn run_on_machine(host: &Host, script: &str) -> Tested {
     ensure(status.success(), format!("{script}: {status}: {}", shell.said()))
 }
 
+/// Starts a daemon on the primary, one of whose addresses becomes the primary one of its subnet, on which
+/// another address hangs: 10.7.0.1 and 10.7.0.9.
+pub(crate) fn with_dependent(rack: &Rack, settings: &str) -> Result<Daemon, Failed> {
+    let settings = format!("addresses = [\"10.7.0.1/24\", \"{VIP}\"]\n{settings}");
+    let config = rack.configure_with("primary", "secret", &settings)?;
+    rack.primary.add_address("10.7.0.9".parse()?, 24)?;
+    let only = rack.daemon(&rack.primary, &config)?;
+    only.wait_for_state("active")?;
+    let mut promote = Command::new("sh");
+    promote.arg("-c").arg(
+        "echo 1 > /proc/sys/net/ipv4/conf/eth0/promote_secondaries; ip address del 10.7.0.9/24 dev eth0; \
+         echo 0 > /proc/sys/net/ipv4/conf/eth0/promote_secondaries; ip address add 10.7.0.9/24 dev eth0",
+    );
+    let (code, text) = told(&run_on(&rack.primary, promote)?);
+    ensure(code == Some(0), text)?;
+    Ok(only)
+}
+
 /// The exit code and all that was printed.
 pub(crate) fn told(output: &Output) -> (Option<i32>, String) {
     let text = [&output.stdout[..], &output.stderr[..]].concat();

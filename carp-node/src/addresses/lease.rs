@@ -2,7 +2,8 @@
 //!
 //! A kernel counts the lifetime of an address down by itself (`IFA_CACHEINFO`). So an address that is
 //! added with one is gone soon after everybody has died who would have removed it. Renewing takes what is
-//! there and ours, and nothing else: the kernel would add an address that is missing, in silence.
+//! there and ours, and nothing else: the kernel would add an address that is missing, in silence. So it is
+//! known what is there: by a list, or because nothing has changed since there was one.
 
 use std::io;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use super::patience::each_patiently;
 use super::{
     AddressFault, AddressKeeper, Place, dependents, find, interface_fault, is_gone, system_fault,
 };
-use crate::backend::{AddressTable, Announcer, InstalledAddress, NewAddress};
+use crate::backend::{AddressTable, Announcer, Edition, InstalledAddress, NewAddress};
 
 /// How long the kernel keeps an address after it was added or renewed: whole seconds, 1 to 3600.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -135,9 +136,24 @@ pub struct Renewal {
     pub unleased: Option<Unleased>,
 }
 
+/// A renewal that may be done again as it was, while nothing has changed.
+#[derive(Debug)]
+pub(super) struct Standing {
+    place: Place,
+    addresses: Vec<VirtualAddress>,
+    /// How the addresses of the interface were when they were listed.
+    edition: Edition,
+    renewed: Vec<NewAddress>,
+    unleased: Option<Unleased>,
+}
+
 impl<T: AddressTable, A: Announcer> AddressKeeper<T, A> {
     /// Renews those of these addresses that are there and ours. Foreign ones never get a lifetime, and
     /// neither do those of an owner.
+    ///
+    /// They are listed first, unless nothing has changed on the interface since they were. One that is
+    /// removed between that and its renewal is missing too, although the kernel has added it again: nobody
+    /// was told.
     ///
     /// # Errors
     /// [`AddressFault`]. An interface that is gone has nothing to renew.
@@ -149,6 +165,42 @@ impl<T: AddressTable, A: Announcer> AddressKeeper<T, A> {
         if place.owned {
             return Ok(Renewal::default());
         }
+        let before = self.edition(&place.interface);
+        if let Some(renewal) = self.renew_again(place, addresses, before) {
+            return Ok(renewal);
+        }
+        self.forget(addresses);
+        self.renew_listed(place, addresses, before)
+    }
+
+    /// Renews as the last time, if nothing has changed. If that fails, or nothing is known, somebody has to
+    /// look.
+    fn renew_again(
+        &mut self,
+        place: &Place,
+        addresses: &[VirtualAddress],
+        before: Option<Edition>,
+    ) -> Option<Renewal> {
+        let known = |standing: &&Standing| {
+            Some(standing.edition) == before
+                && standing.addresses == addresses
+                && standing.place == *place
+        };
+        let standing = self.standing.iter().find(known)?;
+        let results = self.table.renew(&place.interface, &standing.renewed).ok()?;
+        if !results.iter().all(Result::is_ok) {
+            return None;
+        }
+        let missing = was_removed(&mut self.table, place, &standing.renewed);
+        Some(Renewal { missing, unleased: standing.unleased })
+    }
+
+    fn renew_listed(
+        &mut self,
+        place: &Place,
+        addresses: &[VirtualAddress],
+        before: Option<Edition>,
+    ) -> Result<Renewal, AddressFault> {
         let interface = &place.interface;
         let installed = match self.list(interface) {
             Err(AddressFault::Interface { source, .. }) if is_gone(&source) => {
@@ -157,16 +209,31 @@ impl<T: AddressTable, A: Announcer> AddressKeeper<T, A> {
             outcome => outcome?,
         };
         let missing = addresses.iter().any(|address| find(&installed, address.ip()).is_none());
-        let ours: Vec<_> =
+        let mut ours: Vec<_> =
             addresses.iter().filter_map(|it| self.renewable(place, &installed, *it)).collect();
         let carries = place.lease.is_some() && ours.iter().any(|new| new.lifetime.is_none());
-        self.extend(interface, ours)?;
+        self.extend(interface, &mut ours)?;
         let unleased = if place.lease.is_some() && self.refuses_lifetimes(interface) {
             Some(Unleased::Refused)
         } else {
             carries.then_some(Unleased::CarriesOthers)
         };
+        let missing = missing || was_removed(&mut self.table, place, &ours);
+        if let Some(edition) = before.filter(|_| !missing) {
+            let (place, addresses) = (place.clone(), addresses.to_vec());
+            self.standing.push(Standing { place, addresses, edition, renewed: ours, unleased });
+        }
         Ok(Renewal { missing, unleased })
+    }
+
+    /// How the addresses of an interface are now. What was removed before that is seen in a list.
+    fn edition(&mut self, interface: &str) -> Option<Edition> {
+        self.table.changes(interface).ok()?.edition
+    }
+
+    /// Forgets how these addresses were renewed.
+    pub(super) fn forget(&mut self, addresses: &[VirtualAddress]) {
+        self.standing.retain(|standing| standing.addresses != addresses);
     }
 
     /// Whether a renewal that was asked for then is not to be done any more: who asked may have died
@@ -192,11 +259,11 @@ impl<T: AddressTable, A: Announcer> AddressKeeper<T, A> {
         ours.then_some(NewAddress { address, protocol, label, lifetime })
     }
 
-    fn extend(&mut self, interface: &str, mut new: Vec<NewAddress>) -> Result<(), AddressFault> {
-        let mut results = self.renew_all(interface, &new)?;
+    fn extend(&mut self, interface: &str, new: &mut [NewAddress]) -> Result<(), AddressFault> {
+        let mut results = self.renew_all(interface, new)?;
         if new.iter().zip(&results).any(is_refused) {
             new.iter_mut().for_each(|new| new.lifetime = None);
-            results = self.renew_all(interface, &new)?;
+            results = self.renew_all(interface, new)?;
             if results.iter().all(Result::is_ok) {
                 self.refusing.insert(interface.to_owned());
             }
@@ -254,6 +321,13 @@ impl<T: AddressTable, A: Announcer> AddressKeeper<T, A> {
     fn refuses_lifetimes(&self, interface: &str) -> bool {
         self.refusing.contains(interface)
     }
+}
+
+/// Whether one of these was removed since it was asked last.
+fn was_removed<T: AddressTable>(table: &mut T, place: &Place, new: &[NewAddress]) -> bool {
+    // Where the kernel does not say it, the next list does.
+    let removed = table.changes(&place.interface).unwrap_or_default().removed;
+    removed.iter().any(|ip| new.iter().any(|new| new.address.ip() == *ip))
 }
 
 /// Whether an address was refused in a way that its lifetime may be the reason for.

@@ -19,7 +19,10 @@
 //!   they are there, so that a backup takes no frame for it (RFC 9568 section 6.4.2).
 
 mod ask;
+mod fault;
+mod installed;
 pub mod lease;
+mod mark;
 mod pace;
 mod patience;
 mod place;
@@ -27,86 +30,21 @@ mod record;
 mod thread;
 
 use std::collections::BTreeSet;
-use std::io;
 use std::net::IpAddr;
 
-use carp_proto::{MAX_PEERS, Protocol, VirtualAddress};
-use thiserror::Error;
+use carp_proto::{MAX_PEERS, VirtualAddress};
 
+pub use self::fault::AddressFault;
+use self::fault::{interface_fault, is_gone, system_fault};
+use self::installed::{dependents, find, has_subnet};
 pub use self::lease::Lease;
+use self::lease::Standing;
+pub use self::mark::MARK;
 use self::patience::{each_patiently, patiently};
 pub use self::place::Place;
 pub use self::record::Record;
 pub(crate) use self::thread::{AddressThread, Job, Report, Task};
-use crate::backend::{AddressTable, Announcer, InstalledAddress, NewAddress, same_subnet};
-
-/// `IFA_PROTO` of our addresses: the number of the IP protocol that they are elected by.
-pub const MARK: u8 = Protocol::IP_PROTOCOL;
-
-/// The longest interface label, without its final NUL.
-const LABEL_MAX: usize = 15;
-
-/// Why addresses could not be taken or given back.
-#[derive(Debug, Error)]
-pub enum AddressFault {
-    /// The operating system refused.
-    #[error("{what} {address} on {interface}: {source}")]
-    System {
-        /// What was tried.
-        what: &'static str,
-        /// On which address.
-        address: VirtualAddress,
-        /// On which interface.
-        interface: String,
-        /// What it said.
-        source: io::Error,
-    },
-    /// The addresses of an interface could not be read, or neighbours not told.
-    #[error("{what} {interface}: {source}")]
-    Interface {
-        /// What was tried.
-        what: &'static str,
-        /// On which interface.
-        interface: String,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// A wide prefix whose subnet is not on the interface.
-    #[error(
-        "{address} is not installed: {interface} has no other address of that subnet; \
-         write it without a prefix length, or give {interface} an address of its own there"
-    )]
-    NoSubnet {
-        /// The address.
-        address: VirtualAddress,
-        /// The interface.
-        interface: String,
-    },
-    /// An owner's address that the host does not have.
-    #[error(
-        "{interface} does not have {address}: with priority 255 this host owns the addresses, and \
-         they are there before carp; add it, or take a priority from 1 to 254"
-    )]
-    NotOwned {
-        /// The address.
-        address: VirtualAddress,
-        /// The interface.
-        interface: String,
-    },
-}
-
-impl AddressFault {
-    /// `errno`, or 0.
-    #[must_use]
-    pub fn code(&self) -> i32 {
-        match self {
-            Self::System { source, .. } | Self::Interface { source, .. } => {
-                source.raw_os_error().unwrap_or(0)
-            }
-            Self::NoSubnet { .. } | Self::NotOwned { .. } => 0,
-        }
-    }
-}
+use crate::backend::{AddressTable, Announcer, InstalledAddress, NewAddress};
 
 /// Hosts that are asked for their own addresses: other routers.
 pub type Hosts = [Option<IpAddr>; MAX_PEERS];
@@ -131,12 +69,21 @@ pub struct AddressKeeper<T, A> {
     keeps_mark: Option<bool>,
     /// Interfaces on which the kernel has refused lifetimes.
     refusing: BTreeSet<String>,
+    /// The renewals of late.
+    standing: Vec<Standing>,
 }
 
 impl<T: AddressTable, A: Announcer> AddressKeeper<T, A> {
     /// A keeper over a table. `record` is where it notes what a kernel without marks would forget.
     pub fn new(table: T, announcer: A, record: Record) -> Self {
-        Self { table, announcer, record, keeps_mark: None, refusing: BTreeSet::new() }
+        Self {
+            table,
+            announcer,
+            record,
+            keeps_mark: None,
+            refusing: BTreeSet::new(),
+            standing: Vec::new(),
+        }
     }
 
     /// Makes ready what a takeover needs there, so that it takes less time.
@@ -277,6 +224,7 @@ impl<T: AddressTable, A: Announcer> AddressKeeper<T, A> {
         if place.owned {
             return Ok(Vec::new());
         }
+        self.forget(addresses);
         let astray = self.table.remove_strays(&place.interface, addresses).map_err(|source| {
             interface_fault("cannot remove addresses that were on", &place.interface, source)
         });
@@ -344,105 +292,29 @@ impl<T: AddressTable, A: Announcer> AddressKeeper<T, A> {
         Ok(addresses.iter().any(|address| find(&installed, address.ip()).is_none()))
     }
 
+    /// Those of these addresses that are on the interface, and that we have not added.
+    ///
+    /// # Errors
+    /// [`AddressFault::Interface`].
+    pub fn strange(
+        &mut self,
+        place: &Place,
+        addresses: &[VirtualAddress],
+    ) -> Result<Vec<InstalledAddress>, AddressFault> {
+        let mut installed = match self.list(&place.interface) {
+            Err(AddressFault::Interface { source, .. }) if is_gone(&source) => return Ok(vec![]),
+            outcome => outcome?,
+        };
+        installed.retain(|found| {
+            addresses.iter().any(|address| address.ip() == found.ip)
+                && !self.is_ours(&place.interface, found)
+        });
+        Ok(installed)
+    }
+
     fn list(&mut self, interface: &str) -> Result<Vec<InstalledAddress>, AddressFault> {
         patiently(|| self.table.list(interface))
             .map_err(|source| interface_fault("cannot read the addresses of", interface, source))
-    }
-
-    fn is_ours(&self, interface: &str, address: &InstalledAddress) -> bool {
-        address.protocol == Some(MARK)
-            || (address.label.is_some() && address.label == label(interface))
-            || self.record.contains(interface, address.ip)
-    }
-
-    /// Adds addresses in the way that the kernel needs. Returns those that were not there.
-    fn add(
-        &mut self,
-        place: &Place,
-        addresses: &[VirtualAddress],
-    ) -> Result<Vec<VirtualAddress>, AddressFault> {
-        if addresses.is_empty() {
-            return Ok(Vec::new());
-        }
-        if self.keeps_mark == Some(false) {
-            return self.add_recorded(place, addresses);
-        }
-        let lifetime = self.lifetime(place);
-        let marked = |address: &VirtualAddress| NewAddress {
-            address: *address,
-            protocol: Some(MARK),
-            label: None,
-            lifetime,
-        };
-        self.add_all(&place.interface, addresses.iter().map(marked).collect())
-    }
-
-    /// Finds out, once, whether the kernel has kept the mark of these addresses, and adds them again in
-    /// the other way if not. Returns whether it had to.
-    fn learn_of_marks(
-        &mut self,
-        place: &Place,
-        addresses: &[VirtualAddress],
-    ) -> Result<bool, AddressFault> {
-        let interface = &place.interface;
-        if self.keeps_mark.is_some() || addresses.is_empty() {
-            return Ok(false);
-        }
-        let installed = self.list(interface)?;
-        let found = addresses.iter().filter_map(|address| find(&installed, address.ip()));
-        let marks: Vec<bool> = found.map(|found| found.protocol == Some(MARK)).collect();
-        if marks.is_empty() {
-            // Somebody has removed them already, which says nothing about marks.
-            return Ok(false);
-        }
-        let kept = marks.into_iter().all(|kept| kept);
-        self.keeps_mark = Some(kept);
-        if kept {
-            return Ok(false);
-        }
-        self.remove(interface, addresses)?;
-        self.add_recorded(place, addresses).map(|_| true)
-    }
-
-    /// Adds where the kernel forgets who did it.
-    fn add_recorded(
-        &mut self,
-        place: &Place,
-        addresses: &[VirtualAddress],
-    ) -> Result<Vec<VirtualAddress>, AddressFault> {
-        let (interface, lifetime) = (&place.interface, self.lifetime(place));
-        self.record.insert(interface, addresses);
-        let labelled = |address: &VirtualAddress| NewAddress {
-            address: *address,
-            protocol: None,
-            label: label(interface).filter(|_| address.ip().is_ipv4()),
-            lifetime,
-        };
-        self.add_all(interface, addresses.iter().map(labelled).collect())
-    }
-
-    fn add_all(
-        &mut self,
-        interface: &str,
-        mut new: Vec<NewAddress>,
-    ) -> Result<Vec<VirtualAddress>, AddressFault> {
-        let results = self
-            .put(interface, &mut new)
-            .map_err(|source| interface_fault("cannot add addresses to", interface, source))?;
-        let mut added = Vec::new();
-        let mut fault = None;
-        for (NewAddress { address, .. }, result) in new.into_iter().zip(results) {
-            match result {
-                Ok(()) => added.push(address),
-                // Somebody was faster: foreign from now on.
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(source) => fault = Some(system_fault("cannot add", address, interface, source)),
-            }
-        }
-        let Some(fault) = fault else { return Ok(added) };
-        // What is told is why they could not be taken, not what else went wrong on the way back.
-        let _ = self.remove(interface, &added);
-        Err(fault)
     }
 
     fn remove(
@@ -482,59 +354,4 @@ impl<T: AddressTable, A: Announcer> AddressKeeper<T, A> {
         });
         self.add_all(interface, again.collect()).map(|_| ())
     }
-}
-
-fn find(installed: &[InstalledAddress], ip: IpAddr) -> Option<&InstalledAddress> {
-    installed.iter().find(|found| found.ip == ip)
-}
-
-/// Whether another address shares the subnet of this one.
-fn has_subnet(installed: &[InstalledAddress], address: &VirtualAddress) -> bool {
-    installed.iter().any(|other| {
-        other.prefix_len == address.prefix_len()
-            && same_subnet(other.ip, address.ip(), address.prefix_len())
-    })
-}
-
-/// The secondary addresses that may go when these are removed.
-fn dependents(installed: &[InstalledAddress], removed: &[VirtualAddress]) -> Vec<InstalledAddress> {
-    let hangs_on = |address: &VirtualAddress, other: &InstalledAddress| {
-        other.secondary
-            && other.prefix_len == address.prefix_len()
-            && same_subnet(other.ip, address.ip(), address.prefix_len())
-    };
-    let is_primary = |address: &&VirtualAddress| {
-        find(installed, address.ip()).is_some_and(|found| !found.secondary)
-    };
-    installed
-        .iter()
-        .filter(|other| !removed.iter().any(|address| address.ip() == other.ip))
-        .filter(|other| removed.iter().filter(is_primary).any(|address| hangs_on(address, other)))
-        .cloned()
-        .collect()
-}
-
-/// The label of our addresses, where it fits.
-fn label(interface: &str) -> Option<String> {
-    Some(format!("{interface}:carp")).filter(|label| label.len() <= LABEL_MAX)
-}
-
-/// Whether an error says that what was to be removed is not there.
-fn is_gone(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::NotFound
-        || error.kind() == io::ErrorKind::AddrNotAvailable
-        || error.raw_os_error() == Some(libc::ENODEV)
-}
-
-fn interface_fault(what: &'static str, interface: &str, source: io::Error) -> AddressFault {
-    AddressFault::Interface { what, interface: interface.to_owned(), source }
-}
-
-fn system_fault(
-    what: &'static str,
-    address: VirtualAddress,
-    interface: &str,
-    source: io::Error,
-) -> AddressFault {
-    AddressFault::System { what, address, interface: interface.to_owned(), source }
 }

@@ -2,7 +2,8 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::task::{Context, Poll};
 
 use carp_proto::{Family, Instant, VirtualAddress};
 use tokio::sync::mpsc;
@@ -10,7 +11,7 @@ use tokio::sync::mpsc;
 use super::lease::Unleased;
 use super::pace::{self, Jobs};
 use super::{AddressFault, AddressKeeper, Hosts, Place, Presence};
-use crate::backend::{AddressTable, Announcer};
+use crate::backend::{AddressTable, Announcer, InstalledAddress};
 
 /// Something for the address thread to do.
 #[derive(Clone, Debug)]
@@ -36,7 +37,8 @@ pub(crate) enum Task {
         burst: u8,
     },
     Release,
-    /// Give back what is ours, if anything is: the router is not active. It says whether there was any.
+    /// Give back what is ours, if anything is: the router is not active. It says whether there was any, and
+    /// what is there that is not.
     Clear,
     /// Renew the lease. Asked for then; good until the next renewal is due.
     Renew {
@@ -70,16 +72,31 @@ pub(crate) struct Report {
     pub(crate) outcome: Result<bool, AddressFault>,
     /// Of [`Task::Renew`]: why some addresses have no lifetime.
     pub(crate) unleased: Option<Unleased>,
+    /// Of [`Task::Clear`]: the addresses that are there and not ours.
+    pub(crate) strange: Vec<InstalledAddress>,
+}
+
+impl Report {
+    /// Whether it says only that all is as it should be.
+    fn is_quiet(&self) -> bool {
+        let went_well = matches!(self.outcome, Ok(false)) && self.unleased.is_none();
+        went_well && matches!(self.task, Task::Renew { .. })
+    }
 }
 
 /// Jobs that may wait for the thread: more than all routers of an interface ever have.
 const QUEUE: usize = 4096;
+
+/// Reports that may wait for the protocol task to wake by itself.
+const QUIET: usize = 256;
 
 /// The address thread, from the side of the protocol task.
 #[derive(Debug)]
 pub(crate) struct AddressThread {
     pub(crate) jobs: SyncSender<Job>,
     pub(crate) reports: mpsc::UnboundedReceiver<Report>,
+    /// Renewals that went well. They wake nobody: it is in time to look whenever something else is done.
+    quiet: Receiver<Report>,
 }
 
 impl AddressThread {
@@ -87,22 +104,56 @@ impl AddressThread {
         keeper: AddressKeeper<T, A>,
     ) -> io::Result<Self> {
         let (jobs, waiting) = sync_channel(QUEUE);
-        let (reporter, reports) = mpsc::unbounded_channel();
+        let (told, reports) = mpsc::unbounded_channel();
+        let (quiet_told, quiet) = sync_channel(QUIET);
+        let reporter = Reporter { told, quiet: quiet_told };
         std::thread::Builder::new()
             .name("carp-addresses".into())
             .spawn(move || work(keeper, &waiting, &reporter))?;
-        Ok(Self { jobs, reports })
+        Ok(Self { jobs, reports, quiet })
+    }
+
+    /// The next report, or registers to be woken by one that is worth it.
+    pub(crate) fn poll_report(&mut self, cx: &mut Context<'_>) -> Poll<Report> {
+        if let Ok(report) = self.quiet.try_recv() {
+            return Poll::Ready(report);
+        }
+        match self.reports.poll_recv(cx) {
+            Poll::Ready(Some(report)) => Poll::Ready(report),
+            // The thread ends with the node only.
+            Poll::Ready(None) | Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+/// Where reports go.
+struct Reporter {
+    told: mpsc::UnboundedSender<Report>,
+    quiet: SyncSender<Report>,
+}
+
+impl Reporter {
+    /// Tells what became of a job; false if nobody listens.
+    fn tell(&self, report: Report) -> bool {
+        if !report.is_quiet() {
+            return self.told.send(report).is_ok();
+        }
+        match self.quiet.try_send(report) {
+            Ok(()) => true,
+            Err(TrySendError::Full(report)) => self.told.send(report).is_ok(),
+            Err(TrySendError::Disconnected(_)) => false,
+        }
     }
 }
 
 fn work<T: AddressTable, A: Announcer>(
     mut keeper: AddressKeeper<T, A>,
     jobs: &Receiver<Job>,
-    reports: &mpsc::UnboundedSender<Report>,
+    reporter: &Reporter,
 ) {
     let mut jobs = Jobs::new(jobs);
     while let Some(Job { task, router, ticket, place, addresses }) = jobs.next() {
-        let mut unleased = None;
+        let (mut unleased, mut strange) = (None, Vec::new());
         let outcome = match task {
             Task::Prepare => {
                 // What fails here fails again when it matters, and is told then.
@@ -120,7 +171,10 @@ fn work<T: AddressTable, A: Announcer>(
                 acquired.map(|()| false)
             }
             Task::Announce { burst } => keeper.announce(&place, &addresses, burst).map(|()| false),
-            Task::Clear => keeper.release(&place, &addresses).map(|released| !released.is_empty()),
+            Task::Clear => keeper.release(&place, &addresses).and_then(|released| {
+                strange = keeper.strange(&place, &addresses)?;
+                Ok(!released.is_empty())
+            }),
             Task::Release => keeper.release(&place, &addresses).map(|_| false),
             Task::Probe { hosts } => keeper.probe(&place, &addresses, hosts).map(|()| false),
             Task::Confirm { family, hosts } => keeper.confirm(&place, &addresses, family, hosts),
@@ -133,7 +187,7 @@ fn work<T: AddressTable, A: Announcer>(
             Task::Verify => keeper.is_missing(&place, &addresses),
             Task::Settle => Ok(false),
         };
-        if reports.send(Report { task, router, ticket, outcome, unleased }).is_err() {
+        if !reporter.tell(Report { task, router, ticket, outcome, unleased, strange }) {
             return;
         }
     }

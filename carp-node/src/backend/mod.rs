@@ -17,6 +17,7 @@ pub use self::removal::{Program, Removal, Removals, Remover};
 use crate::addresses::Lease;
 use crate::guard::Post;
 
+pub mod around;
 pub mod linux;
 pub mod memory;
 mod neighbour;
@@ -165,7 +166,9 @@ impl Extend<Family> for Families {
 
 /// Sends and receives adverts on one interface.
 pub trait PacketIo {
-    /// Receives what has arrived, or registers to be woken when something does.
+    /// Receives what has arrived, or registers to be woken when something does. One call receives one thing,
+    /// or a bounded number of system calls' worth of it: what is of no use is [told](Received::Useless)
+    /// instead of looking for something better, of which there may be no end.
     ///
     /// # Errors
     /// What the operating system says. The caller goes on: an error must not repeat for ever without
@@ -217,6 +220,8 @@ pub enum Received {
     },
     /// A neighbour said where an address is.
     Neighbour(Neighbour),
+    /// Something of no use. It took time all the same: who receives without end has to know.
+    Useless,
 }
 
 /// The addresses of a host's interfaces.
@@ -251,6 +256,17 @@ pub trait AddressTable: Send + 'static {
         addresses: &[NewAddress],
     ) -> io::Result<Vec<io::Result<()>>>;
 
+    /// What has happened to the addresses of an interface since this was asked last, renewals of leases
+    /// aside. Whoever finds the same edition again need not [list](Self::list) them. Where the operating
+    /// system does not tell, there is no edition.
+    ///
+    /// # Errors
+    /// What the operating system says; [`io::ErrorKind::NotFound`] if there is no such interface.
+    fn changes(&mut self, interface: &str) -> io::Result<Changes> {
+        let _ = interface;
+        Ok(Changes::default())
+    }
+
     /// Removes addresses in one batch. One result an address, in order.
     ///
     /// # Errors
@@ -262,8 +278,9 @@ pub trait AddressTable: Send + 'static {
     ) -> io::Result<Vec<io::Result<()>>>;
 
     /// Removes those of these addresses that this table added to an interface of this name, where that
-    /// interface is called otherwise now: they went with it. Returns which those are. Where interfaces
-    /// keep their names there are none.
+    /// interface is called otherwise now: they went with it. What is not as it was added, another program
+    /// has put there, and it stays. Returns which were removed. Where interfaces keep their names there are
+    /// none.
     ///
     /// # Errors
     /// What the operating system says. That an interface or an address is gone is none.
@@ -316,6 +333,25 @@ pub trait AddressTable: Send + 'static {
 
     /// Now, by the [clock](Clock) of the backend.
     fn now(&self) -> Instant;
+}
+
+/// What has happened to the addresses of an interface.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// How they are now; `None` if that is not known.
+    pub edition: Option<Edition>,
+    /// Those that were removed since that was asked last, whether they are back or not.
+    pub removed: Vec<IpAddr>,
+}
+
+/// The addresses of an interface as they are for some time: another one after each change, and where another
+/// interface has the name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Edition {
+    /// The index of the interface.
+    pub interface: u32,
+    /// A number that changes with its addresses.
+    pub number: u64,
 }
 
 /// An interface that is made for the virtual link-layer address of a router, above another one: on

@@ -12,11 +12,11 @@ use bytes::BytesMut;
 use carp_proto::wire::ip::{emit_ipv4, emit_ipv6};
 use carp_proto::{MacAddr, Protocol, Transmit};
 
-use super::{Backend, Listening, PacketIo, Port, Received, Removals};
+use super::around::{Around, Layer};
+use super::{Backend, Listening, PacketIo, Port, Received};
 use crate::capture::{Timestamp, Writer};
 use crate::clock::wall_time;
 use crate::dissect::LinkType;
-use crate::guard::Post;
 
 /// Which way a packet goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,58 +38,31 @@ pub trait Tap: Clone + 'static {
 }
 
 /// A backend whose adverts pass a tap.
+pub type Wrapped<B, T> = Around<B, Tapping<T>>;
+
+/// The layer that shows adverts to a tap.
 #[derive(Clone, Debug)]
-pub struct Wrapped<B, T> {
-    inner: B,
-    tap: T,
-}
+pub struct Tapping<T>(T);
 
 impl<B: Backend, T: Tap> Wrapped<B, T> {
     /// Puts a tap between a node and `inner`.
     pub fn new(inner: B, tap: T) -> Self {
-        Self { inner, tap }
+        Self::with(inner, Tapping(tap))
     }
 }
 
-impl<B: Backend, T: Tap> Backend for Wrapped<B, T> {
+impl<B: Backend, T: Tap> Layer<B> for Tapping<T> {
     type Packets = WrappedPackets<B::Packets, T>;
     type Addresses = B::Addresses;
-    type Announcer = B::Announcer;
-    type Links = B::Links;
-    type Clock = B::Clock;
 
-    fn open(&mut self, port: &Port) -> io::Result<Self::Packets> {
-        let inner = self.inner.open(port)?;
+    fn open(&mut self, inner: &mut B, port: &Port) -> io::Result<Self::Packets> {
+        let inner = inner.open(port)?;
         let (interface, packet) = (port.interface.clone(), BytesMut::new());
-        Ok(WrappedPackets { inner, tap: self.tap.clone(), interface, packet })
+        Ok(WrappedPackets { inner, tap: self.0.clone(), interface, packet })
     }
 
-    fn addresses(&mut self) -> io::Result<Self::Addresses> {
-        self.inner.addresses()
-    }
-
-    fn announcer(&mut self) -> io::Result<Self::Announcer> {
-        self.inner.announcer()
-    }
-
-    fn watch(&mut self, interfaces: &[String]) -> io::Result<Self::Links> {
-        self.inner.watch(interfaces)
-    }
-
-    fn clock(&mut self) -> io::Result<Self::Clock> {
-        self.inner.clock()
-    }
-
-    fn removals(&mut self) -> io::Result<Removals> {
-        self.inner.removals()
-    }
-
-    fn programs(&self) -> Option<fn() -> Vec<String>> {
-        self.inner.programs()
-    }
-
-    fn guard(&mut self) -> Option<Post> {
-        self.inner.guard()
+    fn addresses(&mut self, inner: &mut B) -> io::Result<Self::Addresses> {
+        inner.addresses()
     }
 }
 
@@ -108,22 +81,19 @@ impl<P: PacketIo, T: Tap> PacketIo for WrappedPackets<P, T> {
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<Received>> {
-        loop {
-            let received = ready!(self.inner.poll_receive(cx, buffer))?;
-            let packet = match received {
-                Received::Ipv4 { len, .. } => &buffer[..len],
-                Received::Ipv6 { len, meta } => {
-                    self.write(meta.source, meta.destination, &buffer[..len]);
-                    // The hop limit is the eighth byte.
-                    self.packet[7] = meta.ttl;
-                    &self.packet[..]
-                }
-                Received::Neighbour(_) => return Poll::Ready(Ok(received)),
-            };
-            if self.tap.see(Direction::In, &self.interface, packet).is_ok() {
-                return Poll::Ready(Ok(received));
+        let received = ready!(self.inner.poll_receive(cx, buffer))?;
+        let packet = match received {
+            Received::Ipv4 { len, .. } => &buffer[..len],
+            Received::Ipv6 { len, meta } => {
+                self.write(meta.source, meta.destination, &buffer[..len]);
+                // The hop limit is the eighth byte.
+                self.packet[7] = meta.ttl;
+                &self.packet[..]
             }
-        }
+            Received::Neighbour(_) | Received::Useless => return Poll::Ready(Ok(received)),
+        };
+        let seen = self.tap.see(Direction::In, &self.interface, packet);
+        Poll::Ready(Ok(seen.map_or(Received::Useless, |()| received)))
     }
 
     fn send(&mut self, advert: &Transmit<'_>, source_mac: Option<MacAddr>) -> io::Result<()> {

@@ -16,7 +16,9 @@
 
 pub mod client;
 pub mod proto;
+mod request;
 pub mod server;
+mod socket;
 pub mod units;
 
 use std::io;
@@ -27,7 +29,8 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 pub use client::{Client, ClientError};
 pub use proto::{ControlError, ErrorCode, Request, Response, StatusReport, VERSION, Verb};
-pub use server::{BindError, ControlSocket, Handler, Limits, serve};
+pub use server::{Handler, Limits, serve};
+pub use socket::{BindError, ControlSocket};
 pub use units::Millis;
 
 /// Where the daemon listens unless told otherwise.

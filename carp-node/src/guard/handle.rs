@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
 use tokio::task;
+use tokio::time::timeout;
 
 use super::Guard;
 use super::post::Post;
@@ -149,17 +150,25 @@ impl Care {
             // The very first replacement is immediate even if the guard died young.
             if lived < LONG_LIFE && self.note(|status| status.restarts) > 0 {
                 self.tell(&format!("{died}: another one in {} s", pause.as_secs()));
-                tokio::time::sleep(pause).await;
+                if !is_wanted_after(pause, &mut dismissed).await {
+                    return;
+                }
                 pause = (pause * 2).min(PAUSES.1);
             } else {
                 pause = PAUSES.0;
             }
-            link = self.replace(&died, pause).await;
+            let Some(next) = self.replace(&died, pause, &mut dismissed).await else { return };
+            link = next;
         }
     }
 
-    /// Starts guards until one lives.
-    async fn replace(&self, died: &str, mut pause: Duration) -> Link {
+    /// Starts guards until one lives; `None` if none is needed any more before that.
+    async fn replace(
+        &self,
+        died: &str,
+        mut pause: Duration,
+        dismissed: &mut watch::Receiver<bool>,
+    ) -> Option<Link> {
         loop {
             let post = self.post.clone();
             let started = task::spawn_blocking(|| Guard::start(post)).await;
@@ -172,14 +181,16 @@ impl Care {
                         status.restarts += 1;
                     });
                     self.tell(&format!("{died}: process {} guards now", link.child.id()));
-                    return link;
+                    return Some(link);
                 }
                 Err(error) => self.tell(&format!(
                     "{died}, and there is no other one: {error}; trying again in {} s",
                     pause.as_secs()
                 )),
             }
-            tokio::time::sleep(pause).await;
+            if !is_wanted_after(pause, dismissed).await {
+                return None;
+            }
             pause = (pause * 2).min(PAUSES.1);
         }
     }
@@ -202,7 +213,41 @@ impl Care {
     }
 }
 
+/// Waits; true if a guard is still needed then. A daemon that stops does not wait for one.
+async fn is_wanted_after(pause: Duration, dismissed: &mut watch::Receiver<bool>) -> bool {
+    timeout(pause, dismissed.wait_for(|dismissed| *dismissed)).await.is_err()
+}
+
 fn status_of(link: &Link, post: &Post) -> GuardStatus {
     let locked = post.board().is_some_and(super::board::Board::is_locked);
     GuardStatus { pid: Some(link.child.id()), locked, ..GuardStatus::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(30);
+
+    #[test]
+    fn a_daemon_that_stops_does_not_wait_for_a_guard_that_cannot_be_started() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (family, kind) = (AddressFamily::UNIX, SocketType::SEQPACKET);
+            let (socket, theirs) = socketpair(family, kind, SocketFlags::CLOEXEC, None).unwrap();
+            let child = Command::new("true").spawn().unwrap();
+            let (events, mut inbox) = crate::event::channel();
+            let guard = Guard { child, socket, post: Post::new(&[]).unwrap() };
+            let handle = start(guard, events).unwrap();
+            drop(theirs);
+            // Nobody has called init here, and nobody ever will.
+            let told = timeout(LIMIT, inbox.recv()).await.unwrap().unwrap().kind.to_string();
+            assert!(told.contains("there is no other one"), "{told}");
+            timeout(LIMIT, handle.dismiss()).await.unwrap();
+        });
+    }
 }

@@ -13,6 +13,7 @@ use carp_proto::wire::ip::{emit_ipv4, emit_ipv6};
 use carp_proto::{
     Instant, MacAddr, Protocol, RouterConfig, Transmit, VirtualAddress, VirtualRouter,
 };
+use futures_util::FutureExt;
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
 use rustix::io::fcntl_dupfd_cloexec;
@@ -173,9 +174,26 @@ impl Post {
         }
     }
 
+    /// Another guard watches from now on. It does not answer for its predecessor: neither for when that one
+    /// last looked, nor for what was told of it.
+    pub(super) fn begin_watch(&self, now: Instant) {
+        if let Some(board) = self.board() {
+            board.set_looked(now);
+        }
+        let _ = self.shared.hung.notified().now_or_never();
+    }
+
     /// Waits until the guard seems to hang.
     pub(super) async fn guard_hangs(&self) {
-        self.shared.hung.notified().await;
+        let is_unseen =
+            |board: Board<'_>| board.beat().saturating_since(board.looked()) > judge::UNSEEN;
+        loop {
+            self.shared.hung.notified().await;
+            // It may have been told in the moment in which another guard began.
+            if self.board().is_some_and(is_unseen) {
+                return;
+            }
+        }
     }
 
     /// When the protocol task has to turn again, as of its last beat; `None` while no address is held.
@@ -258,4 +276,66 @@ fn packet(
     place.copy_from_slice(advert.payload);
     let len = board::PACKET_BYTES - unused.len();
     (bytes, len)
+}
+
+#[cfg(test)]
+mod tests {
+    use carp_proto::{Key, VirtualId};
+
+    use super::*;
+
+    fn at(millis: u64) -> Instant {
+        Instant::ZERO + Duration::from_millis(millis)
+    }
+
+    /// A post of a router whose address is held.
+    fn holding() -> Post {
+        let key = Key::new(b"secret").unwrap();
+        let addresses = vec!["192.0.2.100".parse().unwrap()];
+        let config = RouterConfig::carp(VirtualId::new(1).unwrap(), &key, addresses, 7).unwrap();
+        let post = Post::new(&[RouterSetup::new("web", "lo", config)]).unwrap();
+        post.addresses_on("lo").for_each(|(_, order)| order.give(b"remove it"));
+        post.review();
+        post
+    }
+
+    /// The protocol task lives from then to then.
+    fn beat_through(post: &Post, millis: std::ops::Range<u64>) {
+        millis.step_by(300).for_each(|millis| post.beat(at(millis)));
+    }
+
+    fn hangs(post: &Post) -> bool {
+        post.guard_hangs().now_or_never().is_some()
+    }
+
+    #[test]
+    fn a_guard_that_does_not_look_for_three_seconds_hangs() {
+        let post = holding();
+        beat_through(&post, 10_000..13_000);
+        assert!(!hangs(&post));
+        beat_through(&post, 13_000..13_900);
+        assert!(hangs(&post) && !hangs(&post), "once");
+    }
+
+    #[test]
+    fn a_guard_does_not_answer_for_its_predecessor() {
+        let post = holding();
+        // The first one has died, and none can be started for ten seconds.
+        beat_through(&post, 10_000..20_000);
+        post.begin_watch(at(20_000));
+        assert!(!hangs(&post));
+        beat_through(&post, 20_000..22_900);
+        assert!(!hangs(&post));
+        beat_through(&post, 22_900..23_800);
+        assert!(hangs(&post), "but for itself it does");
+    }
+
+    #[test]
+    fn what_is_told_of_a_guard_while_another_one_begins_is_not_believed() {
+        let post = holding();
+        post.begin_watch(at(10_000));
+        beat_through(&post, 10_000..11_000);
+        post.shared.hung.notify_one();
+        assert!(!hangs(&post));
+    }
 }

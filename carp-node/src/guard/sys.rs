@@ -10,17 +10,7 @@ use std::sync::atomic::AtomicU64;
 
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
-/// Signals that are meant for the daemon, or for the terminal's foreground group.
-const NOT_FOR_THE_GUARD: [libc::c_int; 8] = [
-    libc::SIGHUP,
-    libc::SIGINT,
-    libc::SIGQUIT,
-    libc::SIGTERM,
-    libc::SIGPIPE,
-    libc::SIGUSR1,
-    libc::SIGUSR2,
-    libc::SIGTSTP,
-];
+use crate::helper::NOT_FOR_HELPERS;
 
 /// Memory that is shared with whoever else maps the same file.
 ///
@@ -71,7 +61,7 @@ impl Drop for Mapping {
 
 /// Makes this process deaf to what is not meant for it. It executes nothing that could inherit that.
 pub(super) fn ignore_signals() {
-    for signal in NOT_FOR_THE_GUARD {
+    for signal in NOT_FOR_HELPERS {
         // SAFETY: sigaction is plain data for which zeroes are valid (no flags, an empty mask), and no
         // handler is installed. The numbers are those of signals that can be ignored.
         unsafe {

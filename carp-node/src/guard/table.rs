@@ -13,7 +13,7 @@ use super::board::{Board, Order};
 use super::post::Post;
 use super::request;
 use crate::addresses::MARK;
-use crate::backend::{AddressTable, InstalledAddress, NewAddress, VirtualDevice};
+use crate::backend::{AddressTable, Changes, InstalledAddress, NewAddress, VirtualDevice};
 
 /// An address table that tells the guard what is held: before an address is added, and after it was
 /// removed. Of addresses that others have added it tells nothing.
@@ -116,6 +116,10 @@ impl<T: AddressTable> AddressTable for GuardedTable<T> {
     ) -> io::Result<Vec<io::Result<()>>> {
         // What is there is held already.
         self.inner.renew(interface, addresses)
+    }
+
+    fn changes(&mut self, interface: &str) -> io::Result<Changes> {
+        self.inner.changes(interface)
     }
 
     fn remove(

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::IpAddr;
+use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -28,9 +29,17 @@ const RECEIVE_BUFFER: usize = 4 << 20;
 /// Keeps every address that comes to a host or leaves it, as the kernel tells it.
 #[derive(Debug)]
 pub struct AddressWatch {
-    changes: Arc<Mutex<Vec<AddressChange>>>,
+    told: Arc<Mutex<Told>>,
     end: Arc<OwnedFd>,
     watcher: Option<JoinHandle<()>>,
+}
+
+/// What the kernel has told.
+#[derive(Debug, Default)]
+struct Told {
+    changes: Vec<AddressChange>,
+    /// When it told of an address that it was where it had been.
+    again: Vec<(IpAddr, Instant)>,
 }
 
 /// An address that came or left.
@@ -61,11 +70,11 @@ impl AddressWatch {
         let open = || -> io::Result<Self> {
             let socket = namespace.run(socket)??;
             let end = Arc::new(eventfd(0, EventfdFlags::CLOEXEC)?);
-            let changes = Arc::<Mutex<Vec<AddressChange>>>::default();
-            let (sink, ending) = (Arc::clone(&changes), Arc::clone(&end));
+            let told = Arc::<Mutex<Told>>::default();
+            let (sink, ending) = (Arc::clone(&told), Arc::clone(&end));
             let watch = move || while watch_once(&socket, &ending, &sink).is_ok() {};
             let watcher = thread::Builder::new().name("lab-addresses".into()).spawn(watch)?;
-            Ok(Self { changes, end, watcher: Some(watcher) })
+            Ok(Self { told, end, watcher: Some(watcher) })
         };
         open().doing(|| "watch addresses".into())
     }
@@ -73,14 +82,22 @@ impl AddressWatch {
     /// All changes so far, in their order.
     #[must_use]
     pub fn changes(&self) -> Vec<AddressChange> {
-        lock(&self.changes).clone()
+        lock(&self.told).changes.clone()
+    }
+
+    /// How often the kernel told of an address, in a time, that it was where it had been: its lease was
+    /// renewed.
+    #[must_use]
+    pub fn renewals(&self, ip: IpAddr, time: Range<Instant>) -> usize {
+        let is_it = |(told, at): &&(IpAddr, Instant)| *told == ip && time.contains(at);
+        lock(&self.told).again.iter().filter(is_it).count()
     }
 
     /// The times for which the host had an address, of those that began since the watch did.
     #[must_use]
     pub fn holdings(&self, ip: IpAddr) -> Vec<Holding> {
         let mut holdings: Vec<Holding> = Vec::new();
-        for change in lock(&self.changes).iter().filter(|change| change.ip == ip) {
+        for change in lock(&self.told).changes.iter().filter(|change| change.ip == ip) {
             let last = holdings.last_mut().filter(|last| last.to.is_none());
             match (last, change.there) {
                 (None, true) => holdings.push(Holding { from: change.at, to: None }),
@@ -107,7 +124,7 @@ impl AddressWatch {
         let is_it = |change: &&AddressChange| {
             change.at >= since && change.ip == ip && change.there == there
         };
-        lock(&self.changes).iter().find(is_it).map(|change| change.at)
+        lock(&self.told).changes.iter().find(is_it).map(|change| change.at)
     }
 }
 
@@ -130,7 +147,7 @@ fn socket() -> io::Result<Socket> {
 }
 
 /// Waits for news, and keeps them. An error is the end.
-fn watch_once(socket: &Socket, end: &OwnedFd, sink: &Mutex<Vec<AddressChange>>) -> io::Result<()> {
+fn watch_once(socket: &Socket, end: &OwnedFd, sink: &Mutex<Told>) -> io::Result<()> {
     let mut ready =
         [PollFd::new(socket, PollFlags::IN), PollFd::from_borrowed_fd(end.as_fd(), PollFlags::IN)];
     poll(&mut ready, None)?;
@@ -139,10 +156,12 @@ fn watch_once(socket: &Socket, end: &OwnedFd, sink: &Mutex<Vec<AddressChange>>) 
     }
     let (bytes, _) = socket.recv_from_full()?;
     let at = Instant::now();
-    let mut changes = lock(sink);
+    let mut told = lock(sink);
     for change in messages(&bytes).flatten().filter_map(|message| change(message, at)) {
-        if !is_known(&changes, &change) {
-            changes.push(change);
+        if !is_known(&told.changes, &change) {
+            told.changes.push(change);
+        } else if change.there {
+            told.again.push((change.ip, at));
         }
     }
     Ok(())

@@ -30,8 +30,8 @@ impl<B: Backend> Node<B> {
             Ok(Received::Ipv4 { len, ttl }) => self.ipv4_packet(port, *len, *ttl),
             Ok(Received::Ipv6 { len, meta }) => self.datagram(port, meta, 0..*len),
             Ok(Received::Neighbour(said)) => self.neighbour_said(port, *said),
-            // An error of the link, such as "network is down", which link events tell better.
-            Err(_) => {}
+            // Or an error of the link, such as "network is down", which link events tell better.
+            Ok(Received::Useless) | Err(_) => {}
         }
     }
 

@@ -9,7 +9,7 @@ use carp_proto::election::{Input, State};
 
 use super::Node;
 use super::suspects::{self, Suspect};
-use crate::addresses::{MARK, Task};
+use crate::addresses::Task;
 use crate::backend::{Backend, Clock, InstalledAddress, Removal};
 use crate::control::proto::RemovalStatus;
 use crate::control::units::WallTime;
@@ -26,6 +26,8 @@ const AT_ONCE: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub(crate) struct Contest {
     last: Option<Lost>,
+    /// When a loss was last counted that was found by looking. Whoever did it may still be named.
+    found_at: Option<Instant>,
     /// The addresses that the router found while it was backup, and has told of.
     strangers: Vec<InstalledAddress>,
 }
@@ -74,6 +76,22 @@ impl Contest {
             by: lost.by.clone(),
             hint: lost.hint.get().cloned(),
         })
+    }
+
+    /// Whether a removal that is told now may be the loss that was found by looking a moment ago.
+    fn has_just_been_found(&self, now: Instant) -> bool {
+        self.found_at.is_some_and(|at| now.saturating_since(at) < AT_ONCE)
+    }
+
+    /// Notes a loss that was found by looking.
+    fn note_found(
+        &mut self,
+        now: Instant,
+        programs: Option<fn() -> Vec<String>>,
+        tell: impl FnOnce(&str) + Send + 'static,
+    ) {
+        self.found_at = Some(now);
+        self.note_unnamed(now, programs, tell);
     }
 
     /// Notes a loss whose remover the kernel did not name, unless one that it named has just been noted.
@@ -133,11 +151,28 @@ impl<B: Backend> Node<B> {
             if self.members[index].place.interface == name
                 && concerns(&self.members[index], removal)
             {
-                let now = self.clock.now();
-                self.members[index].contest.last = Some(lost_by(now, removal));
-                self.input(index, Input::AddressLost);
+                self.lost(index, removal);
             }
         }
+    }
+
+    /// A router has lost an address. Of a loss that was found by looking, and counted, this may be the
+    /// name: whether the address is missing again has to be looked for.
+    fn lost(&mut self, router: usize, removal: &Removal) {
+        let (now, member) = (self.clock.now(), &mut self.members[router]);
+        let named = lost_by(now, removal);
+        if !member.contest.has_just_been_found(now) {
+            member.contest.last = Some(named);
+            return self.input(router, Input::AddressLost);
+        }
+        if member.contest.last.as_ref().is_none_or(|last| last.by.is_none()) {
+            let by = named.by.as_deref().unwrap_or_default();
+            let text = format!("the address that was missing, {}, was removed by {by}", removal.ip);
+            self.events.tell(Some(&member.name), EventKind::Log { text });
+        }
+        member.contest.last = Some(named);
+        // If the thread is that busy, the next link event or renewal finds it.
+        let _ = self.addresses.jobs.try_send(member.job(router, Task::Verify, 0));
     }
 
     /// Addresses of a router have been found missing.
@@ -151,7 +186,7 @@ impl<B: Backend> Node<B> {
             return;
         }
         let (events, name) = (self.events.clone(), Arc::clone(&member.name));
-        member.contest.note_unnamed(now, programs, move |hint| {
+        member.contest.note_found(now, programs, move |hint| {
             let text = format!("the kernel does not say who removed the address; {hint}");
             events.tell(Some(&name), EventKind::Log { text });
         });
@@ -184,30 +219,38 @@ fn lost_by(now: Instant, removal: &Removal) -> Lost {
 
 /// Addresses where they should not be.
 impl<B: Backend> Node<B> {
-    /// Looks what backups have on an interface that has changed. What carries our mark was left behind, or
-    /// is just being removed.
+    /// Looks what backups have on an interface that has changed.
     pub(super) fn inspect_backups(&mut self, interface: &str) {
         for router in 0..self.members.len() {
-            let member = &self.members[router];
-            if member.place.interface != interface {
-                continue;
+            if self.members[router].place.interface == interface {
+                self.inspect_backup(router);
             }
-            let left = |found: &InstalledAddress| is_ours(found, interface);
-            if self.found_on_backup(router).iter().any(left) {
-                // If the thread is that busy, the next change of the interface asks again.
-                let _ = self.addresses.jobs.try_send(member.job(router, Task::Clear, 0));
-            }
-            self.note_strangers(router);
+        }
+    }
+
+    /// Has the address thread look at what a backup has, unless all of it is known. What is ours was left
+    /// behind, or is just being removed. What is not, only the thread can tell: not every kernel keeps a
+    /// mark, and the record of what we have added is there.
+    pub(super) fn inspect_backup(&mut self, router: usize) {
+        let found = self.found_on_backup(router);
+        let member = &mut self.members[router];
+        member.contest.strangers.retain(|known| found.iter().any(|found| found.ip == known.ip));
+        let is_known = |ip| member.contest.strangers.iter().any(|known| known.ip == ip);
+        if found.iter().any(|found| !is_known(found.ip)) {
+            // If the thread is that busy, the next change of the interface asks again.
+            let _ = self.addresses.jobs.try_send(member.job(router, Task::Clear, 0));
         }
     }
 
     /// Tells of addresses that a backup should not have, each once for as long as it is there.
-    pub(super) fn note_strangers(&mut self, router: usize) {
-        let mut found = self.found_on_backup(router);
-        let Member { contest, place, name, .. } = &mut self.members[router];
-        found.retain(|found| !is_ours(found, &place.interface));
-        tell_strangers(&self.events, name, &place.interface, &contest.strangers, &found);
-        contest.strangers = found;
+    pub(super) fn found_strange(&mut self, router: usize, found: Vec<InstalledAddress>) {
+        let Some(Member { contest, place, name, router, .. }) = self.members.get_mut(router) else {
+            return;
+        };
+        if router.state() == State::Backup && !place.owned {
+            tell_strangers(&self.events, name, &place.interface, &contest.strangers, &found);
+            contest.strangers = found;
+        }
     }
 
     /// The addresses of a router that are there although it is backup.
@@ -243,10 +286,4 @@ fn stranger_words(stranger: &InstalledAddress, interface: &str) -> String {
         "{ip} is on {interface} although this router is backup, and carp has not added it: two hosts \
          answer for it; ip address del {ip}/{prefix_len} dev {interface}"
     )
-}
-
-/// Whether an address says that we added it.
-fn is_ours(found: &InstalledAddress, interface: &str) -> bool {
-    let labelled = |label: &str| label.strip_prefix(interface) == Some(":carp");
-    found.protocol == Some(MARK) || found.label.as_deref().is_some_and(labelled)
 }

@@ -8,23 +8,33 @@
 
 use carp_proto::election::Wait;
 
-/// The judgement waits for no more datagrams than this for each port: more than the queues of its sockets
-/// have room for, one family and the other. A flood must not keep a dead router's addresses for ever.
+/// The judgement waits for no more than this from one port: more than the queues of its sockets have room for,
+/// one family and the other. A flood must not keep a dead router's addresses for ever. Ports are read in turn,
+/// so what waited on the others has been read by then too: how many there are does not matter.
 const MOST: u32 = 8192;
 
 /// Whether silence can be believed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Hearing {
-    /// How many datagrams were read since a judgement was put off; `None` while none is.
-    read: Option<u32>,
+    /// Whether a judgement is put off.
+    waits: bool,
+    /// What was read on each port since then.
+    read: Box<[u32]>,
+    /// The most of that.
+    most: u32,
     look: bool,
 }
 
 impl Hearing {
+    /// For so many ports.
+    pub(super) fn new(ports: usize) -> Self {
+        Self { waits: false, read: vec![0; ports].into(), most: 0, look: false }
+    }
+
     /// Whether a judgement that is due has something to do now, although there is more to be read: it has not
     /// been put off yet, or for long enough.
-    pub(super) fn has_its_turn(&self, ports: usize) -> bool {
-        self.read.is_none_or(|read| read >= most(ports))
+    pub(super) const fn has_its_turn(&self) -> bool {
+        !self.waits || self.most >= MOST
     }
 
     /// Whether a deadline is for a judgement that rests on silence.
@@ -35,27 +45,29 @@ impl Hearing {
         }
     }
 
-    /// A datagram was read.
-    pub(super) const fn reads(&mut self) {
-        if let Some(read) = &mut self.read {
+    /// Something was read on a port, of use or not.
+    pub(super) fn reads(&mut self, port: usize) {
+        if let Some(read) = self.read.get_mut(port).filter(|_| self.waits) {
             *read = read.saturating_add(1);
+            self.most = self.most.max(*read);
         }
     }
 
     /// It is time to judge. `empty` says that there was nothing left to read. If the answer is false, the
     /// judgement is put off.
-    pub(super) fn may_judge(&mut self, empty: bool, ports: usize) -> bool {
-        let may = self.read.is_some_and(|read| empty || read >= most(ports));
-        (self.read, self.look) = match (may, self.read) {
-            (true, _) => (None, false),
-            (false, read) => (read.or(Some(0)), true),
-        };
+    pub(super) fn may_judge(&mut self, empty: bool) -> bool {
+        let may = self.waits && (empty || self.most >= MOST);
+        if !self.waits {
+            self.read.fill(0);
+            self.most = 0;
+        }
+        (self.waits, self.look) = (!may, !may);
         may
     }
 
     /// There is nothing to judge any more.
     pub(super) const fn rests(&mut self) {
-        self.read = None;
+        self.waits = false;
     }
 
     /// Whether the system is to be asked what has arrived before anything else is done; once.
@@ -64,44 +76,52 @@ impl Hearing {
     }
 }
 
-fn most(ports: usize) -> u32 {
-    MOST.saturating_mul(u32::try_from(ports).unwrap_or(u32::MAX).max(1))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn silence_is_believed_at_the_second_look() {
-        let mut hearing = Hearing::default();
-        assert!(!hearing.may_judge(true, 1));
+        let mut hearing = Hearing::new(1);
+        assert!(!hearing.may_judge(true));
         assert!(hearing.takes_a_look() && !hearing.takes_a_look());
-        assert!(hearing.may_judge(true, 1));
-        assert!(!hearing.may_judge(true, 1), "and the next one at its own");
+        assert!(hearing.may_judge(true));
+        assert!(!hearing.may_judge(true), "and the next one at its own");
     }
 
     #[test]
     fn all_that_waits_is_read_first_but_a_flood_is_not_read_for_ever() {
-        let mut hearing = Hearing::default();
-        (0..MOST).for_each(|_| hearing.reads());
-        assert!(!hearing.may_judge(false, 1), "only what is read since then counts");
+        let mut hearing = Hearing::new(1);
+        (0..MOST).for_each(|_| hearing.reads(0));
+        assert!(!hearing.may_judge(false), "only what is read since then counts");
         for read in 1..MOST {
-            hearing.reads();
-            assert!(!hearing.may_judge(false, 1), "{read}");
+            hearing.reads(0);
+            assert!(!hearing.may_judge(false), "{read}");
         }
-        assert!(!hearing.has_its_turn(1));
-        hearing.reads();
-        assert!(hearing.has_its_turn(1) && !hearing.has_its_turn(2), "two ports have more queues");
-        assert!(hearing.may_judge(false, 1));
-        assert!(hearing.has_its_turn(1), "the next one");
+        assert!(!hearing.has_its_turn());
+        hearing.reads(0);
+        assert!(hearing.has_its_turn() && hearing.may_judge(false));
+        assert!(hearing.has_its_turn(), "the next one");
+        assert!(!hearing.may_judge(false));
     }
 
     #[test]
     fn what_need_not_be_judged_any_more_is_forgotten() {
-        let mut hearing = Hearing::default();
-        assert!(!hearing.may_judge(true, 1));
+        let mut hearing = Hearing::new(1);
+        assert!(!hearing.may_judge(true));
         hearing.rests();
-        assert!(!hearing.may_judge(true, 1));
+        assert!(!hearing.may_judge(true));
+    }
+
+    #[test]
+    fn however_many_ports_there_are_a_flood_on_one_delays_no_more() {
+        let mut hearing = Hearing::new(50);
+        assert!(!hearing.may_judge(false));
+        for _ in 0..MOST - 1 {
+            (0..2).for_each(|port| hearing.reads(port));
+        }
+        assert!(!hearing.has_its_turn(), "what waited on these two has not been read yet");
+        hearing.reads(1);
+        assert!(hearing.may_judge(false));
     }
 }

@@ -23,7 +23,9 @@ pub(crate) struct Renewals {
     lease: Option<Lease>,
     /// When the next one is due, while addresses are held.
     due: Option<Due>,
-    /// When the latest one that worked was asked for.
+    /// When the addresses were last asked for.
+    asked_at: Instant,
+    /// When the latest one that worked was asked for, or the first of the addresses.
     renewed_at: Instant,
     /// Why some addresses have no lifetime.
     unleased: Option<Unleased>,
@@ -45,6 +47,7 @@ impl Renewals {
         Self {
             lease: place.lease.filter(|_| !place.owned),
             due: None,
+            asked_at: Instant::ZERO,
             renewed_at: Instant::ZERO,
             unleased: None,
             failing: false,
@@ -56,10 +59,14 @@ impl Renewals {
         self.lease.filter(|_| self.unleased.is_none())
     }
 
-    /// The addresses are asked for.
+    /// The addresses are asked for. That renews none that is there: where one is taken again, the renewals of
+    /// the others go on as before.
     pub(crate) fn begin(&mut self, now: Instant) {
-        self.renewed_at = now;
-        self.due = self.lease.map(|lease| after_an_advert(now, lease));
+        self.asked_at = now;
+        if self.due.is_none() {
+            self.renewed_at = now;
+            self.due = self.lease.map(|lease| after_an_advert(now, lease));
+        }
     }
 
     /// The addresses are given back.
@@ -122,16 +129,18 @@ impl<B: Backend> Node<B> {
         let missing = *report.outcome.as_ref().unwrap_or(&false);
         if report.outcome.is_ok() {
             renewals.unleased = report.unleased;
-            if !missing {
-                renewals.renewed_at = renewals.renewed_at.max(asked_at);
-            }
         }
         if let Some(text) = news {
             self.events.tell(Some(&member.name), EventKind::Fault { text });
         }
         // An older renewal says nothing of addresses that were given back since, or asked for anew.
-        if missing && member.renewals.due.is_some() && asked_at > member.renewals.renewed_at {
+        if missing && member.renewals.due.is_some() && asked_at > member.renewals.asked_at {
             self.missed(router);
+        }
+        // Why one is missing was told by what was renewed before. Those that are there last anew.
+        if let (Ok(_), Some(member)) = (&report.outcome, self.members.get_mut(router)) {
+            let renewals = &mut member.renewals;
+            renewals.renewed_at = renewals.renewed_at.max(asked_at);
         }
     }
 
@@ -186,6 +195,22 @@ mod tests {
             "with the adverts at 2.5 s and 5 s"
         );
         assert_eq!(renewals(1, 1_000)[..5], [500, 834, 1_168, 1_502, 1_836][..]);
+    }
+
+    #[test]
+    fn an_address_that_is_taken_again_does_not_delay_the_renewal_of_the_others() {
+        let place = Place { lease: Lease::new(Duration::from_secs(2)).ok(), ..Place::on("eth0") };
+        let mut renewals = Renewals::new(&place);
+        renewals.begin(at(0));
+        renewals.begin(at(900));
+        assert_eq!(renewals.due_at(), Some(at(1_000)));
+        assert!(renewals.with_advert(at(1_000)).is_some());
+        renewals.renewed_at = at(1_000);
+        renewals.begin(at(2_500));
+        assert!(renewals.may_have_expired(at(2_750)), "those that were not taken again");
+        renewals.end();
+        renewals.begin(at(2_600));
+        assert!(!renewals.may_have_expired(at(2_750)), "all are new");
     }
 
     #[test]

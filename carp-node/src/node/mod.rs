@@ -154,6 +154,7 @@ impl<B: Backend> Node<B> {
         let (own_port, removals) = (table.port(), backend.removals()?);
         let keeper = AddressKeeper::new(table, backend.announcer()?, extras.record);
         let ports: Vec<PortState<_>> = port::ports(&setups);
+        let hearing = Hearing::new(ports.len());
         let links = backend.watch(&port::watched(&setups))?;
         let addresses = AddressThread::start(keeper)?;
         let groups = group::groups(&setups);
@@ -179,7 +180,7 @@ impl<B: Backend> Node<B> {
             buffer: vec![0; BUFFER].into(),
             scratch: BytesMut::with_capacity(64),
             turns: Turns::default(),
-            hearing: Hearing::default(),
+            hearing,
             lateness: Lateness::default(),
             day: DayTime::default(),
             settling: VecDeque::new(),
@@ -254,7 +255,7 @@ impl<B: Backend> Node<B> {
             let Some(packets) = &mut self.ports[port].packets else { continue };
             if let Poll::Ready(received) = packets.poll_receive(cx, &mut self.buffer) {
                 self.turns.note_received(port);
-                self.hearing.reads();
+                self.hearing.reads(port);
                 return Poll::Ready(Wake::Received { port, received });
             }
         }
@@ -274,13 +275,12 @@ impl<B: Backend> Node<B> {
     fn is_due_after_batch(&self, now: Instant) -> bool {
         let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         is_due(self.deadline(|why| !Hearing::is_about_silence(why)))
-            || (self.hearing.has_its_turn(self.ports.len())
-                && is_due(self.deadline(Hearing::is_about_silence)))
+            || (self.hearing.has_its_turn() && is_due(self.deadline(Hearing::is_about_silence)))
     }
 
     /// What is neither received nor due.
     fn poll_others(&mut self, cx: &mut Context<'_>) -> Poll<Wake> {
-        if let Poll::Ready(Some(report)) = self.addresses.reports.poll_recv(cx) {
+        if let Poll::Ready(report) = self.addresses.poll_report(cx) {
             return Poll::Ready(Wake::Report(report));
         }
         if let Poll::Ready(removal) = self.removals.poll_removal(cx) {
@@ -347,7 +347,7 @@ impl<B: Backend> Node<B> {
     fn may_judge(&mut self, now: Instant, empty: bool) -> bool {
         let mut due = self.members.iter().filter_map(|member| due(member, now));
         if due.any(Hearing::is_about_silence) {
-            return self.hearing.may_judge(empty, self.ports.len());
+            return self.hearing.may_judge(empty);
         }
         self.hearing.rests();
         true
@@ -408,7 +408,7 @@ impl<B: Backend> Node<B> {
         driver.carry_out(index, member, now);
         member.last_state = member.router.state();
         if member.last_state != before {
-            self.note_strangers(index);
+            self.inspect_backup(index);
         }
         self.note_in_group(index);
         self.follow_with_probe(index, now);

@@ -206,7 +206,8 @@ impl Probe {
     pub(super) fn asked(&mut self, family: Family, gateway: bool) {
         let mut confirmations = self.confirmations.iter_mut().flatten();
         if let Some(found) = confirmations.find(|it| it.family == family) {
-            found.expected |= gateway;
+            // What is over does not begin again.
+            found.expected |= gateway && found.next_at.is_some();
         }
     }
 
@@ -431,9 +432,17 @@ impl Probe {
         if !self.addresses.iter().any(|address| address.ip() == to) {
             return;
         }
-        let mut confirmations = self.confirmations.iter_mut().flatten();
-        let Some(found) = confirmations.find(|it| it.family == Family::of(to)) else { return };
-        if found.answered(by) {
+        let known = self.confirmations.iter().flatten().any(|it| it.family == Family::of(to));
+        if !known {
+            return;
+        }
+        let mut told = false;
+        for it in self.confirmations.iter_mut().flatten() {
+            // The way to us is the same for both families: that somebody has none of the other, or does not
+            // answer in it, says nothing of our port.
+            told |= if it.family == Family::of(to) { it.answered(by) } else { it.excuse() };
+        }
+        if told {
             let text = format!("{by} answers to {to} now: announcing again");
             let event = EventKind::Confirmation { confirmed: true, text };
             self.deeds.push_back(Deed::Tell(event));

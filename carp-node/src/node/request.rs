@@ -15,7 +15,8 @@ impl<B: Backend> Node<B> {
         if let Task::Renew { asked_at } = report.task {
             return self.lease_renewed(report.router, asked_at, &report);
         }
-        let Some(member) = self.members.get_mut(report.router) else { return };
+        let (router, strange) = (report.router, report.strange);
+        let Some(member) = self.members.get_mut(router) else { return };
         let waited_for = report.ticket == member.tickets.acquire;
         let text = report.outcome.as_ref().err().map(ToString::to_string);
         let input = match (report.task, report.outcome) {
@@ -29,12 +30,14 @@ impl<B: Backend> Node<B> {
             (Task::Release, Err(fault)) => {
                 Some(Input::Fault(Fault::Release { code: fault.code() }))
             }
-            (Task::Verify, Ok(true)) => return self.missed(report.router),
-            (Task::Clear, Ok(true)) => {
-                let text =
-                    "an address was left here by carp, and removed: this router is not active";
-                self.events.tell(Some(&member.name), EventKind::Log { text: text.into() });
-                None
+            (Task::Verify, Ok(true)) => return self.missed(router),
+            (Task::Clear, Ok(removed)) => {
+                if removed {
+                    let text =
+                        "an address was left here by carp, and removed: this router is not active";
+                    self.events.tell(Some(&member.name), EventKind::Log { text: text.into() });
+                }
+                return self.found_strange(router, strange);
             }
             (Task::Settle, _) => {
                 // Whoever asked may have gone.
@@ -54,7 +57,7 @@ impl<B: Backend> Node<B> {
             self.events.tell(Some(&member.name), EventKind::Fault { text });
         }
         if let Some(input) = input {
-            self.input(report.router, input);
+            self.input(router, input);
         }
     }
 

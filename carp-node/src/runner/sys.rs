@@ -10,17 +10,7 @@ use std::{mem, ptr};
 use rustix::io::{Errno, FdFlags};
 use rustix::process::Signal;
 
-/// Signals that mean the daemon, or the terminal's foreground group, and not the runner.
-const NOT_FOR_THE_RUNNER: [libc::c_int; 8] = [
-    libc::SIGHUP,
-    libc::SIGINT,
-    libc::SIGQUIT,
-    libc::SIGTERM,
-    libc::SIGPIPE,
-    libc::SIGUSR1,
-    libc::SIGUSR2,
-    libc::SIGTSTP,
-];
+use crate::helper::NOT_FOR_HELPERS;
 
 /// The highest signal number of Linux on every architecture that Rust knows, but MIPS.
 const LAST_SIGNAL: libc::c_int = 64;
@@ -32,7 +22,7 @@ const LAST_SIGNAL: libc::c_int = 64;
 /// pass "ignored" on to every program.
 pub(super) fn settle_signals() {
     for signal in 1..=LAST_SIGNAL {
-        if NOT_FOR_THE_RUNNER.contains(&signal) {
+        if NOT_FOR_HELPERS.contains(&signal) {
             set_handler(signal, on_signal as *const () as libc::sighandler_t);
         } else if is_ignored(signal) {
             set_handler(signal, libc::SIG_DFL);

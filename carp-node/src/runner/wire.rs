@@ -80,18 +80,6 @@ pub(super) fn receive<T: DeserializeOwned>(socket: impl AsFd) -> io::Result<Opti
     Ok(Some(serde_json::from_slice(packet)?))
 }
 
-/// Waits until the socket has something to read, or has ended. `false` if the deadline came first.
-pub(super) fn readable(socket: impl AsFd, deadline: Instant) -> io::Result<bool> {
-    loop {
-        match poll([Some(socket.as_fd())], deadline) {
-            Ok([true]) => return Ok(true),
-            Ok([false]) if Instant::now() >= deadline => return Ok(false),
-            Ok([false]) | Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-}
-
 /// Which of these can be read, or have ended, at the latest at `deadline`.
 pub(super) fn poll<const N: usize>(
     fds: [Option<BorrowedFd<'_>>; N],

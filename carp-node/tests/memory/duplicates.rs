@@ -1,6 +1,6 @@
 //! Addresses that somebody else has, and addresses from which nobody is reached.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -10,9 +10,12 @@ use carp_node::backend::wrap::{Direction, Loss, Wrapped};
 use carp_node::control::proto::RouterStatus;
 use carp_node::event::{self, EventKind};
 use carp_node::node::{Duplicate, Extras, Handle, Node, RouterSetup};
-use carp_proto::MacAddr;
+use carp_proto::election::Dialect;
+use carp_proto::{AdvBase, AdvSkew, Key, MacAddr, RouterConfig, VirtualAddress, VirtualId};
 
-use super::{SECONDS, VIP, in_virtual_time, pass, run, settle, setup, start, two_hosts};
+use super::{
+    SECONDS, VIP, in_virtual_time, pass, run, settle, setup, start, two_hosts, without_lease,
+};
 
 const PRIMARY: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 168, 130, 50));
 const GATEWAY: Ipv4Addr = Ipv4Addr::new(192, 168, 130, 1);
@@ -221,5 +224,35 @@ fn a_router_that_hands_over_confirms_its_successor() {
             b.questions()[asked..].iter().all(|(_, from)| from.is_some()),
             "nobody is in doubt"
         );
+    });
+}
+
+#[test]
+fn a_router_of_both_families_is_confirmed_by_neighbours_that_have_one() {
+    in_virtual_time(async |lan| {
+        let (a, b) = two_hosts(&lan);
+        a.add_foreign("fe80::50".parse::<Ipv6Addr>().unwrap(), 64);
+        // The other router has addresses of IPv4 only, and the gateway of IPv6 answers nobody.
+        a.set_gateway("fe80::1".parse::<Ipv6Addr>().unwrap());
+        let both = |advskew| {
+            let key = Key::new(b"secret").unwrap();
+            let ips = [IpAddr::from(VIP), "2001:db8::100".parse().unwrap()];
+            let addresses = ips.map(|ip| VirtualAddress::new(ip, None).unwrap());
+            let (base, skew) = (AdvBase::new(1).unwrap(), AdvSkew::new(advskew).unwrap());
+            let config = RouterConfig::carp(VirtualId::new(1).unwrap(), &key, addresses.into(), 7)
+                .and_then(|config| config.with_interval(Dialect::Native, base, skew))
+                .unwrap();
+            without_lease(RouterSetup::new("web", "eth0", config.with_preempt(true)))
+        };
+        let _second = start(b.clone(), both(100));
+        pass(&lan, SECONDS * 5).await;
+        let first = start(a.clone(), both(0));
+        pass(&lan, SECONDS * 8).await;
+        let taken = status(&first).await;
+        assert_eq!((taken.state.as_ref(), taken.unconfirmed), ("active", false));
+        assert_eq!(taken.confirmation.unwrap().state, "confirmed");
+        let asked = a.questions().len();
+        pass(&lan, SECONDS * 60).await;
+        assert_eq!(a.questions().len(), asked, "it is known");
     });
 }

@@ -9,7 +9,7 @@ use carp_node::backend::AddressTable;
 use carp_node::backend::memory::{Lan, MemoryHost};
 use carp_node::event::{self, EventInbox, EventKind};
 use carp_node::node::{Extras, Handle, Node, RouterSetup};
-use carp_proto::VirtualAddress;
+use carp_proto::{Key, RouterConfig, VirtualAddress, VirtualId};
 use futures_util::FutureExt;
 use tokio::task::JoinHandle;
 
@@ -70,6 +70,88 @@ fn a_renewal_tells_what_is_missing_and_does_not_add_it() {
 }
 
 #[test]
+fn what_has_not_changed_is_renewed_without_being_listed() {
+    let lan = Lan::default();
+    let (a, _) = two_hosts(&lan);
+    let mut keeper = keeper(&a);
+    keeper.acquire(&leased(), &vip(), Presence::Absent, 1).unwrap();
+    keeper.renew(&leased(), &vip()).unwrap();
+    let lists = a.lists();
+    for _ in 0..5 {
+        lets_pass(&lan, SECONDS);
+        assert_eq!(keeper.renew(&leased(), &vip()).unwrap(), Renewal::default());
+        assert_eq!(a.expires_at(VIP), Some(lan.now() + LEASE));
+    }
+    assert_eq!(a.lists(), lists);
+    a.add_foreign(Ipv4Addr::new(10, 7, 0, 77), 24);
+    for _ in 0..2 {
+        keeper.renew(&leased(), &vip()).unwrap();
+        assert_eq!(a.lists(), lists + 1, "once, after something has changed");
+    }
+}
+
+#[test]
+fn what_was_released_or_has_another_lease_is_listed_anew() {
+    let (a, _) = two_hosts(&Lan::default());
+    let mut keeper = keeper(&a);
+    let longer = Place { lease: Lease::new(LEASE * 2).ok(), ..leased() };
+    keeper.acquire(&leased(), &vip(), Presence::Absent, 1).unwrap();
+    for place in [leased(), longer] {
+        let lists = a.lists();
+        keeper.renew(&place, &vip()).unwrap();
+        assert_eq!(a.lists(), lists + 1);
+    }
+    keeper.release(&leased(), &vip()).unwrap();
+    assert!(keeper.renew(&leased(), &vip()).unwrap().missing);
+    assert!(!a.has(VIP));
+}
+
+#[test]
+fn an_address_that_is_removed_in_the_moment_of_its_renewal_is_missing() {
+    let (a, _) = two_hosts(&Lan::default());
+    let mut keeper = keeper(&a);
+    keeper.acquire(&leased(), &vip(), Presence::Absent, 1).unwrap();
+    // With a list before it, and then without.
+    for renewals in [0, 2] {
+        for _ in 0..renewals {
+            assert!(!keeper.renew(&leased(), &vip()).unwrap().missing);
+        }
+        a.lose_at_renewal(VIP);
+        assert!(keeper.renew(&leased(), &vip()).unwrap().missing, "after {renewals}");
+        assert!(a.has(VIP), "the kernel has added it, and nobody was told");
+        assert!(!keeper.renew(&leased(), &vip()).unwrap().missing, "it is told once");
+    }
+}
+
+#[test]
+fn one_that_fails_is_followed_by_a_list() {
+    let (a, _) = two_hosts(&Lan::default());
+    let mut keeper = keeper(&a);
+    keeper.acquire(&leased(), &vip(), Presence::Absent, 1).unwrap();
+    keeper.renew(&leased(), &vip()).unwrap();
+    let lists = a.lists();
+    a.refuse_addresses(Some(libc::EPERM));
+    for failed in 1..3 {
+        keeper.renew(&leased(), &vip()).unwrap_err();
+        assert_eq!(a.lists(), lists + failed);
+    }
+    a.refuse_addresses(None);
+    assert_eq!(keeper.renew(&leased(), &vip()).unwrap(), Renewal::default());
+}
+
+#[test]
+fn a_foreign_address_in_the_place_of_ours_is_left_alone() {
+    let (a, _) = two_hosts(&Lan::default());
+    let mut keeper = keeper(&a);
+    keeper.acquire(&leased(), &vip(), Presence::Absent, 1).unwrap();
+    keeper.renew(&leased(), &vip()).unwrap();
+    a.remove_foreign(VIP);
+    a.add_foreign(VIP, 32);
+    assert_eq!(keeper.renew(&leased(), &vip()).unwrap(), Renewal::default());
+    assert_eq!(a.expires_at(VIP), None);
+}
+
+#[test]
 fn a_foreign_address_and_that_of_an_owner_never_get_a_lifetime() {
     let (a, _) = two_hosts(&Lan::default());
     let mut keeper = keeper(&a);
@@ -98,10 +180,13 @@ fn an_old_kernel_s_addresses_are_renewed_by_the_record() {
     a.forget_marks();
     let mut keeper = keeper(&a);
     keeper.acquire(&leased(), &vip(), Presence::Unknown, 1).unwrap();
-    let before = a.expires_at(VIP).unwrap();
-    lets_pass(&lan, SECONDS);
-    keeper.renew(&leased(), &vip()).unwrap();
-    assert_eq!(a.expires_at(VIP), Some(before + SECONDS));
+    for _ in 0..3 {
+        let (before, lists) = (a.expires_at(VIP).unwrap(), a.lists());
+        lets_pass(&lan, SECONDS);
+        keeper.renew(&leased(), &vip()).unwrap();
+        assert_eq!(a.expires_at(VIP), Some(before + SECONDS));
+        assert_eq!(a.lists(), lists + 1, "its renewals look like changes");
+    }
     let installed = a.installed();
     let found = installed.iter().find(|found| found.ip == VIP).unwrap();
     assert_eq!((found.protocol, found.label.as_deref()), (None, Some("eth0:carp")));
@@ -161,9 +246,12 @@ struct Running {
 }
 
 fn start(host: &MemoryHost) -> Running {
+    start_with(host, RouterSetup { place: leased(), ..setup(0, true) })
+}
+
+fn start_with(host: &MemoryHost, setup: RouterSetup) -> Running {
     let (events, inbox) = event::channel();
     let extras = Extras { events, record: Record::in_memory(), prepare: None };
-    let setup = RouterSetup { place: leased(), ..setup(0, true) };
     let (node, handle) = Node::new(host.clone(), vec![setup], extras).unwrap();
     let task = run(node, &handle);
     Running { handle, inbox, task }
@@ -289,6 +377,36 @@ fn an_address_that_somebody_removes_is_still_a_loss() {
         only.handle.settled().await.unwrap();
         let status = only.handle.status().await.unwrap();
         assert_eq!(status[0].phase.as_deref(), Some("leaving"), "the third one in a minute");
+    });
+}
+
+#[test]
+fn while_one_address_is_taken_again_the_others_are_renewed_in_time() {
+    in_virtual_time(async |lan| {
+        let (a, _) = two_hosts(&lan);
+        let other = Ipv4Addr::new(192, 168, 130, 101);
+        let addresses = [VIP, other].map(|ip| VirtualAddress::new(ip.into(), None).unwrap());
+        let key = Key::new(b"secret").unwrap();
+        let id = VirtualId::new(1).unwrap();
+        let config = RouterConfig::carp(id, &key, addresses.into(), 7).unwrap();
+        let setup = RouterSetup { place: leased(), ..RouterSetup::new("web", "eth0", config) };
+        let mut only = start_with(&a, setup);
+        pass(&lan, SECONDS * 3).await;
+        wait_until("the addresses are there", || a.has(VIP) && a.has(other)).await;
+        // It advertises every second, and each time somebody removes one shortly before.
+        for _ in 0..2 {
+            lets_pass(&lan, SECONDS - Duration::from_millis(100));
+            settle().await;
+            a.remove_foreign(other);
+            settle().await;
+            wait_until("it is back", || a.has(other)).await;
+            lets_pass(&lan, Duration::from_millis(100));
+            let renewed = lan.now() + LEASE;
+            wait_until("the other is renewed", || a.expires_at(VIP) == Some(renewed)).await;
+            settle().await;
+        }
+        let lost = EventKind::AddressLost { address: None, by: None, hint: None };
+        assert_eq!(only.told(), [lost.clone(), lost], "nothing has expired");
     });
 }
 

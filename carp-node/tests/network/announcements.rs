@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddrV6;
+use std::time::Duration;
 
 use carp_node::backend::linux::NeighbourAnnouncer;
 use carp_node::backend::{Announcer, Neighbour, Received, Saying};
@@ -12,14 +13,15 @@ use carp_proto::wire::{arp, ethernet, ndp};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::support::{
-    BOTH, IPV6, LIMIT, Observer, Result, Station, TWO_IPV6, Test, VIRTUAL, VIRTUAL_IPV6, id,
-    index_of, ip, pair, run,
+    BOTH, IPV4, IPV6, LIMIT, Observer, Result, Station, TWO, TWO_IPV6, Test, VIRTUAL, VIRTUAL_IPV6,
+    id, index_of, ip, pair, run,
 };
 
 pub(crate) const TESTS: &[(&str, Test)] = &[
     ("announcements_are_heard_in_both_families", announcements_are_heard_in_both_families),
     ("neighbours_learn_the_address_that_is_announced", neighbours_learn_it),
     ("a_router_says_that_it_is_one", a_router_says_that_it_is_one),
+    ("frames_of_no_use_are_told_one_at_a_time", useless_frames_are_told),
     ("loopback_announces_nothing", loopback_announces_nothing),
     ("an_answer_or_a_routed_packet_is_no_announcement", no_announcement),
 ];
@@ -40,6 +42,30 @@ fn announcements_are_heard_in_both_families(lab: &Lab) -> Result {
     // Nobody hears itself: what comes next is the other's.
     announce(&two, "eth0", None, &[TWO_IPV6], 1)?;
     assert_eq!(own.receive()?.0, heard_of(TWO_IPV6, two.mac()));
+    Ok(())
+}
+
+/// Of frames that are useless there may be no end, and who receives has other things to do.
+fn useless_frames_are_told(lab: &Lab) -> Result {
+    let (_switch, one, two) = pair(lab)?;
+    let mut station = Station::open(&one, "eth0", IPV4)?;
+    // Both are announcements for the filter: one from our own link-layer address, and one that is no ARP of
+    // IPv4 over Ethernet.
+    let announcement = |mac| {
+        let mut frame = Vec::new();
+        let said = arp::Announcement { mac, address: VIRTUAL.parse()? };
+        arp::emit_frame(said, arp::Form::Request, &mut frame);
+        Ok::<_, std::net::AddrParseError>(frame)
+    };
+    let (ours, mut odd) = (announcement(one.mac())?, announcement(two.mac())?);
+    odd[ethernet::HEADER_LEN] = 0xff;
+    for frame in [ours, odd] {
+        two.flood(vec![frame], 100, Duration::from_millis(50))?.wait()?;
+        assert_eq!(station.receive_anything()?.0, Received::Useless);
+        assert_eq!(station.receive_anything()?.0, Received::Useless, "one at a time");
+        announce(&two, "eth0", None, &[TWO], 1)?;
+        assert_eq!(station.receive()?.0, heard_of(TWO, two.mac()));
+    }
     Ok(())
 }
 

@@ -127,7 +127,9 @@ fn message(receiver: &mut Station) -> Result<Vec<u8>> {
     match receiver.receive()? {
         (Received::Ipv4 { .. }, packet) => Ok(packet[20..].to_vec()),
         (Received::Ipv6 { .. }, message) => Ok(message),
-        (Received::Neighbour(said), _) => Err(format!("a neighbour said {said:?}").into()),
+        (other @ (Received::Neighbour(_) | Received::Useless), _) => {
+            Err(format!("{other:?}").into())
+        }
     }
 }
 

@@ -3,12 +3,15 @@
 use std::future::poll_fn;
 use std::io;
 
-use carp_node::backend::linux::{NetlinkAddresses, NetlinkWatch};
+use carp_node::addresses::{MARK, Record};
+use carp_node::backend::linux::{Linux, NetlinkAddresses, NetlinkWatch};
 use carp_node::backend::{
     AddressTable, Families, Interface, LinkChange, LinkWatch, NewAddress, VirtualDevice,
 };
-use carp_node::lab::{Host, Lab, mac};
-use carp_proto::{MacAddr, VirtualAddress};
+use carp_node::event;
+use carp_node::lab::{Host, Lab, mac, wait_until};
+use carp_node::node::{Extras, Node, RouterSetup};
+use carp_proto::{Key, MacAddr, RouterConfig, VirtualAddress};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 
@@ -20,6 +23,8 @@ pub(crate) const TESTS: &[(&str, Test)] = &[
     ("the_new_name_of_an_interface_is_told", new_name),
     ("membership_in_the_groups_is_watched", membership),
     ("addresses_that_went_with_a_renamed_interface_are_removed_there", strays),
+    ("what_another_program_has_put_on_a_renamed_interface_stays", stray_of_another),
+    ("the_threads_of_a_node_that_is_dropped_end", threads_end),
     ("a_device_above_an_interface_that_was_renamed_is_made_again", device_of_another_parent),
 ];
 
@@ -125,6 +130,67 @@ fn strays(lab: &Lab) -> Result {
     assert!(one.has_address(ip("192.168.130.50"))?, "what others added stays");
     assert_eq!(table.remove_strays("eth0", &[address])?, [], "once");
     Ok(())
+}
+
+fn stray_of_another(lab: &Lab) -> Result {
+    let (_switch, one, _two) = pair(lab)?;
+    let mut table = one.run_inside(NetlinkAddresses::open)??;
+    let addresses: [VirtualAddress; 2] = ["192.168.130.100".parse()?, "192.168.130.101".parse()?];
+    let new = addresses.map(|address| NewAddress {
+        address,
+        protocol: Some(MARK),
+        label: None,
+        lifetime: None,
+    });
+    table.add("eth0", &new)?.into_iter().collect::<io::Result<Vec<_>>>()?;
+    one.rename_interface("lan0")?;
+    // Somebody has taken one away, and has added the same one for himself.
+    let line =
+        "ip address del 192.168.130.100/32 dev lan0 && ip address add 192.168.130.100/32 dev lan0";
+    run(&one, line)?;
+    assert_eq!(table.remove_strays("eth0", &addresses)?, addresses[1..]);
+    assert!(one.has_address(addresses[0].ip())? && !one.has_address(addresses[1].ip())?);
+    Ok(())
+}
+
+/// A program that embeds nodes makes and drops as many as it likes.
+fn threads_end(lab: &Lab) -> Result {
+    /// More than all other tests have at a time.
+    const NODES: usize = 24;
+    let (_switch, one, _two) = pair(lab)?;
+    one.run_inside(|| -> io::Result<()> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        for number in 0..NODES {
+            runtime.block_on(async {
+                let key = Key::new(b"secret").map_err(io::Error::other)?;
+                let (id, vip) = (id(1), vec!["192.168.130.100".parse().map_err(io::Error::other)?]);
+                let config = RouterConfig::carp(id, &key, vip, 7).map_err(io::Error::other)?;
+                let setups = vec![RouterSetup::new("web", "eth0", config)];
+                let (events, _inbox) = event::channel();
+                let extras = Extras { events, record: Record::in_memory(), prepare: None };
+                let (node, handle) = Node::new(Linux, setups, extras)?;
+                if number % 2 == 0 {
+                    // One that runs is dropped in the middle of it.
+                    let run = tokio::spawn(node.run());
+                    let _ = handle.status().await;
+                    run.abort();
+                }
+                Ok::<_, io::Error>(())
+            })?;
+        }
+        Ok(())
+    })??;
+    for name in ["carp-watch", "carp-removals", "carp-addresses"] {
+        wait_until(LIMIT, name, || threads_called(name).is_ok_and(|count| count < NODES / 2))?;
+    }
+    Ok(())
+}
+
+/// How many threads of this process have a name, of which the kernel keeps 15 bytes.
+fn threads_called(name: &str) -> io::Result<usize> {
+    let tasks = std::fs::read_dir("/proc/self/task")?.flatten();
+    let names = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok());
+    Ok(names.filter(|found| found.trim_end() == name).count())
 }
 
 fn device_of_another_parent(lab: &Lab) -> Result {

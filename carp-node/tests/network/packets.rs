@@ -143,7 +143,9 @@ fn received(station: &mut Station) -> Result<(RxMeta, Vec<u8>)> {
             Ok((meta, payload.to_vec()))
         }
         (Received::Ipv6 { meta, .. }, payload) => Ok((meta, payload)),
-        (Received::Neighbour(said), _) => Err(format!("{said:?}").into()),
+        (other @ (Received::Neighbour(_) | Received::Useless), _) => {
+            Err(format!("{other:?}").into())
+        }
     }
 }
 

@@ -169,8 +169,18 @@ impl Station {
         self.packets.kernel_dropped()
     }
 
-    /// What arrives next: what it is, and its bytes.
+    /// What arrives next and is of use: what it is, and its bytes.
     pub(crate) fn receive(&mut self) -> Result<(Received, Vec<u8>)> {
+        loop {
+            let (received, bytes) = self.receive_anything()?;
+            if received != Received::Useless {
+                return Ok((received, bytes));
+            }
+        }
+    }
+
+    /// What arrives next, of use or not.
+    pub(crate) fn receive_anything(&mut self) -> Result<(Received, Vec<u8>)> {
         let mut buffer = [0; 4608];
         let packets = &mut self.packets;
         let next =
@@ -178,7 +188,7 @@ impl Station {
         let received = self.runtime.block_on(next).map_err(|_| "nothing arrived")??;
         let len = match received {
             Received::Ipv4 { len, .. } | Received::Ipv6 { len, .. } => len,
-            Received::Neighbour(_) => 0,
+            Received::Neighbour(_) | Received::Useless => 0,
         };
         Ok((received, buffer[..len].to_vec()))
     }

@@ -23,7 +23,7 @@ use netlink_packet_route::link::{
     InfoMacVlan, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, MacVlanMode,
 };
 
-use super::requests::Requests;
+use super::requests::{Answers, Requests};
 use super::settings::{
     self, ACCEPT_LOCAL, ARP_ANNOUNCE, ARP_FILTER, ARP_IGNORE, FORWARDING, Ipv4Value, RP_FILTER,
 };
@@ -404,7 +404,7 @@ fn links(requests: &mut Requests, request: LinkMessage, flags: u16) -> io::Resul
 
 /// Asks for changes in one batch; the first error.
 fn change(requests: &mut Requests, batch: Vec<RouteNetlinkMessage>, flags: u16) -> io::Result<()> {
-    requests.change(batch, flags)?.into_iter().collect()
+    requests.change(batch, flags, Answers::All)?.into_iter().collect()
 }
 
 /// A request about an interface.

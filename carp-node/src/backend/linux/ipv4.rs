@@ -60,8 +60,11 @@ impl Ipv4Sockets {
     }
 
     pub(super) fn listen(&self, listening: Listening) -> io::Result<()> {
-        let filter = filter::arp(&self.addresses, listening);
-        SockRef::from(self.neighbours.get_ref()).attach_filter(&filter)
+        let socket = SockRef::from(self.neighbours.get_ref());
+        socket.attach_filter(&filter::arp(&self.addresses, listening)).or_else(|_| {
+            // A kernel may have no room for so long a program.
+            socket.attach_filter(&filter::arp_roughly(&self.addresses, listening))
+        })
     }
 
     pub(super) fn poll_neighbour(&self, cx: &mut Context<'_>) -> Poll<io::Result<Received>> {

@@ -9,7 +9,9 @@ use crate::clock::BootClock;
 
 mod announce;
 mod batch;
+mod changes;
 mod device;
+mod events;
 mod filter;
 mod ipv4;
 mod ipv6;

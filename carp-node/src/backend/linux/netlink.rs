@@ -13,12 +13,13 @@ use netlink_packet_route::route::{
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
+use super::changes::Follower;
 use super::device::Devices;
 use super::names::InterfaceNames;
-use super::requests::Requests;
-use super::strays::Strays;
+use super::requests::{Answers, Requests};
+use super::strays::{Added, Strays};
 use crate::addresses::{Lease, MARK};
-use crate::backend::{AddressTable, InstalledAddress, NewAddress, VirtualDevice};
+use crate::backend::{AddressTable, Changes, InstalledAddress, NewAddress, VirtualDevice};
 use crate::clock::boot_time;
 
 /// "For ever", as a lifetime.
@@ -30,18 +31,24 @@ const FOREVER: u32 = u32::MAX;
 pub struct NetlinkAddresses {
     requests: Requests,
     names: InterfaceNames,
+    follower: Follower,
     devices: Devices,
     strays: Strays,
 }
 
 impl NetlinkAddresses {
-    /// Opens a netlink socket.
+    /// Opens netlink sockets.
     ///
     /// # Errors
     /// What the kernel says.
     pub fn open() -> io::Result<Self> {
-        let (requests, names) = (Requests::open()?, InterfaceNames::open()?);
-        Ok(Self { requests, names, devices: Devices::default(), strays: Strays::default() })
+        Ok(Self {
+            requests: Requests::open()?,
+            names: InterfaceNames::open()?,
+            follower: Follower::open()?,
+            devices: Devices::default(),
+            strays: Strays::default(),
+        })
     }
 }
 
@@ -52,17 +59,7 @@ impl AddressTable for NetlinkAddresses {
 
     fn list(&mut self, interface: &str) -> io::Result<Vec<InstalledAddress>> {
         let index = self.names.index_of(interface)?;
-        let mut request = AddressMessage::default();
-        request.header.index = index;
-        let mut found = Vec::new();
-        self.requests.ask(RouteNetlinkMessage::GetAddress(request), NLM_F_DUMP, |answer| {
-            if let RouteNetlinkMessage::NewAddress(address) = answer
-                && address.header.index == index
-            {
-                found.extend(installed(&address));
-            }
-        })?;
-        Ok(found)
+        self.list_at(index)
     }
 
     fn add(
@@ -82,7 +79,8 @@ impl AddressTable for NetlinkAddresses {
         let local = addresses.iter().position(is_local);
         let local = local.filter(|_| self.devices.have_made(interface));
         requests.extend(local.map(|_| RouteNetlinkMessage::NewRoute(link_local_route(index))));
-        let mut results = self.requests.change(requests, NLM_F_CREATE | NLM_F_EXCL)?;
+        let mut results =
+            self.requests.change(requests, NLM_F_CREATE | NLM_F_EXCL, Answers::All)?;
         if let Some(place) = local
             && let Some(Err(error)) = results.pop()
             && error.kind() != io::ErrorKind::AlreadyExists
@@ -92,7 +90,7 @@ impl AddressTable for NetlinkAddresses {
         }
         for (new, result) in addresses.iter().zip(&results) {
             if result.is_ok() {
-                self.strays.note_added(interface, index, new.address);
+                self.strays.note_added(interface, index, new);
             }
         }
         Ok(results)
@@ -103,9 +101,17 @@ impl AddressTable for NetlinkAddresses {
         interface: &str,
         addresses: &[NewAddress],
     ) -> io::Result<Vec<io::Result<()>>> {
-        let index = self.names.index_of(interface)?;
+        let index = match self.follower.index_of(interface) {
+            Some(index) => index,
+            None => self.names.index_of(interface)?,
+        };
         let renewed = |new| RouteNetlinkMessage::NewAddress(new_address(index, new));
-        self.requests.change(addresses.iter().map(renewed).collect(), NLM_F_REPLACE)
+        let requests = addresses.iter().map(renewed).collect();
+        self.requests.change(requests, NLM_F_REPLACE, Answers::Failures)
+    }
+
+    fn changes(&mut self, interface: &str) -> io::Result<Changes> {
+        self.follower.changes(interface, &self.names)
     }
 
     fn remove(
@@ -115,7 +121,7 @@ impl AddressTable for NetlinkAddresses {
     ) -> io::Result<Vec<io::Result<()>>> {
         let index = self.names.index_of(interface)?;
         let requests = addresses.iter().map(|address| removal(index, address)).collect();
-        let results = self.requests.change(requests, 0)?;
+        let results = self.requests.change(requests, 0, Answers::All)?;
         for (address, result) in addresses.iter().zip(&results) {
             if result.is_ok() {
                 self.strays.note_removed(index, *address);
@@ -134,24 +140,12 @@ impl AddressTable for NetlinkAddresses {
         if strays.is_empty() {
             return Ok(Vec::new());
         }
-        let requests = strays.iter().map(|(index, address)| removal(*index, address)).collect();
-        let is_failure = |error: &io::Error| {
-            let gone = [libc::ENODEV, libc::EADDRNOTAVAIL];
-            !error.raw_os_error().is_some_and(|code| gone.contains(&code))
-        };
-        let results = self.requests.change(requests, 0);
-        let failure = match results {
-            Ok(results) => results.into_iter().filter_map(Result::err).find(is_failure),
-            Err(error) => Some(error),
-        };
-        let Some(error) = failure else {
-            return Ok(strays.into_iter().map(|(_, address)| address).collect());
-        };
-        // The next attempt is to find them again; that some are gone by then is no harm.
-        for (index, address) in strays {
-            self.strays.note_added(interface, index, address);
+        let removed = self.remove_there(&strays);
+        if removed.is_err() {
+            // The next attempt is to find them again; that some are gone by then is no harm.
+            strays.into_iter().for_each(|stray| self.strays.put_back(stray));
         }
-        Err(error)
+        removed
     }
 
     fn set_promote_secondaries(&mut self, interface: &str, promote: bool) -> io::Result<bool> {
@@ -194,6 +188,43 @@ impl AddressTable for NetlinkAddresses {
 
     fn now(&self) -> Instant {
         boot_time()
+    }
+}
+
+impl NetlinkAddresses {
+    /// The addresses of the interface that has this index.
+    fn list_at(&mut self, index: u32) -> io::Result<Vec<InstalledAddress>> {
+        let mut request = AddressMessage::default();
+        request.header.index = index;
+        let mut found = Vec::new();
+        self.requests.ask(RouteNetlinkMessage::GetAddress(request), NLM_F_DUMP, |answer| {
+            if let RouteNetlinkMessage::NewAddress(address) = answer
+                && address.header.index == index
+            {
+                found.extend(installed(&address));
+            }
+        })?;
+        Ok(found)
+    }
+
+    /// Removes those of these addresses that are still there as they were added. Returns which those are.
+    fn remove_there(&mut self, strays: &[Added]) -> io::Result<Vec<VirtualAddress>> {
+        let mut there = Vec::new();
+        for stray in strays {
+            if self.list_at(stray.index)?.iter().any(|found| stray.is_it(found)) {
+                there.push(stray);
+            }
+        }
+        let requests = there.iter().map(|stray| removal(stray.index, &stray.address)).collect();
+        let is_failure = |error: &io::Error| {
+            let gone = [libc::ENODEV, libc::EADDRNOTAVAIL];
+            !error.raw_os_error().is_some_and(|code| gone.contains(&code))
+        };
+        let results = self.requests.change(requests, 0, Answers::All)?;
+        match results.into_iter().filter_map(Result::err).find(is_failure) {
+            None => Ok(there.into_iter().map(|stray| stray.address).collect()),
+            Some(error) => Err(error),
+        }
     }
 }
 
@@ -264,8 +295,9 @@ fn new_address(index: u32, new: &NewAddress) -> AddressMessage {
     if let (Some(label), IpAddr::V4(_)) = (&new.label, new.address.ip()) {
         message.attributes.push(AddressAttribute::Label(label.clone()));
     }
-    if new.lifetime.is_some() && new.address.ip().is_ipv6() && !new.address.is_host() {
-        // The route of the subnet is that of the interface's own address. It would get our lifetime.
+    if new.lifetime.is_some() && new.address.ip().is_ipv6() {
+        // The route of a subnet is that of the interface's own address. It would get our lifetime. That of a
+        // host prefix is of no use, and the kernel would make it anew with each renewal.
         let flags = AddressFlags::Noprefixroute | AddressFlags::Nodad;
         message.attributes.push(AddressAttribute::Flags(flags));
     }

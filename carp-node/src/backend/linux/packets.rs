@@ -69,23 +69,24 @@ impl LinuxPackets {
         }
     }
 
-    /// What a neighbour says. A link that returns our own frames is none.
+    /// What a neighbour says. A link that returns our own frames is none, and says nothing of use.
     fn poll_neighbour(
         &mut self,
         family: Family,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<Received>> {
-        loop {
-            let polled = match (family, &self.ipv4, &self.ipv6) {
-                (Family::Ipv4, Some(ipv4), _) => ipv4.poll_neighbour(cx),
-                (Family::Ipv6, _, Some(ipv6)) => ipv6.poll_neighbour(cx),
-                (Family::Ipv4, None, _) | (Family::Ipv6, _, None) => Poll::Pending,
-            };
-            match polled {
-                Poll::Ready(Ok(Received::Neighbour(said)))
-                    if said.mac.is_some() && said.mac == sys::bound_mac(self.frames.as_fd())? => {}
-                polled => return polled,
+        let polled = match (family, &self.ipv4, &self.ipv6) {
+            (Family::Ipv4, Some(ipv4), _) => ipv4.poll_neighbour(cx),
+            (Family::Ipv6, _, Some(ipv6)) => ipv6.poll_neighbour(cx),
+            (Family::Ipv4, None, _) | (Family::Ipv6, _, None) => Poll::Pending,
+        };
+        match polled {
+            Poll::Ready(Ok(Received::Neighbour(said)))
+                if said.mac.is_some() && said.mac == sys::bound_mac(self.frames.as_fd())? =>
+            {
+                Poll::Ready(Ok(Received::Useless))
             }
+            polled => polled,
         }
     }
 
@@ -185,7 +186,7 @@ fn opened<S>(sockets: Option<&S>, to: impl Display) -> io::Result<&S> {
     sockets.ok_or_else(|| io::Error::other(format!("nothing is open for the family of {to}")))
 }
 
-/// Receives until there is something to tell or nothing left.
+/// Receives one thing, if there is one.
 pub(super) fn poll_socket(
     socket: &AsyncFd<OwnedFd>,
     cx: &mut Context<'_>,
@@ -193,10 +194,9 @@ pub(super) fn poll_socket(
 ) -> Poll<io::Result<Received>> {
     loop {
         let mut guard = std::task::ready!(socket.poll_read_ready(cx))?;
-        match guard.try_io(|socket| receive(socket.get_ref())) {
-            Ok(Ok(Some(received))) => return Poll::Ready(Ok(received)),
-            Ok(Ok(None)) | Err(_) => {}
-            Ok(Err(error)) => return Poll::Ready(Err(error)),
+        // Where nothing was there the socket counts as not ready, and is waited for.
+        if let Ok(received) = guard.try_io(|socket| receive(socket.get_ref())) {
+            return Poll::Ready(received.map(|it| it.unwrap_or(Received::Useless)));
         }
     }
 }

@@ -19,13 +19,11 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use rustix::io::Errno;
 use tokio::sync::mpsc;
 
+use super::events::{ADDRESSES_IPV4, hear_removals};
 use super::netlink::installed;
 use super::programs::program;
 use super::requests::messages;
 use crate::backend::{Removal, Removals, Remover};
-
-/// `RTMGRP_IPV4_IFADDR`.
-const GROUP: u32 = 0x10;
 
 /// Removals that may wait for the protocol task. Those beyond are found by watching.
 const QUEUE: usize = 256;
@@ -33,7 +31,8 @@ const QUEUE: usize = 256;
 /// Starts to tell removals in the network namespace of the calling thread.
 pub(super) fn start() -> io::Result<Removals> {
     let mut socket = Socket::new(NETLINK_ROUTE)?;
-    socket.bind(&SocketAddr::new(0, GROUP))?;
+    hear_removals(&socket)?;
+    socket.bind(&SocketAddr::new(0, ADDRESSES_IPV4))?;
     socket.set_non_blocking(true)?;
     let end = Arc::new(eventfd(0, EventfdFlags::CLOEXEC)?);
     let (sender, receiver) = mpsc::channel(QUEUE);

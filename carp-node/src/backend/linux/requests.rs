@@ -22,6 +22,19 @@ const TIME_LIMIT: Duration = Duration::from_millis(400);
 /// its receive buffer they are lost.
 const AT_ONCE: usize = 64;
 
+/// Room for what comes in one datagram: the kernel puts no more of a dump into one, and an error repeats no
+/// more than one request.
+const DATAGRAM: usize = 32 << 10;
+
+/// What the kernel answers to changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answers {
+    /// Each of them.
+    All,
+    /// Those that fail, and the last one.
+    Failures,
+}
+
 /// A conversation with the kernel about the network namespace in which it was opened.
 #[derive(Debug)]
 pub(super) struct Requests {
@@ -47,41 +60,48 @@ impl Requests {
         self.port
     }
 
-    /// Asks for changes: one answer a request, in order.
+    /// Asks for changes: one result a request, in order.
     pub(super) fn change(
         &mut self,
         mut requests: Vec<RouteNetlinkMessage>,
         flags: u16,
+        answers: Answers,
     ) -> io::Result<Vec<io::Result<()>>> {
-        let mut answers = Vec::with_capacity(requests.len());
+        let mut results = Vec::with_capacity(requests.len());
         while !requests.is_empty() {
             let rest = requests.split_off(requests.len().min(AT_ONCE));
-            answers.extend(self.change_at_once(requests, flags)?);
+            results.extend(self.change_at_once(requests, flags, answers)?);
             requests = rest;
         }
-        Ok(answers)
+        Ok(results)
     }
 
     fn change_at_once(
         &mut self,
         requests: Vec<RouteNetlinkMessage>,
         flags: u16,
+        answers: Answers,
     ) -> io::Result<Vec<io::Result<()>>> {
-        let first = self.send(requests, NLM_F_REQUEST | NLM_F_ACK | flags)?;
+        let first = self.send(requests, NLM_F_REQUEST | flags, answers)?;
         let count = usize::try_from(self.sequence.wrapping_sub(first)).map_err(io::Error::other)?;
-        let mut answers: Vec<Option<io::Result<()>>> = Vec::new();
-        answers.resize_with(count, || None);
-        while answers.iter().any(Option::is_none) {
+        let mut results: Vec<Option<io::Result<()>>> = Vec::new();
+        results.resize_with(count, || None);
+        // The kernel goes through the requests in order.
+        let is_open = |results: &[Option<_>]| match answers {
+            Answers::All => results.iter().any(Option::is_none),
+            Answers::Failures => results.last().is_some_and(Option::is_none),
+        };
+        while is_open(&results) {
             self.receive(|header, payload| {
                 let place = header.sequence_number.wrapping_sub(first);
-                let slot = usize::try_from(place).ok().and_then(|place| answers.get_mut(place));
+                let slot = usize::try_from(place).ok().and_then(|place| results.get_mut(place));
                 if let (Some(slot), NetlinkPayload::Error(error)) = (slot, payload) {
                     *slot = Some(if error.code.is_none() { Ok(()) } else { Err(error.to_io()) });
                 }
                 false
             })?;
         }
-        Ok(answers.into_iter().flatten().collect())
+        Ok(results.into_iter().map(|result| result.unwrap_or(Ok(()))).collect())
     }
 
     /// Asks for what is there, one thing or (`NLM_F_DUMP`) all, and shows every answer.
@@ -91,7 +111,7 @@ impl Requests {
         flags: u16,
         mut each: impl FnMut(RouteNetlinkMessage),
     ) -> io::Result<()> {
-        let first = self.send(vec![request], NLM_F_REQUEST | NLM_F_ACK | flags)?;
+        let first = self.send(vec![request], NLM_F_REQUEST | flags, Answers::All)?;
         let mut outcome = None;
         while outcome.is_none() {
             self.receive(|header, payload| {
@@ -112,12 +132,20 @@ impl Requests {
     }
 
     /// Sends requests in one datagram; returns the sequence number of the first.
-    fn send(&mut self, requests: Vec<RouteNetlinkMessage>, flags: u16) -> io::Result<u32> {
+    fn send(
+        &mut self,
+        requests: Vec<RouteNetlinkMessage>,
+        flags: u16,
+        answers: Answers,
+    ) -> io::Result<u32> {
         let first = self.sequence;
         self.buffer.clear();
+        let mut left = requests.len();
         for request in requests {
+            left -= 1;
             let mut header = NetlinkHeader::default();
-            header.flags = flags;
+            let is_acknowledged = answers == Answers::All || left == 0;
+            header.flags = flags | if is_acknowledged { NLM_F_ACK } else { 0 };
             header.sequence_number = self.sequence;
             self.sequence = self.sequence.wrapping_add(1);
             let mut message = NetlinkMessage::new(header, NetlinkPayload::from(request));
@@ -132,10 +160,13 @@ impl Requests {
 
     /// Receives one datagram and hands out its messages, until the taker has enough.
     fn receive(
-        &self,
+        &mut self,
         mut take: impl FnMut(NetlinkHeader, NetlinkPayload<RouteNetlinkMessage>) -> bool,
     ) -> io::Result<()> {
-        let (datagram, sender) = self.socket.recv_from_full().map_err(|error| {
+        self.buffer.clear();
+        self.buffer.reserve(DATAGRAM);
+        let received = self.socket.recv_from(&mut self.buffer, libc::MSG_TRUNC);
+        let (len, sender) = received.map_err(|error| {
             let late = error.kind() == io::ErrorKind::WouldBlock;
             if late {
                 io::Error::new(io::ErrorKind::TimedOut, "netlink did not answer")
@@ -147,7 +178,10 @@ impl Requests {
         if sender.port_number() != 0 {
             return Ok(());
         }
-        for message in messages(&datagram) {
+        if len > self.buffer.len() {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "netlink answers at length"));
+        }
+        for message in messages(&self.buffer) {
             let (header, payload) = message?.into_parts();
             if take(header, payload) {
                 break;

@@ -13,7 +13,7 @@ use socket2::{SockFilter, SockRef};
 
 use super::filter::{
     ALL, JUMP_AT_LEAST, JUMP_EQUAL, LOAD_BYTE_ABSOLUTE, LOAD_BYTE_INDEXED, LOAD_WORD_ABSOLUTE,
-    RETURN, whole_ipv4,
+    LONGEST, RETURN, whole_ipv4,
 };
 use super::sys;
 use crate::backend::Wanted;
@@ -76,7 +76,7 @@ pub(super) fn wanted_ipv4(wanted: &[Wanted]) -> Vec<SockFilter> {
         IpAddr::V6(_) => None,
     };
     let of = |wanted: &Wanted| router(wanted, LOAD_BYTE_INDEXED, TTL, source);
-    program(whole_ipv4(), wanted, of)
+    program(whole_ipv4, wanted, of)
 }
 
 /// The same for a raw IPv6 socket, which sees what follows the headers.
@@ -92,19 +92,31 @@ pub(super) fn wanted_ipv6(wanted: &[Wanted]) -> Vec<SockFilter> {
         }
     };
     let of = |wanted: &Wanted| router(wanted, LOAD_BYTE_ABSOLUTE, HOP_LIMIT, source);
-    program(Vec::new(), wanted, of)
+    program(Vec::new, wanted, of)
 }
 
+/// The program for these routers; where there are too many of them, one that does not look at the source, and
+/// where that is too long as well, none.
 fn program(
-    begin: Vec<SockFilter>,
+    begin: fn() -> Vec<SockFilter>,
     wanted: &[Wanted],
     of: impl Fn(&Wanted) -> Vec<SockFilter>,
 ) -> Vec<SockFilter> {
     if wanted.is_empty() {
         return Vec::new();
     }
-    let drop = SockFilter::new(RETURN, 0, 0, 0);
-    begin.into_iter().chain(wanted.iter().flat_map(of)).chain([drop]).collect()
+    let drop = || SockFilter::new(RETURN, 0, 0, 0);
+    let all = |wanted: &[Wanted]| -> Vec<SockFilter> {
+        let routers = wanted.iter().flat_map(&of);
+        begin().into_iter().chain(routers).chain([drop()]).collect()
+    };
+    let program = all(wanted);
+    if program.len() <= LONGEST {
+        return program;
+    }
+    let anybody = |wanted: &Wanted| Wanted { sources: Vec::new(), ..wanted.clone() };
+    let program = all(&wanted.iter().map(anybody).collect::<Vec<_>>());
+    if program.len() <= LONGEST { program } else { Vec::new() }
 }
 
 /// Keeps what a router may accept, and goes on behind with all else. `load` finds bytes of the message; a
@@ -168,6 +180,26 @@ fn all(tests: Vec<Test>, then: Vec<SockFilter>) -> Vec<SockFilter> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_too_many_routers_the_source_is_not_looked_at_and_of_more_nothing() {
+        let of = |count: usize| -> Vec<Wanted> {
+            let sources: Vec<IpAddr> =
+                (0..16_u16).map(|last| [0xfe80, 0, 0, 0, 0, 0, 0, last].into()).collect();
+            let ids = (1..=255).cycle().take(count);
+            let wanted = |id| Wanted {
+                id: carp_proto::VirtualId::new(id).unwrap(),
+                protocol: Protocol::Vrrp3,
+                min_ttl: 255,
+                sources: sources.clone(),
+            };
+            ids.map(wanted).collect()
+        };
+        assert_eq!(wanted_ipv6(&of(27)).len(), 27 * (6 + 16 * 9) + 1);
+        assert_eq!(wanted_ipv6(&of(28)).len(), 28 * 7 + 1);
+        assert_eq!(wanted_ipv6(&of(585)).len(), 585 * 7 + 1);
+        assert!(wanted_ipv6(&of(586)).is_empty());
+    }
 
     #[test]
     fn the_longest_program_is_within_reach_of_its_jumps() {

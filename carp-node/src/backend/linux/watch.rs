@@ -2,7 +2,7 @@
 //!
 //! An event says only that something has changed; what is, is asked anew. So nothing is missed when
 //! the kernel drops events because there are too many. An event about an address that is as it was, such
-//! as the renewal of its lease, is no reason to ask.
+//! as the renewal of its lease, is no reason to ask, and mostly [not even heard](super::events).
 //!
 //! Events have a socket of their own. On one that is full of them the kernel would also drop the answer to
 //! a question, and whoever asked would wait for ever.
@@ -23,6 +23,7 @@ use rtnetlink::{Handle, MulticastGroup};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
+use super::events::hear_no_renewals;
 use super::joined::Joined;
 use super::netlink::installed;
 use super::pace::Pace;
@@ -60,7 +61,9 @@ impl NetlinkWatch {
                 MulticastGroup::Ipv4Ifaddr,
                 MulticastGroup::Ipv6Ifaddr,
             ])?;
-            enlarge(listening.0.socket_mut().socket_ref())?;
+            let socket = listening.0.socket_mut().socket_ref();
+            enlarge(socket)?;
+            hear_no_renewals(socket)?;
             (listening, rtnetlink::new_connection()?)
         };
         std::thread::Builder::new().name("carp-watch".into()).spawn(move || {
@@ -89,7 +92,10 @@ async fn follow(
         pace.begin(Instant::now());
         let Ok(news) = report_changes(handle, names, &mut known, sender).await else { return };
         pace.end(Instant::now(), news);
-        if wait_for_event(&mut events, names, &known, &pace).await.is_none() {
+        let event = wait_for_event(&mut events, names, &known, &pace);
+        // Nothing may ever happen any more that would be told, and that nobody listens would not be seen.
+        let event = tokio::select! { event = event => event, () = sender.closed() => None };
+        if event.is_none() {
             return;
         }
     }

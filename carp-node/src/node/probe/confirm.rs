@@ -75,6 +75,14 @@ impl Confirmation {
         Some(if done == 0 { Round::First } else { Round::Unanswered { news: done == 1 } })
     }
 
+    /// The way to us is known to be good: no answer is expected any more. Returns whether it was told that
+    /// there is none.
+    pub(super) fn excuse(&mut self) -> bool {
+        let unanswered = self.is_unanswered();
+        (self.expected, self.next_at) = (false, None);
+        unanswered
+    }
+
     /// Notes an answer. Returns whether it is the first one, after it was told that there is none.
     pub(super) fn answered(&mut self, by: IpAddr) -> bool {
         let after_all = self.is_unanswered();
@@ -127,6 +135,18 @@ mod tests {
         assert!(late.answered(gateway));
         assert!(!late.is_unanswered());
         assert!(!late.answered(gateway), "that is no news");
+    }
+
+    #[test]
+    fn one_that_is_excused_is_not_asked_any_more() {
+        let mut confirmation = begun(true);
+        confirmation.next_round(at(0));
+        assert!(!confirmation.excuse());
+        assert_eq!((confirmation.next_at, confirmation.is_unanswered()), (None, false));
+        let mut late = begun(true);
+        late.next_round(at(0));
+        late.next_round(at(500));
+        assert!(late.excuse() && !late.excuse());
     }
 
     #[test]

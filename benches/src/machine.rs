@@ -3,7 +3,8 @@
 use std::fs;
 
 /// The machine, in one line: figures of different machines cannot be compared.
-pub(crate) fn describe() -> String {
+#[must_use]
+pub fn describe() -> String {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let cpuinfo = read("/proc/cpuinfo");
     let model =
