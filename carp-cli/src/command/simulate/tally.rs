@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use carp_proto::election::{Cause, Event, State};
 use carp_proto::sim::{
-    Chance, Entry, Fault, Lan, Scenario, ScenarioError, Span, Verdict, View, Violation, What,
+    Chance, Fault, Lan, Scenario, ScenarioError, Span, Verdict, View, Violation, What,
 };
+
+/// From then on false takeovers are counted: the first election is over.
+const SETTLED: Duration = Duration::from_secs(10);
 
 /// One run.
 #[derive(Debug)]
@@ -50,11 +53,12 @@ impl Run {
         run
     }
 
-    /// On the first link: from silence, while another router served, lived and could be heard.
+    /// On the first link, from when it has settled until something else than the weather is bad: takeovers
+    /// from silence while another router was active.
     fn count_false_takeovers(&mut self, lan: &Lan) {
         let end = lan.elapsed();
-        let quiet_until = self.scenario.steps.iter().find(|step| is_disturbing(&step.fault));
-        let calm = Span { from: Duration::ZERO, to: quiet_until.map_or(end, |step| step.at) };
+        let disturbed = self.scenario.steps.iter().find(|step| is_disturbing(&step.fault));
+        let calm = Span { from: SETTLED, to: disturbed.map_or(end, |step| step.at) };
         for host in 0..lan.hosts() {
             for (span, view) in lan.record().views(host, 0, end) {
                 if view == View::Serving
@@ -66,22 +70,18 @@ impl Run {
                 }
             }
         }
-        let mut served = false;
+        let mut active = vec![false; lan.hosts()];
         for entry in lan.trace().entries().iter().filter(|it| it.link == 0 && it.at < calm.to) {
-            self.false_takeovers += u64::from(served && takes_over_from_silence(entry));
-            served |= entry.what == What::Acquired;
+            let What::Event(Event::State { to, cause, .. }) = entry.what else { continue };
+            let others = active.iter().enumerate().any(|(it, active)| *active && it != entry.host);
+            let takes_over = to == State::Active && cause == Cause::ActiveDown;
+            self.false_takeovers += u64::from(takes_over && others && entry.at >= calm.from);
+            active[entry.host] = to == State::Active;
         }
     }
 
     pub(super) fn without(&self) -> Duration {
         self.gaps.iter().sum()
-    }
-}
-
-fn takes_over_from_silence(entry: &Entry) -> bool {
-    match entry.what {
-        What::Event(Event::State { to: State::Active, cause: Cause::ActiveDown, .. }) => true,
-        _ => false,
     }
 }
 
