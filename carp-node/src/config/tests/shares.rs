@@ -6,7 +6,8 @@ use super::super::*;
 use super::{config, found, parse, vrrp, with};
 use crate::sync::policy::{AutoResolve, Failback, StaleTakeover};
 
-const SHARE: &str = "[sync.www]\nrouter = \"web\"\npath = \"/var/www\"\npeer = \"sync@192.0.2.10\"\n";
+const SHARE: &str =
+    "[sync.www]\nrouter = \"web\"\npath = \"/var/www\"\npeer = \"sync@192.0.2.10\"\n";
 
 /// The least that a share needs, with lines behind it; the first is line 11.
 fn share(lines: &str) -> String {
@@ -54,7 +55,10 @@ fn every_key_of_a_share_is_read() {
 #[test]
 fn every_mistake_in_a_share_is_named_at_its_place() {
     for (lines, expected) in [
-        ("router = \"wbe\"", "there is no router \"wbe\"; did you mean \"web\"? // the routers are web"),
+        (
+            "router = \"wbe\"",
+            "there is no router \"wbe\"; did you mean \"web\"? // the routers are web",
+        ),
         ("path = \"www\"", "path \"www\" is not an absolute path // begin it with /, without .."),
         ("path = \"/var/../www\"", "path \"/var/../www\" is not an absolute path"),
         ("path = \"/\"", "the root of the machine cannot be a share // name a folder"),
@@ -62,15 +66,21 @@ fn every_mistake_in_a_share_is_named_at_its_place() {
         ("rsh = []", "rsh names no program // write it like rsh = [\"ssh\""),
         ("every = \"0s\"", "0s is out of range: it is 1s to 1d"),
         ("failback = \"automatic\"", "unknown failback \"automatic\""),
-        ("stale_takeover = \"maybe\"", "unknown stale_takeover \"maybe\" // it is \"allow\", \"never\""),
+        (
+            "stale_takeover = \"maybe\"",
+            "unknown stale_takeover \"maybe\" // it is \"allow\", \"never\"",
+        ),
         ("max_delete = -1", "max_delete -1 is out of range: it is 0 to 1000000000"),
         ("bandwith = 3", "unknown key \"bandwith\"; did you mean \"bandwidth\"?"),
         ("quiesce = [\"stop\"]", "\"stop\" is not an absolute path"),
         ("exclude = [\"\"]", "\"\" is no pattern"),
     ] {
         let key = lines.split(' ').next().unwrap_or_default();
-        let rest: String =
-            SHARE.lines().filter(|line| !line.starts_with(key)).map(|line| format!("{line}\n")).collect();
+        let rest: String = SHARE
+            .lines()
+            .filter(|line| !line.starts_with(key))
+            .map(|line| format!("{line}\n"))
+            .collect();
         let found = found(with(&format!("{rest}{lines}")));
         let named = found.iter().any(|it| it.contains(": error: ") && it.contains(expected));
         assert!(named, "{lines}: {found:?}");
