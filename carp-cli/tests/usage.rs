@@ -88,3 +88,13 @@ fn commands_of_later_versions_say_so() {
         assert!(output.stdout.is_empty(), "{arguments:?}");
     }
 }
+
+#[test]
+fn verbs_of_sync_that_come_later_say_so() {
+    for verb in ["check", "pair"] {
+        let output = carp(&["sync", verb, "--anything"]);
+        assert_eq!(output.status.code(), Some(1), "{verb}");
+        let expected = format!("carp: error: \"carp sync {verb}\" is not supported yet\n");
+        assert_eq!(err(&output), expected);
+    }
+}

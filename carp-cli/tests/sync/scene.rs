@@ -11,7 +11,6 @@ use crate::support::{Daemon, LIMIT, Rack, Tested, VIP, ensure, told};
 
 /// Two nodes, not started yet.
 pub(crate) struct Pair<'a> {
-    pub(crate) rack: &'a Rack,
     pub(crate) a: Node<'a>,
     pub(crate) b: Node<'a>,
 }
@@ -41,7 +40,7 @@ impl<'a> Pair<'a> {
             first,
         )?;
         let b = Node::new(rack, &rack.secondary, "secondary", "primary", "advskew = 100", second)?;
-        Ok(Self { rack, a, b })
+        Ok(Self { a, b })
     }
 
     /// Starts both, and waits until the primary serves and the secondary has a copy.

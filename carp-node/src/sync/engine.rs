@@ -27,6 +27,7 @@ use rustix::rand::{GetRandomFlags, getrandom};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::{LocalSet, spawn_blocking, spawn_local};
 
+pub use self::orders::Order;
 use self::pass::{End, Plan};
 use self::peer::{Heard, PeerState, Trouble, now, wall_stamp};
 use self::router::{Promoting, RouterState};
@@ -103,8 +104,6 @@ enum Request {
 
 /// Where the answer to an order goes.
 type Answer = oneshot::Sender<Result<serde_json::Value, ControlError>>;
-
-pub use self::orders::Order;
 
 /// What has come of something that ran beside the loop.
 enum Done {
@@ -613,8 +612,7 @@ impl Engine {
                 }
                 let changes = self.changes(number);
                 let due = share.pace.next(changes).is_some_and(|at| at <= now);
-                let again = share.guard.is_none() || share.wanted || share.approved || due;
-                if (due || share.wanted || share.approved) && again {
+                if due || share.wanted || share.approved {
                     self.start_pass(number, pull.clone(), None, now);
                 }
             }
@@ -998,8 +996,7 @@ impl Engine {
         let router = &mut self.routers[number];
         let held =
             standings.iter().any(|it| it.held.is_some()) && !router.requester.may_take_over();
-        let bar = standings.iter().map(|it| bar_of(it.takeover)).max_by_key(|bar| *bar as u8);
-        let bar = bar.unwrap_or(Bar::Nothing);
+        let bar = standings.iter().map(|it| bar_of(it.takeover)).max().unwrap_or_default();
         if router.told == Some((held, bar)) {
             return;
         }

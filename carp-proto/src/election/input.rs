@@ -62,8 +62,9 @@ pub enum Input {
     Fault(Fault),
 }
 
-/// What a backup may not do at present, for reasons that the election does not know.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What a backup may not do at present, for reasons that the election does not know. The later one includes
+/// the earlier ones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Bar {
     /// It may do everything.
     #[default]
