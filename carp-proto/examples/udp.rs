@@ -30,7 +30,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// Elects until `tell` has heard enough.
-pub fn run(
+pub(crate) fn run(
     own: SocketAddr,
     peer: SocketAddr,
     advskew: i64,
