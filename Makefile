@@ -79,6 +79,6 @@ coverage:
 	./.ci/coverage
 
 ## Change the protocol code in every way that cargo-mutants knows, and see whether a test notices: hours.
-## MUTANTS="--shard 0/25" is a part. docs/mutation.md explains those that live.
+## MUTANTS="--shard 0/25 --sharding round-robin" is a sample. docs/mutation.md explains those that live.
 mutants:
 	./.ci/mutants $(MUTANTS)

@@ -131,7 +131,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// Lets a router alone on its link become active and stop: what it did with its addresses.
-pub fn run() -> Result<Vec<String>, Box<dyn Error>> {
+pub(crate) fn run() -> Result<Vec<String>, Box<dyn Error>> {
     let (told, lines): (_, Receiver<String>) = mpsc::channel();
     let lan = Lan::default();
     let host: MemoryHost = lan.host("eth0", [192, 0, 2, 1].into());

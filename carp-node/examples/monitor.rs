@@ -26,7 +26,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// Tells of a capture.
-pub fn read(
+pub(crate) fn read(
     capture: impl std::io::Read,
     mut tell: impl FnMut(String),
 ) -> Result<(), Box<dyn Error>> {

@@ -1,19 +1,23 @@
 //! A router in a loop of one thread over plain UDP, with nothing but the standard library.
 //!
-//! Real routers send IP protocol 112 to a group, from a raw socket, and then take addresses; here the messages go to
-//! one peer, and what a router would do is printed. In two terminals:
+//! Real routers send IP protocol 112 to a group, from a raw socket, and then take addresses. Here the messages go to
+//! one other socket, which stands for the link; hosts on it are called 192.0.2 and the last byte of their port; and
+//! what a router would do is printed. In two terminals:
 //!
 //! ```sh
-//! cargo run -p carp-proto --example udp -- 127.0.0.1:7001 127.0.0.2:7002 0
-//! cargo run -p carp-proto --example udp -- 127.0.0.2:7002 127.0.0.1:7001 100
+//! cargo run -p carp-proto --example udp -- 127.0.0.1:7001 127.0.0.1:7002 0
+//! cargo run -p carp-proto --example udp -- 127.0.0.1:7002 127.0.0.1:7001 100
 //! ```
 
+#![expect(clippy::disallowed_types, reason = "who drives a router has a clock")]
+
 use std::error::Error;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant as SystemInstant};
 
 use bytes::BytesMut;
 use carp_proto::election::{Dialect, Event, Input, LinkState};
+use carp_proto::wire::ip::GROUP_IPV4;
 use carp_proto::{
     Action, AdvBase, AdvSkew, Instant, Key, RouterConfig, RxMeta, VirtualId, VirtualRouter,
 };
@@ -21,7 +25,7 @@ use carp_proto::{
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().collect();
     let [_, own, peer, advskew] = &arguments[..] else {
-        return Err("usage: udp OWN-ADDRESS:PORT PEER-ADDRESS:PORT ADVSKEW".into());
+        return Err("usage: udp OWN-SOCKET PEER-SOCKET ADVSKEW".into());
     };
     run(own.parse()?, peer.parse()?, advskew.parse()?, &mut |event| {
         println!("{event:?}");
@@ -30,7 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// Elects until `tell` has heard enough.
-pub fn run(
+pub(crate) fn run(
     own: SocketAddr,
     peer: SocketAddr,
     advskew: i64,
@@ -42,15 +46,14 @@ pub fn run(
         vec!["192.0.2.100".parse()?],
         u64::from(std::process::id()), // it should be random
     )?
-    .with_interval(Dialect::Native, AdvBase::new(1)?, AdvSkew::new(advskew)?)?
-    .with_peers(vec![peer.ip()])?;
+    .with_interval(Dialect::Native, AdvBase::new(1)?, AdvSkew::new(advskew)?)?;
 
     let (socket, began) = (UdpSocket::bind(own)?, SystemInstant::now());
     let now = || Instant::ZERO + began.elapsed();
     let (mut router, mut scratch, mut buffer) =
         (VirtualRouter::new(config), BytesMut::new(), [0; 1500]);
     router.handle(now(), Input::Start);
-    router.handle(now(), Input::Link(LinkState::Up { source: own.ip() }));
+    router.handle(now(), Input::Link(LinkState::Up { source: host(own) }));
     loop {
         // What has to be answered is answered when all is taken out.
         let mut acquired = false;
@@ -76,7 +79,8 @@ pub fn run(
         match socket.recv_from(&mut buffer) {
             Ok((len, from)) => {
                 // UDP does not tell the TTL. A raw socket does, and it has to be 255.
-                let meta = RxMeta { source: from.ip(), destination: own.ip(), ttl: 255 };
+                let (source, destination) = (host(from), GROUP_IPV4.into());
+                let meta = RxMeta { source, destination, ttl: 255 };
                 if let Err(reject) = router.handle_datagram(now(), &meta, &buffer[..len]) {
                     eprintln!("from {from}: {reject}");
                 }
@@ -84,4 +88,10 @@ pub fn run(
             Err(_) => router.handle(now(), Input::Timeout),
         }
     }
+}
+
+/// The address that a host has on the made-up link.
+fn host(socket: SocketAddr) -> IpAddr {
+    let [_, last] = socket.port().to_be_bytes();
+    IpAddr::from([192, 0, 2, last])
 }
