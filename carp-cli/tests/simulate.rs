@@ -1,5 +1,7 @@
 //! `carp simulate` and `carp replay`, as docs/simulation.md shows them.
 
+#![expect(clippy::unwrap_used, reason = "a helper that fails has to fail its test")]
+
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};

@@ -471,11 +471,7 @@ impl Handler for Answers {
         }
     }
 
-    async fn sync(
-        &self,
-        share: Option<String>,
-        order: Order,
-    ) -> Result<serde_json::Value, ControlError> {
+    async fn sync(&self, share: Option<String>, order: Order) -> Result<Value, ControlError> {
         match (share.as_deref(), order) {
             (None | Some("www"), Order::Now) => Ok(serde_json::json!({ "text": "begun" })),
             (_, _) => Err(ControlError::new(ErrorCode::Refused, "no")),

@@ -1,6 +1,8 @@
 //! Real rsync, as Debian has it: the command lines do what they are there for, and what it prints is read.
 //! The connection is a pipe to an rsync daemon with the configuration that a peer would have.
 
+#![expect(clippy::unwrap_used, reason = "a helper that fails has to fail its test")]
+
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::Read;

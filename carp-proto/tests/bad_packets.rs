@@ -155,8 +155,7 @@ fn if_flipped(format: Format, message: &[u8], byte: usize) -> &'static str {
     match (format, byte) {
         // Version 3 is VRRP's; anything else is nobody's.
         (Format::Carp, 0) if version == 3 => "foreign-protocol",
-        (Format::Carp, 0) if version != 2 => "bad-version",
-        (Format::V2 { .. }, 0) if version != 2 => "bad-version",
+        (Format::Carp | Format::V2 { .. }, 0) if version != 2 => "bad-version",
         (Format::V3, 0) if version != 3 => "bad-version",
         (_, 0) => "bad-type",
         (_, 1) => "unknown-id",

@@ -4,7 +4,7 @@ mod support;
 
 use std::time::Duration;
 
-use carp_proto::election::{Dialect, Input, LinkState, Posture, State};
+use carp_proto::election::{Dialect, Input, Posture, State};
 use carp_proto::testing::Step;
 use carp_proto::testing::strategy::{any_protocol, any_setup, any_steps, any_version};
 use proptest::prelude::*;

@@ -1,5 +1,7 @@
 //! The simulator: it repeats exactly, what it checks holds, and what is wrong it finds.
 
+#![expect(clippy::unwrap_used, reason = "a helper that fails has to fail its test")]
+
 use std::time::Duration;
 
 use carp_proto::sim::{

@@ -183,7 +183,7 @@ impl<H: Handler> Desk<H> {
             }
             Verb::Sync { share, order } => {
                 let done = in_time(self.limits.handover, self.handler.sync(share, order)).await;
-                client.tell(done.map(Answer::Data).unwrap_or_else(Answer::Error)).await
+                client.tell(done.map_or_else(Answer::Error, Answer::Data)).await
             }
             Verb::Events { follow } => self.show_events(follow, client, reader).await,
         }

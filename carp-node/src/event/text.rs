@@ -80,7 +80,6 @@ impl EvidenceRecord {
         let known = CAUSES.into_iter().find(|known| known.name() == cause)?;
         let peer = self.peer.map_or_else(|| "another router".into(), |peer| peer.to_string());
         match known {
-            Cause::Start | Cause::Stop | Cause::Yield => None,
             Cause::ActiveDown => {
                 let from = self.peer.map(|peer| format!(" from {peer}")).unwrap_or_default();
                 let silence = self.silent_for_ms.map(Millis::rounded);

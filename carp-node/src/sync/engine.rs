@@ -208,7 +208,7 @@ pub fn start(
     let (requests, inbox) = mpsc::unbounded_channel();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (sender, done) = mpsc::unbounded_channel();
-    let engine = Engine::new(setup, runner, node, events, sender)?;
+    let engine = Engine::begin(setup, runner, node, events, sender)?;
     let thread = std::thread::Builder::new().name("carp-sync".into()).spawn(move || {
         LocalSet::new().block_on(&runtime, engine.build().run(inbox, done, log));
     })?;
@@ -251,7 +251,7 @@ struct Engine {
 }
 
 impl Engine {
-    fn new(
+    fn begin(
         setup: Setup,
         runner: RunnerHandle,
         node: Handle,
@@ -823,7 +823,7 @@ impl Engine {
         let now = now();
         let took = now.saturating_since(running.began);
         let recorded = match end.after.take() {
-            Some(after) => self.record_pass(number, &running, &end, after),
+            Some(after) => self.record_pass(number, &running, &end, &after),
             None => false,
         };
         let share = &mut self.shares[number];
@@ -876,7 +876,7 @@ impl Engine {
         number: usize,
         running: &Running,
         end: &End,
-        after: crate::sync::record::NodeRecord,
+        after: &crate::sync::record::NodeRecord,
     ) -> bool {
         let name = self.shares[number].spec.name.clone();
         let tip = after.shares.get(&name).and_then(|share| share.history.tip());

@@ -131,7 +131,7 @@ impl Extra {
 }
 
 /// The parameters of one router of the made-up virtual router: id 42, and the address 10.99.0.100, or
-/// fe80::100 and 2001:db8::100.
+/// `fe80::100` and `2001:db8::100`.
 ///
 /// A router of VRRP has the priority 255 - `advskew`, and `advbase` seconds for its interval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use arbitrary::{Arbitrary, Unstructured};
+use arbitrary::Unstructured;
 use carp_proto::auth::Password;
 use carp_proto::testing::Version;
 use carp_proto::wire::ip::{self, TTL};

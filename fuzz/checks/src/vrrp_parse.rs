@@ -71,7 +71,7 @@ fn signature(meta: &RxMeta, message: &[u8], setup: Setup) {
         }
         Verdict::UnknownKey { found } => assert_ne!(found, HMAC_KEY.0),
         Verdict::Unsigned | Verdict::Malformed => {}
-        Verdict::Stale { .. } | Verdict::Forged | Verdict::Repeated => panic!("{verdict}"),
+        Verdict::Stale { .. } | Verdict::Forged | Verdict::Repeated | _ => panic!("{verdict}"),
     }
 }
 

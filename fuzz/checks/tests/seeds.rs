@@ -3,6 +3,8 @@
 //! `SEEDS=write cargo test -p carp-checks --test seeds` writes them again, after a change to how a fuzzer's bytes are
 //! read.
 
+#![expect(clippy::unwrap_used, reason = "a helper that fails has to fail its test")]
+
 use std::fs;
 use std::path::Path;
 use std::time::Duration;

@@ -64,7 +64,7 @@ fn every_mistake_in_a_share_is_named_at_its_place() {
         ("path = \"/\"", "the root of the machine cannot be a share // name a folder"),
         ("peer = \"-oProxyCommand=x\"", "peer \"-oProxyCommand=x\": "),
         ("rsh = []", "rsh names no program // write it like rsh = [\"ssh\""),
-        ("every = \"0s\"", "0s is out of range: it is 1s to 1d"),
+        ("every = \"0s\"", "0s is out of range: it is 1s to 24h"),
         ("failback = \"automatic\"", "unknown failback \"automatic\""),
         (
             "stale_takeover = \"maybe\"",

@@ -110,8 +110,6 @@ impl Engine {
                     self.requester_says(number, output);
                 }
             }
-            // The election is told at the end of this turn.
-            Some(RequesterOutput::TakeOver) => {}
             Some(RequesterOutput::Done { freeze }) => {
                 self.routers[number].freeze = Some(freeze);
                 let text = format!(
@@ -124,7 +122,8 @@ impl Engine {
                 let text = format!("handover: {}", why.message());
                 self.tell(number, EventKind::Fault { text });
             }
-            None => {}
+            // A takeover is told to the election at the end of this turn.
+            Some(RequesterOutput::TakeOver) | None => {}
         }
     }
 

@@ -77,9 +77,8 @@ fn of_file(path: &Path) -> Option<Database> {
     let name = path.file_name()?.to_str()?;
     let directory = path.parent()?;
     let (kind, path) = match name {
-        "ibdata1" => (Kind::InnoDb, directory),
-        // Without a system tablespace of this name, the redo log tells.
-        "ib_logfile0" => (Kind::InnoDb, directory),
+        // Without a system tablespace of the usual name, the redo log tells.
+        "ibdata1" | "ib_logfile0" => (Kind::InnoDb, directory),
         "#ib_redo0" => (Kind::InnoDb, directory.parent().unwrap_or(directory)),
         "PG_VERSION" if directory.join("global/pg_control").exists() => {
             (Kind::PostgreSql, directory)

@@ -120,7 +120,7 @@ impl Pass {
         for pattern in &self.exclude {
             argv.add(option("--exclude=", pattern));
         }
-        argv.from_to(&self.remote, &self.module, "", &self.path.join(""))
+        argv.copying(&self.remote, &self.module, "", &self.path.join(""))
     }
 }
 
@@ -144,7 +144,7 @@ impl Fetch {
         let mut argv = Argv::of(&self.remote);
         argv.add("--ignore-times");
         argv.add(format!("--max-size={FILE_LEN}"));
-        argv.from_to(&self.remote, &self.module, &self.file, &self.to)
+        argv.copying(&self.remote, &self.module, &self.file, &self.to)
     }
 }
 
@@ -169,7 +169,7 @@ impl Argv {
         }
     }
 
-    fn from_to(mut self, remote: &Remote, module: &str, file: &str, to: &Path) -> Vec<OsString> {
+    fn copying(mut self, remote: &Remote, module: &str, file: &str, to: &Path) -> Vec<OsString> {
         // An address of IPv6 has colons of its own.
         let bare = remote.host.trim_matches(['[', ']']);
         let host = if bare.contains(':') { format!("[{bare}]") } else { remote.host.clone() };

@@ -94,7 +94,6 @@ impl Outcome {
             11 | 23 if says("Read-only file system") => Self::ReadOnly,
             11 => Self::Disk,
             23 => Self::Partial,
-            20 => Self::Other,
             5 if says("Unknown module") || says("refusing") => Self::Module,
             5 | 10 | 12 | 14 | 30 | 35 | 255 => Self::transport(&says),
             1..=4 => Self::Setup,

@@ -149,15 +149,15 @@ impl Bench {
         let may_claim = was_active || self.drill.router.state() == State::Active;
         assert!(was_active || self.permitted || self.drill.router.state() != State::Active);
         let [mut scratch, mut twin_scratch] = [BytesMut::new(), BytesMut::new()];
+        let destinations = self.drill.router.config().destinations().to_vec();
+        let message_len = self.message_len();
         for _ in 0..MOST_ACTIONS {
             let action = self.drill.router.poll_action(&mut scratch);
             assert_eq!(action, self.twin.poll_action(&mut twin_scratch));
             match action {
                 Some(Action::Send(advert)) => {
-                    assert!(
-                        self.drill.router.config().destinations().contains(&advert.destination)
-                    );
-                    assert_eq!(advert.payload.len(), self.message_len());
+                    assert!(destinations.contains(&advert.destination));
+                    assert_eq!(advert.payload.len(), message_len);
                     match advert.advertisement {
                         Advertisement::Claim => assert!(may_claim, "a claim in {before}"),
                         Advertisement::Resign => assert!(was_active, "a resignation in {before}"),
