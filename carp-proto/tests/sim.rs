@@ -43,7 +43,7 @@ fn every_invariant_holds_in_random_scenarios() {
 /// What a random scenario has found once, made small. The names say what went wrong.
 #[test]
 fn scenarios_that_have_failed_once_do_not_any_more() {
-    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/scenarios");
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/failed");
     let mut played = 0;
     for entry in std::fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
@@ -59,7 +59,7 @@ fn the_runs_of_these_seeds_never_change() {
     // What changes them on purpose (a change of the election, of the simulator or of the generator) writes
     // the new ones here. Machines, compilers and optimisation must not.
     let known = [
-        (0, "5832f9a9e7dc3b726b0e8b5ca5a0ffc2"),
+        (0, "f073a2260f2e2844917a92036c76551c"),
         (1, "a4e1328a571d323cc1618eb98593f198"),
         (2, "c19a875d2b9b865b68378e85e4c87e21"),
         (3, "99c5de1f060c7664fc978747aef568f1"),

@@ -126,18 +126,6 @@ fn a_worse_router_is_a_rival_when_it_is_heard_more_than_an_interval_after_the_ta
 }
 
 #[test]
-fn who_waits_unanswered_for_its_group_has_nothing_left_to_resign() {
-    // The handover ends before the resignation is repeated.
-    let setup = Setup { handover: Some(ms(5)), ..Setup::new() };
-    let mut rig = setup.rig().serving();
-    rig.input(Input::Permit(false));
-    rig.input(Input::StepDown);
-    rig.passes(ms(5)).input(Input::Timeout);
-    assert_eq!(rig.router.posture(), carp_proto::election::Posture::Unanswered);
-    assert_eq!(rig.router.poll_timeout(), None);
-}
-
-#[test]
 fn padding_is_no_mistake_and_a_length_beyond_the_packet_is_one() {
     let mut packet = Vec::new();
     let ends = ("fe80::1".parse().unwrap(), ip::GROUP_IPV6);
