@@ -42,6 +42,7 @@ pub(crate) enum Color {
 pub(crate) struct Socket {
     /// The daemon's control socket.
     #[arg(
+        id = "socket",
         long = "socket",
         value_name = "PATH",
         global = true,
