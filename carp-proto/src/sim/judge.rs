@@ -12,7 +12,7 @@ use super::random::Chance;
 use super::record::Span;
 use super::scenario::{Scenario, ScenarioError};
 use super::trace::TraceHash;
-use crate::election::{DemotionEffect, Rank};
+use crate::election::{DemotionEffect, Rank, TieBreak};
 use crate::id::{Demotion, Protocol};
 
 /// The longest time after which a guard takes an address down from a daemon that hangs.
@@ -97,7 +97,11 @@ impl Court<'_> {
     /// router.
     fn allowed_gap(&self, bounds: &Bounds, fault: &Fault) -> Option<Duration> {
         let host = fault.host()?;
-        if self.vetoed || !self.is_calm(bounds) || self.lan.active(0).next() != Some(host) {
+        if self.vetoed
+            || self.may_yield_to_each_other()
+            || !self.is_calm(bounds)
+            || self.lan.active(0).next() != Some(host)
+        {
             return None;
         }
         let slack = bounds.slack();
@@ -134,6 +138,15 @@ impl Court<'_> {
             | Fault::Refuse { .. }
             | Fault::InUse { .. } => None,
         }
+    }
+
+    /// Whether two routers have equal ranks under a rule by which whoever hears the other yields: both can.
+    fn may_yield_to_each_other(&self) -> bool {
+        let ranks = |host: usize| rank(self.lan, host);
+        let yields =
+            |host: usize| self.lan.router(host, 0).config().policy().tie == TieBreak::HearerYields;
+        (0..self.lan.hosts())
+            .any(|one| yields(one) && (0..one).any(|other| ranks(one) == ranks(other)))
     }
 
     /// Whether one host serves, all others wait, and everybody hears everybody; and nothing has changed for as
