@@ -183,7 +183,7 @@ impl Court<'_> {
 /// All is well from now on.
 impl Court<'_> {
     fn settle(&mut self) {
-        let was_held = self.is_held();
+        let was_held = self.is_held() || self.vetoed;
         self.lan.make_well();
         let bounds = Bounds::of(self.lan);
         let from = self.lan.elapsed();
@@ -202,9 +202,10 @@ impl Court<'_> {
             return;
         }
         if was_held || self.is_held() || !delay.is_zero() || bounds.groups {
-            // Who is held may preempt when that is over. Where the ranks of a group contradict each other, the
-            // first to try may find that it must not have the whole group, and is held once more.
-            let rounds = if bounds.groups { 2 } else { 1 };
+            // Who is held may preempt when that is over. Where the ranks of a group contradict each other, those
+            // who try may find that they must not have the whole group, and are held once more.
+            let hosts = u32::try_from(self.lan.hosts()).unwrap_or(u32::MAX);
+            let rounds = if bounds.groups { hosts } else { 1 };
             self.lan.run((HOLD + delay + bounds.convergence()) * rounds);
             self.check_settled();
         }
