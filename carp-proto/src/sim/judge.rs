@@ -193,9 +193,10 @@ impl Court<'_> {
             return;
         }
         let delay = self.preempt_delay();
-        if (was_held || !delay.is_zero()) && self.unsettled().is_some() {
+        if (was_held || self.is_held() || !delay.is_zero()) && self.unsettled().is_some() {
             // Who may preempt from now on is at it.
-            self.lan.run(bounds.handover + bounds.slack());
+            let extra = bounds.handover + bounds.slack();
+            self.lan.run(if bounds.groups { bounds.convergence() } else { extra });
         }
         self.check_settled();
         if self.has_found() {
