@@ -107,7 +107,7 @@ fn a_recording_that_was_changed_is_another_run() {
     out(&carp(files.path(), &["simulate", "lossy.toml", "--runs", "1", "--save", "a.run"]));
     let path = files.path().join("a.run");
     let text = fs::read_to_string(&path).unwrap();
-    fs::write(&path, text.replace("priority 100", "priority 101")).unwrap();
+    fs::write(&path, text.replace("priority 200", "priority 201")).unwrap();
     let message = err(&carp(files.path(), &["replay", "a.run"]), 1);
     assert!(message.contains("another run than the one that was saved"), "{message}");
 }
@@ -157,7 +157,10 @@ fn what_is_wrong_with_a_scenario_is_told() {
     ] {
         fs::write(files.path().join("wrong.toml"), &text).unwrap();
         let primary = fs::read_to_string(files.path().join("primary.toml")).unwrap();
-        let third = primary.replace("192.168.130.100", "192.168.131.100");
+        let third = primary
+            .replace("192.168.130.100", "192.168.131.100")
+            .replace("router.web", "router.other")
+            .replace("id        = 1", "id        = 2");
         fs::write(files.path().join("third.toml"), third).unwrap();
         let message = err(&carp(files.path(), &["simulate", "wrong.toml"]), 3);
         assert!(message.contains(told), "{told}: {message}");

@@ -31,7 +31,6 @@ pub(crate) fn run(arguments: &Simulate, output: &Output) -> Result<ExitCode, Fai
     for number in 0..arguments.runs {
         let scenario = plan.draw(arguments.seed, number);
         let mut lan = scenario.lan().map_err(|error| unplayable(&error))?;
-        lan.keep_entries();
         let verdict = judge_on(&scenario, &mut lan);
         tally.add(Run::new(number, scenario, verdict, &lan));
     }

@@ -12,7 +12,7 @@ use super::random::Chance;
 use super::record::Span;
 use super::scenario::{Scenario, ScenarioError};
 use super::trace::TraceHash;
-use crate::election::{DemotionEffect, Rank};
+use crate::election::{DemotionEffect, Rank, TieBreak};
 use crate::id::{Demotion, Protocol};
 
 /// The longest time after which a guard takes an address down from a daemon that hangs.
@@ -97,7 +97,11 @@ impl Court<'_> {
     /// router.
     fn allowed_gap(&self, bounds: &Bounds, fault: &Fault) -> Option<Duration> {
         let host = fault.host()?;
-        if self.vetoed || !self.is_calm(bounds) || self.lan.active(0).next() != Some(host) {
+        if self.vetoed
+            || self.may_yield_to_each_other()
+            || !self.is_calm(bounds)
+            || self.lan.active(0).next() != Some(host)
+        {
             return None;
         }
         let slack = bounds.slack();
@@ -136,6 +140,15 @@ impl Court<'_> {
         }
     }
 
+    /// Whether two routers have equal ranks under a rule by which whoever hears the other yields: both can.
+    fn may_yield_to_each_other(&self) -> bool {
+        let ranks = |host: usize| rank(self.lan, host);
+        let yields =
+            |host: usize| self.lan.router(host, 0).config().policy().tie == TieBreak::HearerYields;
+        (0..self.lan.hosts())
+            .any(|one| yields(one) && (0..one).any(|other| ranks(one) == ranks(other)))
+    }
+
     /// Whether one host serves, all others wait, and everybody hears everybody; and nothing has changed for as
     /// long as a backup waits for an advert.
     fn is_calm(&self, bounds: &Bounds) -> bool {
@@ -170,7 +183,7 @@ impl Court<'_> {
 /// All is well from now on.
 impl Court<'_> {
     fn settle(&mut self) {
-        let was_held = self.is_held();
+        let was_held = self.is_held() || self.vetoed;
         self.lan.make_well();
         let bounds = Bounds::of(self.lan);
         let from = self.lan.elapsed();
@@ -180,18 +193,20 @@ impl Court<'_> {
             return;
         }
         let delay = self.preempt_delay();
-        if (was_held || !delay.is_zero()) && self.unsettled().is_some() {
+        if (was_held || self.is_held() || !delay.is_zero()) && self.unsettled().is_some() {
             // Who may preempt from now on is at it.
-            self.lan.run(bounds.handover + bounds.slack());
+            let extra = bounds.handover + bounds.slack();
+            self.lan.run(if bounds.groups { bounds.convergence() } else { extra });
         }
         self.check_settled();
         if self.has_found() {
             return;
         }
         if was_held || self.is_held() || !delay.is_zero() || bounds.groups {
-            // Who is held may preempt when that is over. Where the ranks of a group contradict each other, the
-            // first to try may find that it must not have the whole group, and is held once more.
-            let rounds = if bounds.groups { 2 } else { 1 };
+            // Who is held may preempt when that is over. Where the ranks of a group contradict each other, those
+            // who try may find that they must not have the whole group, and are held once more.
+            let hosts = u32::try_from(self.lan.hosts()).unwrap_or(u32::MAX);
+            let rounds = if bounds.groups { hosts } else { 1 };
             self.lan.run((HOLD + delay + bounds.convergence()) * rounds);
             self.check_settled();
         }

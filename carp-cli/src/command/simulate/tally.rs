@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use carp_proto::election::{Cause, Event, State};
+use carp_proto::Demotion;
 use carp_proto::sim::{
-    Chance, Fault, Lan, Scenario, ScenarioError, Span, Verdict, View, Violation, What,
+    Chance, Fault, Lan, Scenario, ScenarioError, Span, Verdict, View, Violation,
 };
 
 /// From then on false takeovers are counted: the first election is over.
@@ -54,7 +54,7 @@ impl Run {
     }
 
     /// On the first link, from when it has settled until something else than the weather is bad: takeovers
-    /// from silence while another router was active.
+    /// from a router that is not worse, although it was active.
     fn count_false_takeovers(&mut self, lan: &Lan) {
         let end = lan.elapsed();
         let disturbed = self.scenario.steps.iter().find(|step| is_disturbing(&step.fault));
@@ -70,13 +70,17 @@ impl Run {
                 }
             }
         }
-        let mut active = vec![false; lan.hosts()];
-        for entry in lan.trace().entries().iter().filter(|it| it.link == 0 && it.at < calm.to) {
-            let What::Event(Event::State { to, cause, .. }) = entry.what else { continue };
-            let others = active.iter().enumerate().any(|(it, active)| *active && it != entry.host);
-            let takes_over = to == State::Active && cause == Cause::ActiveDown;
-            self.false_takeovers += u64::from(takes_over && others && entry.at >= calm.from);
-            active[entry.host] = to == State::Active;
+        // One that takes over from a worse router preempts.
+        let rank = |host: usize| lan.router(host, 0).config().standing().rank(Demotion::NONE);
+        let mut views = vec![View::Off; lan.hosts()];
+        for change in lan.record().changes.iter().filter(|it| it.link == 0 && it.at < calm.to) {
+            let better = |(host, view): (usize, &View)| {
+                host != change.host && view.claims() && rank(host) >= rank(change.host)
+            };
+            let takes_over = change.view == View::TakingOver && change.at >= calm.from;
+            let is_false = takes_over && views.iter().enumerate().any(better);
+            self.false_takeovers += u64::from(is_false);
+            views[change.host] = change.view;
         }
     }
 
@@ -109,8 +113,7 @@ impl Theory {
         }
         let lan = scenario.lan()?;
         let [one, other] = [0, 1].map(|host| lan.router(host, 0).config());
-        let better = one.standing().rank(carp_proto::Demotion::NONE)
-            >= other.standing().rank(carp_proto::Demotion::NONE);
+        let better = one.standing().rank(Demotion::NONE) >= other.standing().rank(Demotion::NONE);
         let (active, backup) = if better { (one, other) } else { (other, one) };
         let (wait, interval) = (backup.active_down(), active.standing().interval());
         // Those that fall into the wait; one at its very end comes too late.

@@ -9,6 +9,7 @@ use crate::election::{Input, LinkState, State};
 use crate::group::Group;
 use crate::id::Demotion;
 use crate::router::RouterConfig;
+use crate::sim::host::HostModel;
 use crate::wire::ip::{RxMeta, TTL};
 
 /// The time of day at the beginning, for signatures.
@@ -251,7 +252,11 @@ impl Lan {
     }
 
     fn revive_later(&mut self, host: usize) {
-        if let Some(after) = self.hosts[host].plan.model.restart {
+        let HostModel { restart, guard, .. } = self.hosts[host].plan.model;
+        if let Some(after) = restart {
+            // A service manager waits for the end of the guard.
+            let guarded = if guard { GUARD_WAKES + RESIGN_AGAIN } else { Duration::ZERO };
+            let after = after.max(guarded);
             let freeze = self.hosts[host].freeze;
             self.queue.push(self.now + after, host, Happening::Revive { freeze });
         }
