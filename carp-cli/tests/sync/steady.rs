@@ -56,6 +56,9 @@ fn the_line(rack: &Rack) -> Tested {
     let text = sync(&first, &["now"], 6)?;
     ensure(text.contains("this node is active"), text)?;
     sync(&second, &["now"], 0)?;
-    let text = sync(&second, &["diff", "--json"], 0)?;
+    let mut text = String::new();
+    wait_until(LIMIT, "the pass is over", || {
+        sync(&second, &["diff", "--json"], 0).map(|told| text = told).is_ok()
+    })?;
     ensure(text.contains("\"deleted\":0"), text)
 }
