@@ -2,7 +2,8 @@
 
 CARGO ?= cargo
 
-.PHONY: test deps build lint doc pictures bench bench-lease interop
+.PHONY: test deps build lint doc pictures bench bench-lease interop explore simulate-many simulate-speed \
+	fuzz coverage mutants instructions
 
 ## Install what the tests need (Debian's packages), then run all tests.
 test: deps
@@ -47,3 +48,37 @@ bench:
 bench-lease:
 	$(CARGO) build --release -p carp-cli -p carp-benches
 	./target/release/lease
+
+## Visit every order of what can happen to two and three routers, deeper than the tests do: some minutes.
+explore:
+	$(CARGO) test --release -p carp-proto --test explore -- --include-ignored --nocapture --test-threads 1
+
+## Play random scenarios on all processors and check every invariant. MANY="--from 0 --count 10000000" says which;
+## a scenario that fails is made small and saved in target/scenarios, for `carp replay`.
+simulate-many:
+	$(CARGO) run --release -p carp-benches --bin simulate-many -- $(MANY)
+
+## How many seconds of a router are simulated in a second of one processor.
+simulate-speed:
+	$(CARGO) run --release -p carp-benches --bin simulate-many -- --speed
+
+## Count the instructions of what happens with every advert, and write them down as the budgets that CI compares with.
+instructions: deps
+	$(CARGO) build --release -p carp-benches --bin instructions
+	./target/release/instructions write
+
+## Fuzz every target for ten minutes: under two hours. FUZZ="-max_total_time=60" is a quick look.
+FUZZ ?= -max_total_time=600
+fuzz:
+	for target in $$($(CARGO) fuzz list); do \
+		RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run --sanitizer none "$$target" -- $(FUZZ) || exit 1; \
+	done
+
+## Show which lines of the decoders the tests run. Wants cargo-llvm-cov.
+coverage:
+	./.ci/coverage
+
+## Change the protocol code in every way that cargo-mutants knows, and see whether a test notices: hours.
+## MUTANTS="--shard 0/25 --sharding round-robin" is a sample. docs/mutation.md explains those that live.
+mutants:
+	./.ci/mutants $(MUTANTS)

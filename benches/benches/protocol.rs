@@ -7,10 +7,15 @@ use std::net::{IpAddr, Ipv4Addr};
 use bytes::BytesMut;
 use carp_proto::election::{AnnouncePlan, Dialect, Input, LinkState, Phase, State};
 use carp_proto::wire::ip::{GROUP_IPV4, TTL};
+use carp_proto::wire::vrrp::v3::{self, Carrier};
+use carp_proto::wire::vrrp::{AddressList, ChecksumForm, Expectations, Senders, Version, validate};
 use carp_proto::{
-    Action, AdvBase, AdvSkew, Instant, Key, Reject, RouterConfig, RxMeta, VirtualId, VirtualRouter,
+    Action, AdvBase, AdvSkew, Centiseconds, Instant, Key, Priority, Reject, RouterConfig, RxMeta,
+    VirtualId, VirtualRouter,
 };
 use criterion::{BatchSize, Criterion};
+use hmac::{Hmac, KeyInit, Mac};
+use sha1::Sha1;
 
 const ACTIVE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 const BACKUP: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2));
@@ -18,6 +23,8 @@ const BACKUP: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2));
 fn main() -> Result<(), Box<dyn Error>> {
     let mut criterion = Criterion::default().configure_from_args();
     receive(&mut criterion)?;
+    digest(&mut criterion)?;
+    validate_vrrp3(&mut criterion)?;
     reject(&mut criterion)?;
     send(&mut criterion)?;
     elect(&mut criterion)?;
@@ -34,6 +41,51 @@ fn receive(criterion: &mut Criterion) -> Result<(), Box<dyn Error>> {
     });
     assert_eq!(backup.state(), State::Backup);
     assert_eq!(backup.snapshot(now).counters.rejected.total(), 0);
+    Ok(())
+}
+
+/// The bare digest of what a CARP advert is authenticated by, with the state of the key cached: what verifying
+/// cannot be cheaper than.
+fn digest(criterion: &mut Criterion) -> Result<(), Box<dyn Error>> {
+    let (_, _, advert) = backup_and_advert()?;
+    let mut state = Hmac::<Sha1>::new_from_slice(b"secret")?;
+    state.update(&[2, 1, 42]);
+    state.update(&[192, 0, 2, 100]);
+    let counter: [u8; 8] = advert[8..16].try_into()?;
+    criterion.bench_function("bare HMAC-SHA1 of an advert", |bencher| {
+        bencher.iter(|| {
+            let mut mac = state.clone();
+            mac.update(black_box(&counter));
+            mac.finalize().into_bytes()
+        });
+    });
+    Ok(())
+}
+
+fn validate_vrrp3(criterion: &mut Criterion) -> Result<(), Box<dyn Error>> {
+    let list = AddressList::new(&["192.0.2.100".parse()?])?;
+    let form = ChecksumForm::PseudoHeader;
+    let carrier = Carrier::new(&list, ACTIVE, GROUP_IPV4.into(), form).ok_or("one family")?;
+    let (id, priority) = (VirtualId::new(42)?, Priority::DEFAULT);
+    let mut message = Vec::new();
+    v3::emit(
+        &v3::Outgoing { id, priority, interval: Centiseconds::DEFAULT, carrier },
+        &mut message,
+    );
+    let meta = RxMeta { source: ACTIVE, destination: GROUP_IPV4.into(), ttl: TTL };
+    let expected = Expectations {
+        id,
+        version: Version::V3 { trailer: false },
+        min_ttl: TTL,
+        senders: Senders::Group { only: &[] },
+        own_source: Some(BACKUP),
+    };
+    validate(&meta, &message, &expected)?;
+    criterion.bench_function("parse and validate a VRRPv3 advert", |bencher| {
+        bencher.iter(|| {
+            validate(black_box(&meta), black_box(&message), &expected).map(|valid| valid.priority())
+        });
+    });
     Ok(())
 }
 

@@ -41,7 +41,13 @@ pub(crate) enum Color {
 #[derive(Debug, Args)]
 pub(crate) struct Socket {
     /// The daemon's control socket.
-    #[arg(long = "socket", value_name = "PATH", default_value = carp_node::control::DEFAULT_SOCKET)]
+    #[arg(
+        id = "socket",
+        long = "socket",
+        value_name = "PATH",
+        global = true,
+        default_value = carp_node::control::DEFAULT_SOCKET
+    )]
     pub(crate) path: PathBuf,
 }
 
@@ -132,6 +138,20 @@ Example: carp keygen /etc/carp/web.key, and copy the file to the other servers."
     Sniff(Sniff),
     /// List who speaks CARP or VRRP on a link, and which ids are free
     Scan(Scan),
+    /// Play the elections of configurations in virtual time, thousands of times
+    Simulate(Simulate),
+    /// Play a saved run of `simulate` once more, as a transcript
+    #[command(after_help = "\
+Exits with 1 if an invariant is violated, or the run is another one than was saved.")]
+    Replay {
+        /// What `carp simulate --save` wrote
+        recording: PathBuf,
+        /// Draw the run as a figure
+        #[arg(long, value_name = "FILE.svg")]
+        plot: Option<PathBuf>,
+    },
+    /// Data that follow the active router
+    Sync(Sync),
     #[command(flatten)]
     Later(Later),
 }
@@ -278,6 +298,169 @@ pub(crate) struct Scan {
     pub(crate) json: bool,
 }
 
+/// `carp simulate`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A scenario is a small TOML file that names the configuration of each node, and what happens when:
+docs/simulation.md. Without one, two servers are played of which the primary dies. Nothing is sent, and no
+key is needed.
+
+Exits with 1 if an invariant is violated in any run, 3 if the scenario is not valid.
+
+Examples:
+  carp simulate
+  carp simulate lossy.toml --runs 10000 --json
+  carp simulate lossy.toml --plot worst.svg --save worst.run && carp replay worst.run")]
+pub(crate) struct Simulate {
+    /// The scenario
+    pub(crate) file: Option<PathBuf>,
+    /// What chance is drawn from: the same seed gives the same runs
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// How often it is played
+    #[arg(long, value_name = "N", default_value_t = 1000,
+        value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    pub(crate) runs: u64,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Draw the worst run as a figure
+    #[arg(long, value_name = "FILE.svg")]
+    pub(crate) plot: Option<PathBuf>,
+    /// Save the worst run, for `carp replay`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) save: Option<PathBuf>,
+}
+
+/// `carp sync`.
+#[derive(Debug, Args)]
+pub(crate) struct Sync {
+    #[command(subcommand)]
+    pub(crate) verb: SyncVerb,
+    #[command(flatten)]
+    pub(crate) socket: Socket,
+}
+
+/// The verbs of `carp sync`. Where there is one share only, it need not be named.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SyncVerb {
+    /// Show how far behind the standby is, and what goes on; exits with 1 if a share is held
+    Status {
+        /// Only this share
+        name: Option<String>,
+        /// Print one JSON array
+        #[arg(long)]
+        json: bool,
+        /// Again and again
+        #[arg(long)]
+        watch: bool,
+    },
+    /// Begin a pass now
+    Now {
+        /// The share
+        name: Option<String>,
+    },
+    /// Pull nothing any more, until it is released
+    Hold {
+        /// The share
+        name: Option<String>,
+        /// Why, for others to read
+        #[arg(long, value_name = "TEXT", conflicts_with = "release")]
+        reason: Option<String>,
+        /// Undo it
+        #[arg(long)]
+        release: bool,
+    },
+    /// Show what a pass would change here
+    Diff {
+        /// The share
+        name: Option<String>,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say which tree counts, where both sides wrote; the other side's versions are kept
+    Resolve {
+        /// The share
+        name: Option<String>,
+        /// Which one
+        #[arg(long, value_enum)]
+        keep: Keep,
+    },
+    /// What passes would have overwritten or deleted, and was kept
+    Rescue {
+        #[command(subcommand)]
+        verb: RescueVerb,
+    },
+    /// Let one pass delete more files than the limit
+    Approve {
+        /// The share
+        name: Option<String>,
+    },
+    #[command(hide = true)]
+    /// Look for what could keep a share from being copied
+    Check(Anything),
+    #[command(hide = true)]
+    /// Make two nodes known to each other
+    Pair(Anything),
+}
+
+/// Which tree counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Keep {
+    /// The one on this node.
+    Local,
+    /// The one on the other node.
+    Peer,
+}
+
+/// The verbs of `carp sync rescue`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum RescueVerb {
+    /// List the sets
+    List {
+        /// The share
+        name: Option<String>,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show what is in a set, orphans first
+    Show {
+        /// The set
+        set: String,
+        /// The share
+        name: Option<String>,
+        /// Print the report
+        #[arg(long)]
+        json: bool,
+    },
+    /// Move an entry back into the share, on the node that serves
+    Restore {
+        /// The set
+        set: String,
+        /// The path, as the set shows it
+        path: String,
+        /// Another place in the share
+        #[arg(long, value_name = "PATH")]
+        to: Option<String>,
+        /// The share
+        name: Option<String>,
+    },
+    /// Say that the orphans of a set are of no more use
+    Ack {
+        /// The set
+        set: String,
+        /// The share
+        name: Option<String>,
+    },
+    /// Remove the sets that are old, or too many, and that nobody waits for
+    Prune {
+        /// The share
+        name: Option<String>,
+    },
+}
+
 /// What `carp demo` can show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum DemoProtocol {
@@ -341,9 +524,6 @@ pub(crate) enum Later {
     /// Announce the addresses again
     Announce(Anything),
     #[command(hide = true)]
-    /// Data that follows the active router
-    Sync(Anything),
-    #[command(hide = true)]
     /// Databases that follow the active router
     Db(Anything),
     #[command(hide = true)]
@@ -352,12 +532,6 @@ pub(crate) enum Later {
     #[command(hide = true)]
     /// Look for what could keep a router from working
     Doctor(Anything),
-    #[command(hide = true)]
-    /// Elections in virtual time
-    Simulate(Anything),
-    #[command(hide = true)]
-    /// Run a recording again
-    Replay(Anything),
     #[command(hide = true)]
     /// Take over another program's configuration
     Import(Anything),
@@ -392,12 +566,9 @@ impl Later {
             Self::Resume(_) => "carp resume",
             Self::Promote(_) => "carp promote",
             Self::Announce(_) => "carp announce",
-            Self::Sync(_) => "carp sync",
             Self::Db(_) => "carp db",
             Self::Observe(_) => "carp observe",
             Self::Doctor(_) => "carp doctor",
-            Self::Simulate(_) => "carp simulate",
-            Self::Replay(_) => "carp replay",
             Self::Import(_) => "carp import",
             Self::Init(_) => "carp init",
             Self::Completions(_) => "carp completions",

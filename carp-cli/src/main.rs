@@ -15,7 +15,8 @@ use clap::Parser;
 
 use crate::args::{Cli, Command};
 use crate::command::{
-    check, cleanup, decode, demo, events, keygen, run, scan, sniff, status, r#yield,
+    check, cleanup, decode, demo, events, keygen, replay, run, scan, simulate, sniff, status, sync,
+    r#yield,
 };
 use crate::exit::Failure;
 use crate::output::Output;
@@ -55,6 +56,9 @@ fn dispatch(command: Command, output: &Output) -> Result<ExitCode, Failure> {
         Command::Decode(arguments) => decode::run(&arguments, output)?,
         Command::Sniff(arguments) => sniff::run(&arguments, output)?,
         Command::Scan(arguments) => scan::run(&arguments, output)?,
+        Command::Simulate(arguments) => return simulate::run(&arguments, output),
+        Command::Replay { recording, plot } => return replay::run(&recording, plot.as_deref()),
+        Command::Sync(arguments) => return sync::run(arguments).map(ExitCode::from),
         Command::Later(later) => return Err(Failure::not_supported(later.name())),
     }
     Ok(ExitCode::SUCCESS)

@@ -39,10 +39,16 @@ fn require(needed: CapabilitySet, what_for: &str) -> Result<(), Failure> {
     Err(Failure::missing(format!("{} missing: {what_for}", names.join(" and "))))
 }
 
+/// What looking through a share needs in addition, whoever its files belong to.
+const FOR_SHARES: CapabilitySet = CapabilitySet::DAC_OVERRIDE;
+
 /// Gives up everything else, for good. Call it before threads are started: each thread has its own
-/// capabilities, and inherits them from the one that starts it.
-pub(crate) fn keep_needed_only() -> Result<(), Failure> {
-    keep(NEEDED)
+/// capabilities, and inherits them from the one that starts it. With shares, what they need is kept as far
+/// as it is there.
+pub(crate) fn keep_needed_only(shares: bool) -> Result<(), Failure> {
+    let held = capabilities(None).map_err(|error| Failure::failed(error.to_string()))?;
+    let more = if shares { held.permitted & FOR_SHARES } else { CapabilitySet::empty() };
+    keep(NEEDED | more)
 }
 
 /// Gives up everything, for good, before bytes are read that others made up.

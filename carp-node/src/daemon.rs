@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
+use std::time::Duration;
 
 use rustix::rand::{GetRandomFlags, getrandom};
 use thiserror::Error;
@@ -14,6 +15,7 @@ use crate::addresses::Record;
 use crate::backend::Backend;
 use crate::backend::linux::Linux;
 use crate::config::{Config, Diagnostic, Election, RouterSpec};
+use crate::control::proto::RankStatus;
 use crate::control::{BindError, ControlSocket};
 use crate::event::{self, EventRecord};
 use crate::guard::Guard;
@@ -22,9 +24,11 @@ use crate::lock::{LockError, RouterLock};
 use crate::node::{Extras, Handle, Node, RouterSetup};
 use crate::runner::Runner;
 use crate::service::{self, Service, Setup};
+use crate::sync::engine;
 
 /// Why a daemon could not start.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum StartError {
     /// The configuration does not fit this host.
     #[error("the configuration does not fit this host")]
@@ -105,9 +109,10 @@ impl Daemon {
         };
         let (running, handle) = {
             let _context = runtime.enter();
+            let held = held_seats(&self.config);
             let node = match &self.guard {
-                Ok(guard) => start(guard.around(Linux), self.setups, extras),
-                Err(_) => start(Linux, self.setups, extras),
+                Ok(guard) => start(guard.around(Linux), self.setups, extras, &held),
+                Err(_) => start(Linux, self.setups, extras, &held),
             };
             node.map_err(system("cannot open the network"))?
         };
@@ -120,6 +125,7 @@ impl Daemon {
             events,
             inbox,
             takeovers,
+            sync: sync_setup(&self.config),
             show: Box::new(show),
         };
         let service = Service::start(service, handle, task)
@@ -129,6 +135,9 @@ impl Daemon {
     }
 }
 
+/// How long a takeover may wait for a pass to end, and for an epoch to be on the disk.
+const PREPARE_DATA: Duration = Duration::from_secs(10);
+
 /// A node that runs when it is polled.
 type Running = Pin<Box<dyn Future<Output = ()>>>;
 
@@ -137,8 +146,10 @@ fn start<B: Backend + 'static>(
     backend: B,
     setups: Vec<RouterSetup>,
     extras: Extras,
+    held: &[usize],
 ) -> io::Result<(Running, Handle)> {
-    let (node, handle) = Node::new(backend, setups, extras)?;
+    let (mut node, handle) = Node::new(backend, setups, extras)?;
+    node.begin_held(held);
     Ok((Box::pin(node.run()), handle))
 }
 
@@ -156,28 +167,40 @@ fn locks(config: &Config) -> Result<Vec<RouterLock>, LockError> {
 fn setups(config: &Config) -> io::Result<Vec<RouterSetup>> {
     let groups = config.sync_groups();
     let routers = config.routers.iter().zip(groups);
-    let of = |(router, group)| router_setups(router, group);
+    let of = |(router, group): (&RouterSpec, _)| {
+        let shares = config.shares.iter().any(|share| share.router == router.name);
+        router_setups(router, group, shares)
+    };
     routers
         .map(of)
         .collect::<io::Result<Vec<_>>>()
         .map(|setups| setups.into_iter().flatten().collect())
 }
 
-fn router_setups(router: &RouterSpec, group: Option<usize>) -> io::Result<Vec<RouterSetup>> {
-    router.elections().iter().map(|election| setup(router, election, group)).collect()
+fn router_setups(
+    router: &RouterSpec,
+    group: Option<usize>,
+    shares: bool,
+) -> io::Result<Vec<RouterSetup>> {
+    router.elections().iter().map(|election| setup(router, election, group, shares)).collect()
 }
 
 fn setup(
     router: &RouterSpec,
     election: &Election<'_>,
     group: Option<usize>,
+    shares: bool,
 ) -> io::Result<RouterSetup> {
     let mut seed = [0; 8];
     getrandom(&mut seed, GetRandomFlags::empty())?;
     let config = election.config(u64::from_ne_bytes(seed)).map_err(io::Error::other)?;
-    let config = match router.hooks.before_active {
-        Some(_) => config.with_prepare(router.hooks.timeout),
-        None => config,
+    let before = router.hooks.before_active.as_ref().map(|_| router.hooks.timeout);
+    let config = match (before, shares) {
+        (None, false) => config,
+        (before, shares) => {
+            let data = if shares { PREPARE_DATA } else { Duration::ZERO };
+            config.with_prepare(before.unwrap_or_default() + data)
+        }
     };
     Ok(RouterSetup {
         name: election.name(),
@@ -189,6 +212,39 @@ fn setup(
         group,
         duplicate: router.duplicate,
     })
+}
+
+/// What keeps the data in step, if any are to be.
+fn sync_setup(config: &Config) -> Option<engine::Setup> {
+    let seat = |router: &RouterSpec, election: &Election<'_>| {
+        let rank = election.config(0).ok().map(|config| RankStatus::from(config.standing()));
+        engine::Seat {
+            name: election.name(),
+            preempts: router.preempt,
+            // A configuration that is no good has been refused before.
+            rank: rank.unwrap_or(RankStatus::Vrrp { priority: 0 }),
+        }
+    };
+    let seats = config.routers.iter().flat_map(|router| {
+        router.elections().iter().map(|election| seat(router, election)).collect::<Vec<_>>()
+    });
+    (!config.shares.is_empty()).then(|| engine::Setup {
+        node: config.node.name.clone(),
+        state_dir: config.node.state_dir.clone(),
+        shares: config.shares.clone(),
+        seats: seats.collect(),
+    })
+}
+
+/// The elections, by their numbers, that wait for their data before they take part in earnest.
+fn held_seats(config: &Config) -> Vec<usize> {
+    let waits = |router: &RouterSpec| {
+        let mut shares = config.shares.iter().filter(|share| share.router == router.name);
+        shares.any(|share| share.policy.require)
+    };
+    let of = |router: &RouterSpec| vec![waits(router); router.elections().len()];
+    let seats = config.routers.iter().flat_map(of).enumerate();
+    seats.filter(|(_, waits)| *waits).map(|(seat, _)| seat).collect()
 }
 
 /// The programs of what the node runs, in the same order.

@@ -38,6 +38,7 @@
 //! | [`config`] | the configuration file |
 //! | [`lock`] | one daemon a router |
 //! | [`state`] | files that outlast the process |
+//! | [`sync`] | the standby's copy of the data: decisions, rescue sets, rsync |
 //! | [`notify`] | telling the service manager: ready, status, watchdog |
 //! | [`capture`], [`dissect`] | capture files; from a frame to the message in it |
 //! | [`sniff`], [`census`] | listening on a link; who speaks there |
@@ -67,3 +68,9 @@ pub mod runner;
 pub mod service;
 pub mod sniff;
 pub mod state;
+pub mod sync;
+
+/// The code of `docs/embedding.md`, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/embedding.md")]
+struct Embedding;

@@ -36,6 +36,7 @@ impl RouterLock {
 
 /// Why a lock could not be taken.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum LockError {
     /// Another process runs this router.
     #[error(

@@ -97,6 +97,7 @@ fn watchdog(
 
 /// Why a service manager cannot be told.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum ManagerError {
     /// The socket's name is of a kind that this program cannot send to.
     #[error(

@@ -18,6 +18,9 @@
 //! [`OUTPUT_LIMIT`] bytes are kept. A program that leaves something running in the background must
 //! give that an output of its own: the pipe is closed when the program itself has ended.
 //!
+//! A [streamed](RunnerHandle::stream) program gets two pipes whose reading ends the daemon has: it is never
+//! further ahead than they are long, and its report comes only when nobody of its group lives.
+//!
 //! # When something dies
 //! - A program that outlives its limit: SIGTERM to its group, after its grace SIGKILL to the group.
 //! - The daemon: the runner sees the end of the socket, stops every group in the same way, and exits.
@@ -54,7 +57,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use handle::{RunnerHandle, RunnerStatus};
+pub use handle::{RunnerHandle, RunnerStatus, Stream};
 
 use crate::helper::{Helper, Output};
 
@@ -172,14 +175,19 @@ pub struct JobReport {
     /// How long it ran.
     pub duration: Duration,
     /// The end of what it wrote to standard output and standard error, at most [`OUTPUT_LIMIT`]
-    /// bytes of it, with `…` in front if something was cut off.
+    /// bytes of it, with `…` in front if something was cut off. Empty if it was
+    /// [streamed](RunnerHandle::stream).
     pub output: String,
+    /// Whether a process of a streamed program outlived its SIGKILL: it hangs inside the kernel, and
+    /// what it still does cannot be known. Of other programs nobody looks.
+    #[serde(default)]
+    pub lingers: bool,
 }
 
 impl JobReport {
     /// A report about a program that did not run.
     fn without_run(outcome: Outcome) -> Self {
-        Self { outcome, duration: Duration::ZERO, output: String::new() }
+        Self { outcome, duration: Duration::ZERO, output: String::new(), lingers: false }
     }
 }
 
@@ -193,6 +201,11 @@ pub enum Outcome {
     Signaled(i32),
     /// It outlived its time limit, and was stopped.
     TimedOut {
+        /// Whether SIGTERM was not enough.
+        killed: bool,
+    },
+    /// It was [stopped](Stream::stop).
+    Stopped {
         /// Whether SIGTERM was not enough.
         killed: bool,
     },
@@ -214,9 +227,11 @@ impl Outcome {
     pub fn exit_code(&self) -> Option<i32> {
         match self {
             Self::Exited(code) => Some(*code),
-            Self::Signaled(_) | Self::TimedOut { .. } | Self::CouldNotStart(_) | Self::Lost(_) => {
-                None
-            }
+            Self::Signaled(_)
+            | Self::TimedOut { .. }
+            | Self::Stopped { .. }
+            | Self::CouldNotStart(_)
+            | Self::Lost(_) => None,
         }
     }
 }
@@ -228,6 +243,8 @@ impl fmt::Display for Outcome {
             Self::Signaled(signal) => write!(f, "killed by signal {signal}"),
             Self::TimedOut { killed: false } => f.write_str("timed out, stopped by SIGTERM"),
             Self::TimedOut { killed: true } => f.write_str("timed out, stopped by SIGKILL"),
+            Self::Stopped { killed: false } => f.write_str("stopped"),
+            Self::Stopped { killed: true } => f.write_str("stopped by SIGKILL"),
             Self::CouldNotStart(reason) => write!(f, "could not start: {reason}"),
             Self::Lost(reason) => write!(f, "lost: {reason}"),
         }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::control::proto::{ControlError, ErrorCode, StatusReport};
+use crate::control::proto::{ControlError, ErrorCode, StatusReport, is_called};
 use crate::control::{ControlSocket, Handler, Limits, serve};
 use crate::event::{
     EventInbox, EventKind, EventLog, EventRecord, EventSource, Happening, Subscription,
@@ -20,6 +20,7 @@ use crate::guard::{Guard, GuardHandle};
 use crate::hooks::{HookEvent, HookOn, HookRouter, Hooks};
 use crate::node::{Handle, Prepare, YieldError};
 use crate::runner::{Runner, RunnerHandle};
+use crate::sync::engine::{self, Order, SyncHandle};
 
 /// How long hooks may go on after the node has stopped, beyond the time limit of each.
 const LAST_HOOKS: Duration = Duration::from_secs(60);
@@ -42,6 +43,8 @@ pub struct Setup {
     pub inbox: EventInbox,
     /// Takeovers that wait for a program.
     pub takeovers: Takeovers,
+    /// The shares that follow the routers; `None` if there are none.
+    pub sync: Option<engine::Setup>,
     /// Shows an event to people. It may block.
     pub show: Box<dyn Fn(&EventRecord) + Send>,
 }
@@ -111,7 +114,8 @@ impl Service {
 }
 
 async fn work(setup: Setup, handle: Handle, finished: oneshot::Receiver<()>) -> io::Result<()> {
-    let Setup { node, routers, runner, guard, control, events, inbox, takeovers, show } = setup;
+    let Setup { node, routers, runner, guard, control, events, inbox, takeovers, sync, show } =
+        setup;
     let runner = match runner {
         Ok(runner) => runner.into_handle()?,
         Err(reason) => RunnerHandle::absent(&reason),
@@ -128,6 +132,17 @@ async fn work(setup: Setup, handle: Handle, finished: oneshot::Receiver<()>) -> 
         }
     });
     let log = EventLog::new();
+    let sync = match sync {
+        Some(setup) => {
+            let (runner, node) = (runner.clone(), handle.clone());
+            Some(engine::start(setup, runner, node, events.clone(), log.subscribe())?)
+        }
+        None => None,
+    };
+    let (sync, _engine) = sync.unzip();
+    if let Some(sync) = &sync {
+        handle.leave_with(sync.clone());
+    }
     let desk = Desk {
         node,
         handle: handle.clone(),
@@ -135,6 +150,7 @@ async fn work(setup: Setup, handle: Handle, finished: oneshot::Receiver<()>) -> 
         hooks: hooks.clone(),
         runner: runner.clone(),
         guard: guard.clone(),
+        sync: sync.clone(),
     };
     let serving = async {
         match control {
@@ -145,7 +161,7 @@ async fn work(setup: Setup, handle: Handle, finished: oneshot::Receiver<()>) -> 
     let recorder = Recorder { log, hooks: hooks.clone(), show };
     let (inbox, served) = {
         let recording = recorder.follow(inbox, finished);
-        let preparing = prepare(takeovers, &names, &hooks, &handle);
+        let preparing = prepare(takeovers, &names, &hooks, &handle, sync.as_ref(), &events);
         tokio::select! {
             inbox = recording => (inbox, Ok(())),
             result = serving => {
@@ -159,6 +175,9 @@ async fn work(setup: Setup, handle: Handle, finished: oneshot::Receiver<()>) -> 
     // Nothing is held any more, and hooks may take their time.
     guard.dismiss().await;
     recorder.last_words(inbox, &hooks).await;
+    if let Some(sync) = &sync {
+        sync.shut_down().await;
+    }
     runner.shut_down().await;
     served
 }
@@ -211,7 +230,14 @@ impl Recorder {
 }
 
 /// Runs `before_active` for takeovers that wait for it.
-async fn prepare(mut takeovers: Takeovers, names: &[String], hooks: &Hooks, handle: &Handle) {
+async fn prepare(
+    mut takeovers: Takeovers,
+    names: &[String],
+    hooks: &Hooks,
+    handle: &Handle,
+    sync: Option<&SyncHandle>,
+    events: &EventSource,
+) {
     while let Some((index, ticket)) = takeovers.0.recv().await {
         let Some(router) = names.get(index) else { continue };
         let status = handle.status().await.unwrap_or_default();
@@ -223,8 +249,22 @@ async fn prepare(mut takeovers: Takeovers, names: &[String], hooks: &Hooks, hand
             cause,
             seq: 0,
         };
-        let handle = handle.clone();
-        hooks.prepare(event, move |ok| handle.prepared(index, ticket, ok));
+        let (handle, hooks, sync) = (handle.clone(), hooks.clone(), sync.cloned());
+        let (events, router) = (events.clone(), Arc::from(router.as_str()));
+        // One router does not wait for the data of another.
+        tokio::task::spawn_local(async move {
+            let verdict = match sync {
+                Some(sync) => sync.prepare(index).await,
+                None => Ok(()),
+            };
+            match verdict {
+                Ok(()) => hooks.prepare(event, move |ok| handle.prepared(index, ticket, ok)),
+                Err(text) => {
+                    events.tell(Some(&router), EventKind::Fault { text });
+                    handle.prepared(index, ticket, false);
+                }
+            }
+        });
     }
     // The node has ended.
     std::future::pending::<()>().await;
@@ -238,6 +278,7 @@ struct Desk {
     hooks: Hooks,
     runner: RunnerHandle,
     guard: GuardHandle,
+    sync: Option<SyncHandle>,
 }
 
 impl Handler for Desk {
@@ -257,7 +298,14 @@ impl Handler for Desk {
         }
         let report = StatusReport::new(&self.node, routers, self.runner.status());
         let lateness = self.handle.lateness().await.unwrap_or_default();
-        Ok(StatusReport { guard: self.guard.status(), lateness, ..report })
+        let mut sync = match &self.sync {
+            Some(sync) => sync.status().await,
+            None => Vec::new(),
+        };
+        if let Some(name) = router {
+            sync.retain(|share| is_called(name, &share.router));
+        }
+        Ok(StatusReport { guard: self.guard.status(), lateness, sync, ..report })
     }
 
     async fn yield_router(&self, router: &str) -> Result<(), ControlError> {
@@ -277,6 +325,20 @@ impl Handler for Desk {
             }
         };
         Err(ControlError::new(code, format!("{router}: {error}")))
+    }
+
+    async fn sync(
+        &self,
+        share: Option<String>,
+        order: Order,
+    ) -> Result<serde_json::Value, ControlError> {
+        match &self.sync {
+            Some(sync) => sync.order(share, order).await,
+            None => {
+                let message = "no share is configured: add a table like [sync.www]";
+                Err(ControlError::new(ErrorCode::Refused, message))
+            }
+        }
     }
 
     fn events(&self) -> Subscription {

@@ -141,6 +141,7 @@ fn digest(bytes: &[u8]) -> String {
 
 /// Why a file could not be read or written.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum StateError {
     /// It is not what was written.
     #[error("{} is damaged: {what}; it is ignored, and will be written anew", .path.display())]

@@ -20,6 +20,7 @@ use carp_node::control::{
 };
 use carp_node::event::{EventKind, EventLog, Happening, Subscription};
 use carp_node::runner::RunnerStatus;
+use carp_node::sync::engine::Order;
 use carp_proto::Instant as ProtoInstant;
 use rustix::process::{Gid, Uid};
 use serde_json::{Value, json};
@@ -470,6 +471,13 @@ impl Handler for Answers {
         }
     }
 
+    async fn sync(&self, share: Option<String>, order: Order) -> Result<Value, ControlError> {
+        match (share.as_deref(), order) {
+            (None | Some("www"), Order::Now) => Ok(serde_json::json!({ "text": "begun" })),
+            (_, _) => Err(ControlError::new(ErrorCode::Refused, "no")),
+        }
+    }
+
     fn events(&self) -> Subscription {
         self.log.subscribe()
     }
@@ -479,8 +487,8 @@ impl Handler for Answers {
 fn web() -> RouterStatus {
     use carp_proto::election::{Cause, LinkState, Posture, Standing, State};
     use carp_proto::{
-        AdvBase, AdvSkew, CarpInterval, Counters, Demotion, LastReject, MAX_PEERS, Peer, Protocol,
-        Reject, Remarks, Snapshot, VirtualId,
+        AdvBase, AdvSkew, CarpInterval, Counters, Key, LastReject, MAX_PEERS, Peer, Protocol,
+        Reject, Remarks, RouterConfig, Snapshot, VirtualId, VirtualRouter,
     };
     let at = |millis| ProtoInstant::ZERO + Duration::from_millis(millis);
     let source = "192.168.130.50".parse().unwrap();
@@ -495,33 +503,23 @@ fn web() -> RouterStatus {
     });
     let mut counters = Counters { adverts_received: 9, ..Counters::default() };
     counters.rejected.count(Reject::BadAuthentication);
-    let snapshot = Snapshot {
-        state: State::Backup,
-        phase: None,
-        posture: Posture::Backup,
-        since: at(8_500),
-        cause: Cause::Start,
-        transitions: 1,
-        link: LinkState::Up { source: "192.168.130.10".parse().unwrap() },
-        advertised: Standing::Carp(interval(100)),
-        learned: None,
-        demotion: Demotion::NONE,
-        interval: interval(100).advert(),
-        active_down: interval(100).active_down(3),
-        alone: false,
-        conflict: None,
-        held: false,
-        fault: None,
-        checksum: None,
-        last_verdict: None,
-        peers,
-        last_reject: Some(LastReject {
-            reject: Reject::BadAuthentication,
-            source: Some(source),
-            at: at(9_000),
-        }),
-        counters,
-    };
+    let addresses = vec!["192.168.130.100".parse().unwrap()];
+    let config =
+        RouterConfig::carp(VirtualId::new(1).unwrap(), &Key::new(b"secret").unwrap(), addresses, 7);
+    let mut snapshot: Snapshot = VirtualRouter::new(config.unwrap()).snapshot(at(8_500));
+    snapshot.state = State::Backup;
+    snapshot.posture = Posture::Backup;
+    snapshot.since = at(8_500);
+    snapshot.cause = Cause::Start;
+    snapshot.transitions = 1;
+    snapshot.link = LinkState::Up { source: "192.168.130.10".parse().unwrap() };
+    snapshot.advertised = Standing::Carp(interval(100));
+    snapshot.interval = interval(100).advert();
+    snapshot.active_down = interval(100).active_down(3);
+    snapshot.peers = peers;
+    snapshot.last_reject =
+        Some(LastReject { reject: Reject::BadAuthentication, source: Some(source), at: at(9_000) });
+    snapshot.counters = counters;
     let identity = RouterIdentity {
         name: "web".into(),
         protocol: Protocol::Carp,

@@ -21,6 +21,7 @@ use carp_node::runner::{Account, Job, JobReport, OUTPUT_LIMIT, Outcome, Runner, 
 use carp_proto::election::State;
 use libtest_mimic::{Arguments, Failed, Trial};
 use rustix::process::{Pid, Signal};
+use tokio::io::AsyncReadExt;
 
 /// Far beyond what anything here takes on a loaded machine.
 const LONG: Duration = Duration::from_secs(60);
@@ -67,6 +68,14 @@ fn main() -> ExitCode {
         (
             "a_child_left_behind_does_not_hold_up_the_report",
             a_child_left_behind_does_not_hold_up_the_report,
+        ),
+        (
+            "a_stream_is_read_as_it_comes_and_waits_for_its_reader",
+            a_stream_is_read_as_it_comes_and_waits_for_its_reader,
+        ),
+        (
+            "a_stopped_stream_is_reported_when_its_whole_group_is_gone",
+            a_stopped_stream_is_reported_when_its_whole_group_is_gone,
         ),
         ("programs_run_side_by_side", programs_run_side_by_side),
         (
@@ -267,6 +276,58 @@ fn a_child_left_behind_does_not_hold_up_the_report() {
     let child = pid_in(&file);
     assert!(is_alive(child));
     rustix::process::kill_process(child, Signal::KILL).unwrap();
+}
+
+fn a_stream_is_read_as_it_comes_and_waits_for_its_reader() {
+    let directory = tempfile::tempdir().unwrap();
+    let done = directory.path().join("done");
+    // More than a pipe holds, with bytes that are no text, and the other output beside it.
+    let script = format!(
+        "printf 'first\\n'; echo aside >&2; head -c 300000 /dev/zero; printf '\\377'; touch {}; exit 7",
+        done.display()
+    );
+    with_runner(async |runner| {
+        let mut stream = runner.stream(shell(&script, LONG)).await.unwrap();
+        let mut line = [0; 6];
+        stream.stdout.read_exact(&mut line).await.unwrap();
+        assert_eq!(&line, b"first\n");
+        let mut aside = [0; 6];
+        stream.stderr.read_exact(&mut aside).await.unwrap();
+        assert_eq!(&aside, b"aside\n");
+        assert!(!done.exists(), "it cannot be done: nobody has read the rest");
+        let mut rest = Vec::new();
+        stream.stdout.read_to_end(&mut rest).await.unwrap();
+        assert_eq!((rest.len(), rest.last()), (300_001, Some(&0xff)));
+        let report = stream.finished().await;
+        assert_eq!((report.outcome, report.lingers), (Outcome::Exited(7), false));
+        assert_eq!(report.output, "");
+    });
+}
+
+fn a_stopped_stream_is_reported_when_its_whole_group_is_gone() {
+    let directory = tempfile::tempdir().unwrap();
+    with_runner(async |runner| {
+        let mut job = shell(&stubborn(directory.path()), LONG);
+        job.grace = Duration::from_millis(200);
+        let mut stream = runner.stream(job).await.unwrap();
+        let leader = pid_once_in(&directory.path().join("leader")).await;
+        let child = pid_once_in(&directory.path().join("child")).await;
+        stream.stop().await;
+        let report = stream.finished().await;
+        assert_eq!((report.outcome, report.lingers), (Outcome::Stopped { killed: true }, false));
+        for process in [leader, child] {
+            assert!(!lives(process), "{process:?}");
+        }
+        // A stop that comes too late concerns nobody.
+        stream.stop().await;
+        assert!(runner.run(shell("exit 0", LONG)).await.outcome.is_success());
+    });
+}
+
+/// Whether a process is there and is no remembered exit status.
+fn lives(process: Pid) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", process.as_raw_nonzero()));
+    stat.is_ok_and(|stat| !stat.contains(") Z "))
 }
 
 fn programs_run_side_by_side() {

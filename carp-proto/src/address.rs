@@ -95,6 +95,7 @@ impl FromStr for VirtualAddress {
 
 /// Why something cannot be a virtual address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum AddressError {
     /// Not an address at all.
     #[error("not an IP address: write it like 192.0.2.1 or 192.0.2.1/24")]

@@ -50,6 +50,7 @@ impl TryFrom<i64> for VirtualId {
 /// An id that is not one of 1 to 255.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("{found} is not a virtual router id: it is one of 1 to 255")]
+#[non_exhaustive]
 pub struct IdError {
     /// The number that was given.
     pub found: i64,
@@ -117,6 +118,7 @@ impl TryFrom<i64> for Priority {
 /// A number that cannot be configured as a priority.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("{found} is not a priority: it is one of 1 to 254, or 255 for the owner of the address")]
+#[non_exhaustive]
 pub struct PriorityError {
     /// The number that was given.
     pub found: i64,
@@ -269,6 +271,7 @@ impl FromStr for Protocol {
 /// A protocol name that is none of `carp`, `vrrp2`, `vrrp3`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("not a protocol: it is one of carp, vrrp2, vrrp3")]
+#[non_exhaustive]
 pub struct UnknownProtocol;
 
 #[cfg(test)]

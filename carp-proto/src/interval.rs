@@ -64,6 +64,7 @@ fn in_range(value: i64) -> Option<u8> {
 
 /// A number that cannot be configured as advbase or advskew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum IntervalError {
     /// An advbase out of range.
     #[error("advbase {found} is out of range: it is 0 to 254 seconds")]

@@ -55,7 +55,7 @@
 #![deny(clippy::as_conversions, clippy::wildcard_enum_match_arm)]
 
 extern crate alloc;
-#[cfg(test)]
+#[cfg(any(test, feature = "proptest", feature = "arbitrary"))]
 extern crate std;
 
 mod address;
@@ -66,7 +66,11 @@ mod id;
 mod interval;
 mod reject;
 mod router;
+#[cfg(feature = "sim")]
+pub mod sim;
 mod snapshot;
+#[cfg(any(feature = "proptest", feature = "arbitrary"))]
+pub mod testing;
 mod time;
 pub mod wire;
 

@@ -9,6 +9,7 @@ use thiserror::Error;
 ///
 /// A rejected datagram changes nothing but its counter: no state, no timer, nothing that is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum Reject {
     /// Shorter than a header.
     #[error("{found} bytes are fewer than the {needed} of a header")]

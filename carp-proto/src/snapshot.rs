@@ -15,6 +15,7 @@ pub const MAX_PEERS: usize = 8;
 
 /// A router at one instant: values only, nothing that changes afterwards.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Snapshot {
     /// The state.
     pub state: State,
@@ -47,8 +48,10 @@ pub struct Snapshot {
     pub alone: bool,
     /// Another router that is active at the same time as this one, by its own word.
     pub conflict: Option<IpAddr>,
-    /// Whether the router does not preempt at present.
+    /// Whether the router does not preempt at present, for whatever reason.
     pub held: bool,
+    /// Whether it was told that its data are behind: see [`Input::Held`](crate::election::Input::Held).
+    pub held_by_data: bool,
     /// What failed last and has not succeeded since.
     pub fault: Option<Fault>,
     /// The form of the checksum of the own adverts, in VRRP version 3.

@@ -4,7 +4,7 @@ mod support;
 
 use carp_proto::election::{Cause, Dialect, Fault, Input, Posture, State};
 use support::Effect::{self, Acquire, Claim};
-use support::{Rig, SKEW_UNIT, Setup, ip, ms, secs, vrrp};
+use support::{Rig, Rigged as _, SKEW_UNIT, Setup, ip, ms, secs, vrrp};
 
 const PUT_OFF: Effect = Effect::State(State::Backup, State::Backup, Cause::Fault);
 

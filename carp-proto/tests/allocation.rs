@@ -16,7 +16,7 @@ use support::vrrp::{Version as VrrpVersion, VrrpSetup};
 use support::wire::{
     expects, expects_v2, expects_v3, list, meta_ipv4, meta_ipv6, outgoing, v2_message, v3_message,
 };
-use support::{Rig, Setup, advert, ip, meta};
+use support::{Rig, Rigged as _, Setup, advert, ip, meta};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -186,4 +186,14 @@ fn a_takeover_and_a_handover_allocate_nothing() {
         }
     });
     assert_eq!(count, 0);
+}
+
+#[test]
+fn a_simulated_lan_allocates_nothing_while_nothing_changes() {
+    let setups = [0, 100, 200].map(|advskew| Setup { advskew, ..Setup::new() });
+    let mut lan = support::lan::Lan::new(&setups, support::lan::Weather::FAIR, 1);
+    lan.run(support::secs(100));
+    let (before, changes) = (lan.sim.trace().hash(), lan.changes());
+    assert_eq!(allocations(|| lan.run(support::secs(1000))), 0);
+    assert!(lan.changes() == changes && lan.sim.trace().hash() != before);
 }

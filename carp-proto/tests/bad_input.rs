@@ -15,7 +15,7 @@ use support::steps::drain;
 use support::vrrp::Version;
 use support::wire::flipped;
 use support::wrong::{Wrong, sum};
-use support::{Effect, Rig, Setup, secs};
+use support::{Effect, Rig, Rigged as _, Setup, secs};
 
 /// How far a router has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

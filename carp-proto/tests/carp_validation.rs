@@ -10,7 +10,7 @@ use carp_proto::wire::carp::{self, Advert};
 use carp_proto::wire::checksum::checksum;
 use carp_proto::{CarpInterval, Instant, Reject};
 use support::peers::{Datagram, Extra, Peers, Said};
-use support::{Setup, secs};
+use support::{Rigged as _, Setup, secs};
 
 /// What can be wrong with an advert, in the order in which it is looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

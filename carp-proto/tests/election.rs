@@ -9,7 +9,7 @@ use carp_proto::election::{
     AnnouncePlan, Cause, Dialect, Event, Fault, Input, LinkState, Phase, State, Wait,
 };
 use support::Effect::{Acquire, Announce, Claim, Prepare, Release, Resign};
-use support::{Effect, Rig, SKEW_UNIT, Setup, ip, ms, secs};
+use support::{Effect, Rig, Rigged as _, SKEW_UNIT, Setup, ip, ms, secs};
 
 const fn state(from: State, to: State, cause: Cause) -> Effect {
     Effect::State(from, to, cause)

@@ -7,7 +7,7 @@ use carp_proto::election::{Cause, Event, Input, LinkState, Phase, Posture, State
 use proptest::prelude::*;
 use support::Effect::{Acquire, Claim, Priority, Release, Resign};
 use support::vrrp::{Version, VrrpSetup};
-use support::{Effect, Rig, SKEW_UNIT, Setup, ip, ms, secs};
+use support::{Effect, Rig, Rigged as _, SKEW_UNIT, Setup, ip, ms, secs};
 
 const POSTURES: [Posture; 6] = [
     Posture::Init,

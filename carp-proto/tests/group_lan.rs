@@ -85,7 +85,7 @@ fn the_other_host_takes_over_all_when_one_crashes_and_tells_who_was_silent() {
         for member in 0..2 {
             let (from, to, cause, evidence) = site.last_change(1, member);
             assert_eq!((from, to, cause), (State::Backup, State::Active, Cause::ActiveDown));
-            assert_eq!(evidence.peer, Some(site.lans[member].source(0)));
+            assert_eq!(evidence.peer, Some(site.source(0, member)));
             assert!(evidence.silent_for >= Some(secs(3)), "{evidence:?}");
         }
     }
@@ -113,12 +113,12 @@ fn a_lost_link_moves_the_whole_group_and_the_other_addresses_have_a_host_through
     for protocols in PAIRS {
         for member in 0..2 {
             let mut site = site(protocols);
-            let began = site.now;
+            let began = site.elapsed();
             site.unplug(0, member);
             site.run(SETTLED);
             assert_eq!(site.holder(), Some(1), "{protocols:?}");
             let other = 1 - member;
-            let gap = site.lans[other].longest_outside(began, |holders| holders > 0);
+            let gap = site.gap(other, began);
             assert_eq!(gap, ms(0), "{protocols:?}");
             assert_eq!(site.last_cause(0, member), Cause::Link);
             assert_eq!(site.last_cause(0, other), Cause::Group);
@@ -137,7 +137,7 @@ fn with_preemption_a_group_returns_as_a_whole_when_the_hold_is_over() {
         site.unplug(0, 0);
         site.run(secs(10));
         site.plug_in(0, 0);
-        let back = site.now;
+        let back = site.elapsed();
         site.run(HOLD - secs(12));
         assert_eq!(site.holder(), Some(1), "{protocols:?}: the second router is held");
         site.run(secs(12));
@@ -160,7 +160,7 @@ fn without_another_host_the_rest_of_a_group_goes_with_the_link_and_comes_back_wi
         assert_eq!(site.postures(0), [Posture::Init, Posture::Leaving], "{protocols:?}");
         site.run(secs(4));
         assert_eq!(site.posture(0, 0), Posture::Init, "{protocols:?}");
-        assert!(!site.lans[1].nodes[0].holds, "{protocols:?}");
+        assert!(!site.sim.holds(0, 1), "{protocols:?}");
         site.run(secs(20));
         assert_eq!(site.postures(0), [Posture::Init, Posture::Willing], "{protocols:?}");
         site.plug_in(0, 0);
@@ -196,7 +196,7 @@ fn a_yield_moves_a_group_away_from_a_network_that_is_cut_for_one_router() {
             cuts.iter().for_each(|(from, to)| site.cut(0, *from, *to));
             site.run(SETTLED);
             assert_eq!(site.holder(), Some(0));
-            let began = site.now;
+            let began = site.elapsed();
             site.input(0, 1, Input::Yield);
             site.run(SETTLED * 2);
             assert_eq!(site.holder(), Some(1), "{protocols:?}");
@@ -217,7 +217,7 @@ fn two_parts_of_a_network_have_a_whole_group_each_and_one_when_it_is_healed() {
         site.run(secs(20));
         assert_eq!(site.active(), [0, 1], "{protocols:?}");
         site.heal();
-        let healed = site.now;
+        let healed = site.elapsed();
         site.run(secs(3));
         assert_eq!(site.holder(), Some(0), "{protocols:?}");
         assert_eq!(site.longest_gap(healed), ms(0));
@@ -230,7 +230,7 @@ fn a_yield_or_a_stop_hands_the_whole_group_over_without_a_gap() {
     for protocols in PAIRS {
         for input in [Input::Yield, Input::Stop] {
             let mut site = site(protocols);
-            let began = site.now;
+            let began = site.elapsed();
             site.input_all(0, input);
             site.run(SETTLED);
             assert_eq!(site.holder(), Some(1), "{protocols:?} {input:?}");
@@ -248,7 +248,7 @@ fn one_router_that_yields_or_stops_takes_its_group_along() {
     for protocols in PAIRS {
         for (member, input) in [(0, Input::Yield), (1, Input::Yield), (0, Input::Stop)] {
             let mut site = site(protocols);
-            let began = site.now;
+            let began = site.elapsed();
             site.input(0, member, input);
             site.run(SETTLED);
             assert_eq!(site.holder(), Some(1), "{protocols:?} {input:?}");
@@ -277,7 +277,7 @@ fn a_yield_that_nobody_answers_is_taken_back_by_all_together() {
         for all in [false, true] {
             let mut site = site(protocols);
             site.kill(1);
-            let (began, changes) = (site.now, site.transitions());
+            let (began, changes) = (site.elapsed(), site.transitions());
             if all {
                 site.input_all(0, Input::Yield);
             } else {
@@ -288,8 +288,8 @@ fn a_yield_that_nobody_answers_is_taken_back_by_all_together() {
             assert_eq!(site.transitions(), changes, "{protocols:?}");
             assert_eq!(site.longest_gap(began), ms(0));
             let told = |member: usize| {
-                let events = &site.lans[member].events;
-                events.iter().filter(|(.., event)| *event == Event::YieldUnanswered).count()
+                let events = site.events(member);
+                events.iter().filter(|(_, event)| *event == Event::YieldUnanswered).count()
             };
             assert_eq!([told(0), told(1)], [1, usize::from(all)], "{protocols:?}");
             stays_as_it_is(&mut site);
@@ -306,7 +306,7 @@ fn of_a_yield_with_different_windows_the_first_waits_for_the_last() {
     site.run(secs(20));
     assert_eq!(site.holder(), Some(0));
     site.kill(1);
-    let (began, changes) = (site.now, site.transitions());
+    let (began, changes) = (site.elapsed(), site.transitions());
     site.input_all(0, Input::Yield);
     site.run(secs(3));
     assert_eq!(site.postures(0), [Posture::Unanswered, Posture::Leaving]);
@@ -322,7 +322,7 @@ fn a_host_that_comes_back_takes_the_whole_group_if_it_preempts() {
             let mut site = settled(&setups(protocols, Setup { preempt_delay, ..preempting() }));
             site.kill(0);
             site.run(SETTLED);
-            let back = site.now;
+            let back = site.elapsed();
             site.restart(0);
             site.run(preempt_delay);
             assert_eq!(site.holder(), Some(1), "{protocols:?}");
@@ -349,7 +349,7 @@ fn after_a_failback_the_loser_takes_over_as_fast_as_ever() {
         }
         site.kill(0);
         let slowest = [0, 1]
-            .map(|member| site.lans[member].nodes[1].router.snapshot(site.now).active_down)
+            .map(|member| site.sim.router(1, member).snapshot(site.sim.now()).active_down)
             .into_iter()
             .max();
         site.run(slowest.unwrap() + ms(10));
@@ -407,14 +407,14 @@ fn the_owner_of_an_address_waits_for_its_group_and_then_has_all() {
 fn a_fault_of_one_router_moves_the_group() {
     for protocols in PAIRS {
         let mut site = settled(&setups(protocols, preempting()));
-        let began = site.now;
+        let began = site.elapsed();
         site.input(0, 0, Input::AddressLost);
         site.input(0, 0, Input::Fault(Fault::Acquire { code: 1 }));
         site.run(SETTLED);
         assert_eq!(site.holder(), Some(1), "{protocols:?}");
         assert_eq!(site.last_cause(0, 0), Cause::Fault);
         assert_eq!(site.last_cause(0, 1), Cause::Group);
-        let gap = site.lans[1].longest_outside(began, |holders| holders > 0);
+        let gap = site.gap(1, began);
         assert_eq!(gap, ms(0), "{protocols:?}");
         site.run(HOLD - SETTLED - secs(1));
         assert_eq!(site.holder(), Some(1), "{protocols:?}: held");
@@ -436,13 +436,13 @@ fn hosts_that_are_each_better_in_one_router_collide_once_at_most() {
             site.run(secs(100));
             assert_eq!((site.holder(), site.transitions()), (holder, changes), "seed {seed}");
             let stepped_down = |node| {
-                let told = |(_, teller, event): &&(_, _, Event)| {
+                let told = |(teller, event): &&(usize, Event)| {
                     let lost = [Cause::Group, Cause::BetterPeer];
                     let is_loss =
                         matches!(event, Event::State { cause, .. } if lost.contains(cause));
                     *teller == node && is_loss
                 };
-                site.lans[0].events.iter().filter(told).count()
+                site.events(0).iter().filter(told).count()
             };
             let times = [stepped_down(0), stepped_down(1)];
             assert!(times == [0, 0] || times == [1, 1], "{protocols:?}, seed {seed}: {times:?}");
@@ -474,7 +474,7 @@ fn hosts_that_are_each_better_in_one_router_take_over_from_each_other_without_fl
         site.run(secs(20));
         for _ in 0..3 {
             let holder = site.holder().expect("a holder");
-            let began = site.now;
+            let began = site.elapsed();
             site.input_all(holder, Input::Yield);
             site.run(SETTLED);
             assert_eq!(site.holder(), Some(1 - holder), "{protocols:?}");
@@ -490,7 +490,7 @@ fn three_hosts_hand_three_routers_on_until_nobody_is_left() {
     let members = protocols
         .map(|vrrp| [20, 100, 180].map(|advskew| Setup { vrrp, advskew, ..preempting() }).to_vec());
     let mut site = settled(&members);
-    let began = site.now;
+    let began = site.elapsed();
     site.input_all(0, Input::Stop);
     site.run(SETTLED);
     assert_eq!(site.holder(), Some(1));
@@ -501,7 +501,7 @@ fn three_hosts_hand_three_routers_on_until_nobody_is_left() {
     site.unplug(2, 1);
     site.run(secs(10));
     assert_eq!(site.holder(), None);
-    assert!(site.lans.iter().all(|lan| lan.holding() == 0));
+    assert!((0..3).all(|member| site.sim.holding(member) == 0));
     site.restart(1);
     site.run(SETTLED);
     assert_eq!(site.holder(), Some(1));
@@ -509,7 +509,6 @@ fn three_hosts_hand_three_routers_on_until_nobody_is_left() {
 
 #[test]
 fn a_group_of_one_is_as_a_router_alone() {
-    // Chance is asked for each alarm, and a group sets more of them.
     for vrrp in [None, Some(Version::V2), Some(Version::V3), Some(Version::V3Ipv6)] {
         let setups = [20, 100].map(|advskew| Setup { vrrp, advskew, ..preempting() });
         let mut site = Site::new(&[setups.to_vec()], STILL, 1);
@@ -521,7 +520,9 @@ fn a_group_of_one_is_as_a_router_alone() {
             site.input(round % 2, 0, input);
             lan.input(round % 2, input);
         }
-        assert_eq!(site.lans[0].transitions, lan.transitions, "{vrrp:?}");
-        assert!(lan.transitions.len() > 6);
+        let record = lan.sim.record();
+        assert_eq!(site.sim.record().changes, record.changes, "{vrrp:?}");
+        assert_eq!(site.sim.record().holders, record.holders, "{vrrp:?}");
+        assert!(record.changes.len() > 6);
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use carp_proto::Reject;
 use carp_proto::election::{Fault, Input};
+use carp_proto::sim;
 use proptest::prelude::*;
 use support::lan::{Weather, slowest};
 use support::site::Site;
@@ -90,7 +91,7 @@ fn revive(site: &mut Site, node: usize) {
 
 fn all_is_well_again(site: &mut Site) {
     site.heal();
-    site.lans.iter_mut().for_each(|lan| lan.weather.loss = 0);
+    site.sim.apply(sim::Fault::Weather(Weather::FAIR.link()));
     for node in 0..site.nodes() {
         revive(site, node);
         site.input_all(node, Input::Start);
@@ -114,18 +115,19 @@ fn reject(
     wrong: Wrong,
     resigns: bool,
 ) -> bool {
-    let (now, router) = (site.now, &mut site.lans[member].nodes[node].router);
+    let now = site.sim.now();
     let Some(label) = wrong.label(setup) else { return false };
     let (meta, message) =
         if resigns { wrong.resignation(setup, now) } else { wrong.datagram(setup, now) };
-    let rejected = router.handle_datagram(now, &meta, &message).map_err(Reject::label);
+    let rejected = site.sim.hear_from_outside(node, member, &meta, &message);
+    let rejected = rejected.map_err(Reject::label);
     assert_eq!(rejected, Err(label), "{wrong:?}");
     true
 }
 
 /// By when one host has everything: a handover, and one collision.
 fn settled(site: &Site) -> Duration {
-    let slowest: Vec<_> = site.lans.iter().map(slowest).collect();
+    let slowest: Vec<_> = (0..site.members()).map(|member| slowest(&site.sim, member)).collect();
     let down = slowest.iter().map(|(down, _)| *down).max().unwrap_or_default();
     let interval = slowest.iter().map(|(_, interval)| *interval).max().unwrap_or_default();
     let window = down + interval + secs(1);
@@ -136,12 +138,12 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
     /// That no host ever has a half of its group active, and that no event causes more than two
-    /// inputs for each router, is seen to by `Site` after every single event.
+    /// inputs for each router, is seen to by the simulator after every single event.
     #[test]
     fn when_all_is_well_again_one_host_has_the_whole_group_soon_and_keeps_it(
         members in any_members(),
         troubles in prop::collection::vec(any_trouble(), 0..40),
-        loss in prop_oneof![2 => Just(0), 1 => 1..50_u64],
+        loss in prop_oneof![2 => Just(0), 1 => 1..50_u32],
         seed: u64,
     ) {
         let mut site = Site::new(&members, Weather { loss, ..Weather::FAIR }, seed);
@@ -179,10 +181,7 @@ proptest! {
                     rejected += u32::from(reject(&mut site, (node, member), setup, wrong, resigns));
                 }
             }
-            let next = site.lans.iter().flat_map(|lan| &lan.nodes);
-            let next: Vec<_> = next.map(|node| node.router.poll_timeout()).collect();
-            let seen = site.lans.into_iter().map(|lan| (lan.events, lan.transitions, lan.holders));
-            (rejected, (next, seen.collect::<Vec<_>>()))
+            (rejected, (site.sim.next_in(), site.sim.trace().hash()))
         };
         let ((none, quiet), (_, flooded)) = (run(&[]), run(&bad));
         prop_assert_eq!(none, 0);
@@ -198,7 +197,7 @@ proptest! {
         let run = || {
             let mut site = Site::new(&members, Weather { loss: 20, ..Weather::FAIR }, seed);
             troubles.iter().for_each(|trouble| meet(&mut site, trouble));
-            site.lans.into_iter().map(|lan| (lan.events, lan.holders)).collect::<Vec<_>>()
+            site.sim.trace().hash()
         };
         prop_assert_eq!(run(), run());
     }

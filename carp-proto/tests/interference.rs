@@ -4,9 +4,10 @@
 mod support;
 
 use carp_proto::Instant;
+use carp_proto::testing::strategy::{any_setup, any_steps};
 use proptest::prelude::*;
 use support::peers::{Datagram, Extra, Peers, Said};
-use support::steps::{ORIGIN, Run, any_setup, any_steps};
+use support::steps::{ORIGIN, Run};
 use support::wire::flipped;
 use support::wrong::Wrong;
 use support::{Setup, written};

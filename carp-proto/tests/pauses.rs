@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use carp_proto::Instant;
 use carp_proto::election::{Input, LinkState, State, Wait};
+use carp_proto::testing::Step;
+use carp_proto::testing::strategy::{any_setup, any_steps};
 use proptest::prelude::*;
 use support::peers::Extra;
-use support::steps::{ORIGIN, Run, Step, any_setup, any_steps};
+use support::steps::{ORIGIN, Run};
 use support::{Effect, ip, ms};
 
 /// Whether an effect is an advert that claims the addresses.

@@ -8,11 +8,12 @@ mod support;
 use std::net::Ipv4Addr;
 
 use carp_proto::election::Dialect;
+use carp_proto::testing::strategy::any_carp_advert;
 use carp_proto::wire::checksum::checksum;
 use carp_proto::wire::{Kind, WireError, arp, carp, classify, ethernet, ip};
-use carp_proto::{CarpInterval, MacAddr, Reject, RxMeta};
+use carp_proto::{MacAddr, Reject, RxMeta};
 use proptest::prelude::*;
-use support::{Setup, advert, meta};
+use support::{Rigged as _, Setup, advert, meta};
 
 const PEER: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 9);
 
@@ -48,22 +49,10 @@ fn packet(message: &[u8]) -> Vec<u8> {
     packet
 }
 
-fn any_advert() -> impl Strategy<Value = carp::Advert> {
-    (any::<u8>(), any::<u8>(), any::<u8>(), any::<u8>(), any::<u64>(), any::<[u8; 20]>()).prop_map(
-        |(vhid, advbase, advskew, demotion, counter, digest)| carp::Advert {
-            vhid,
-            interval: CarpInterval { advbase, advskew },
-            demotion,
-            counter,
-            digest,
-        },
-    )
-}
-
 proptest! {
     #[test]
     fn an_advert_reads_back_whatever_was_in_the_buffer(
-        advert in any_advert(),
+        advert in any_carp_advert(),
         dirt in prop::collection::vec(any::<u8>(), 0..64),
     ) {
         let mut buffer = dirt.clone();

@@ -11,8 +11,9 @@ use std::time::Duration;
 use carp_proto::auth::{
     AntiReplay, HmacAuthenticator, HmacError, HmacKey, HmacMode, Verdict, Window,
 };
+use carp_proto::testing::strategy::any_trailer;
 use carp_proto::wire::vrrp::{
-    AddressList, ChecksumForm, Expectations, Trailer, Version, trailer, v3, validate,
+    AddressList, ChecksumForm, Expectations, Version, trailer, v3, validate,
 };
 use carp_proto::{Reject, RxMeta};
 use proptest::prelude::*;
@@ -300,19 +301,6 @@ fn who_only_receives_does_not_sign() {
 fn debug_shows_no_key() {
     let shown = format!("{:?}", member(HmacMode::Enforce));
     assert!(shown.contains("HmacKey(1, ..)") && shown.len() < 200, "{shown}");
-}
-
-fn any_trailer() -> impl Strategy<Value = Trailer> {
-    let sequence = any::<u64>().prop_map(carp_proto::wire::vrrp::Sequence::from_wire);
-    (any::<u8>(), any::<u8>(), any::<u16>(), sequence, any::<[u8; 16]>()).prop_map(
-        |(extension, key_id, reserved, sequence, tag)| Trailer {
-            extension,
-            key_id,
-            reserved,
-            sequence,
-            tag,
-        },
-    )
 }
 
 proptest! {

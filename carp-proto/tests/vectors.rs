@@ -10,7 +10,7 @@ use carp_proto::election::{Dialect, Input, LinkState, State};
 use carp_proto::wire::arp::{self, Announcement, Form};
 use carp_proto::wire::carp::{self, Advert};
 use carp_proto::{Authenticator, Key, MacAddr, RouterConfig, VirtualRouter};
-use support::{Effect, Setup, addresses, id, ip, pcap};
+use support::{Effect, Rigged as _, Setup, addresses, id, ip, pcap};
 
 struct Capture {
     name: &'static str,

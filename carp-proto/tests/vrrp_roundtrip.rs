@@ -6,9 +6,12 @@
 
 mod support;
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use carp_proto::auth::Password;
+use carp_proto::testing::strategy::{
+    any_checksum_form, any_id, any_ipv4_list, any_ipv6_list, any_priority,
+};
 use carp_proto::wire::vrrp::v3::{self, Carrier, Checksum};
 use carp_proto::wire::vrrp::{
     AddressList, Authentication, ChecksumForm, Expectations, Ipv4List, Ipv6List, v2, validate,
@@ -20,31 +23,10 @@ use support::wire::{
     expects_v2, expects_v3, flipped, list, meta_ipv4, meta_ipv6, v2_message, v3_message,
 };
 
-fn any_id() -> impl Strategy<Value = VirtualId> {
-    (1..=255_u8).prop_map(|id| VirtualId::new(id).unwrap())
-}
-
-fn any_ipv4() -> impl Strategy<Value = Vec<Ipv4Addr>> {
-    prop::collection::vec(any::<[u8; 4]>().prop_map(Ipv4Addr::from), 1..=255)
-}
-
-fn any_ipv6() -> impl Strategy<Value = Vec<Ipv6Addr>> {
-    let link_local = any::<[u8; 16]>().prop_map(|mut octets| {
-        [octets[0], octets[1]] = [0xfe, 0x80];
-        octets.into()
-    });
-    let others = prop::collection::vec(any::<[u8; 16]>().prop_map(Ipv6Addr::from), 0..=254);
-    (link_local, others).prop_map(|(first, others): (Ipv6Addr, _)| [vec![first], others].concat())
-}
-
-fn any_form() -> impl Strategy<Value = ChecksumForm> {
-    prop_oneof![Just(ChecksumForm::Message), Just(ChecksumForm::PseudoHeader)]
-}
-
 /// An id, a priority, an interval and what is in the buffer before.
 fn any_rest() -> impl Strategy<Value = (VirtualId, Priority, u16, Vec<u8>)> {
     let dirt = prop::collection::vec(any::<u8>(), 0..64);
-    (any_id(), any::<u8>().prop_map(Priority::from_wire), any::<u16>(), dirt)
+    (any_id(), any_priority(), any::<u16>(), dirt)
 }
 
 /// What was appended behind the dirt, which is still there.
@@ -57,7 +39,7 @@ fn appended<'a>(buffer: &'a [u8], dirt: &[u8]) -> &'a [u8] {
 proptest! {
     #[test]
     fn version_2_reads_back_whatever_was_in_the_buffer(
-        addresses in any_ipv4(),
+        addresses in any_ipv4_list(),
         (id, priority, interval, dirt) in any_rest(),
         secret in prop::option::of(prop::collection::vec(1..=255_u8, 1..=8)),
     ) {
@@ -91,11 +73,11 @@ proptest! {
 
     #[test]
     fn version_3_over_ipv4_reads_back_in_both_forms(
-        addresses in any_ipv4(),
+        addresses in any_ipv4_list(),
         (id, priority, interval, dirt) in any_rest(),
         source: [u8; 4],
         destination: [u8; 4],
-        form in any_form(),
+        form in any_checksum_form(),
     ) {
         let list = AddressList::Ipv4(Ipv4List::new(addresses.iter().copied()).unwrap());
         let meta = RxMeta { source: source.into(), destination: destination.into(), ttl: 255 };
@@ -118,7 +100,7 @@ proptest! {
 
     #[test]
     fn version_3_over_ipv6_reads_back(
-        addresses in any_ipv6(),
+        addresses in any_ipv6_list(),
         (id, priority, interval, dirt) in any_rest(),
         source: [u8; 16],
         destination: [u8; 16],

@@ -16,8 +16,8 @@ use carp_proto::wire::ip as ip_header;
 use carp_proto::wire::vrrp::v3::{self, Checksum};
 use carp_proto::wire::vrrp::{ChecksumForm, ListError, v2};
 use carp_proto::{
-    Centiseconds, ChecksumMode, ConfigError, IntervalError, Key, Priority, PriorityError, Protocol,
-    Reject, RouterConfig, RxMeta, Seconds, VirtualRouter, Vrrp2, Vrrp3,
+    Centiseconds, ChecksumMode, ConfigError, IntervalError, Key, Priority, Protocol, Reject,
+    RouterConfig, RxMeta, Seconds, VirtualRouter, Vrrp2, Vrrp3,
 };
 use support::vrrp::{Version, VrrpSetup, advert, sent_by};
 use support::{Effect, Rig, addresses, id, ip, pcap, secs};
@@ -46,7 +46,7 @@ fn a_configuration_is_valid_or_none() {
     let v2 = |texts, settings| RouterConfig::vrrp2(id(1), list(texts), settings).err();
     let v3 = |texts, settings| RouterConfig::vrrp3(id(1), list(texts), settings).err();
     let priority = Priority::RESIGN;
-    let refused = Some(ConfigError::Priority(PriorityError { found: 0 }));
+    let refused = Some(ConfigError::Priority(Priority::try_from(0).unwrap_err()));
     assert_eq!(v2(&["10.0.0.1"], Vrrp2 { priority, ..Vrrp2::default() }), refused);
     assert_eq!(v3(&["10.0.0.1"], Vrrp3 { priority, ..Vrrp3::default() }), refused);
 

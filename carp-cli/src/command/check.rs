@@ -5,8 +5,8 @@ mod lease;
 use std::path::Path;
 
 use carp_node::config::{
-    Config, Diagnostic, Election, GroupSpec, Location, RouterSpec, Setting, Severity, Value,
-    format_duration,
+    Config, Diagnostic, Election, GroupSpec, Location, RouterSpec, Setting, Severity, SyncSpec,
+    Value, format_duration,
 };
 use carp_node::control::units::Millis;
 use serde::Serialize;
@@ -124,6 +124,7 @@ impl Report {
             node: config.map(|config| JsonSettings::from(config.node.settings())),
             routers: config.map(|config| json_routers(config, self.peer.as_ref())),
             groups: config.map(|config| config.groups.iter().map(JsonGroup::from).collect()),
+            sync: config.map(|config| config.shares.iter().map(JsonShare::from).collect()),
         };
         let text = serde_json::to_string(&object);
         let text = text.map_err(|error| Failure::failed(format!("cannot write JSON: {error}")))?;
@@ -151,6 +152,9 @@ fn explain(config: &Config, peer: Option<&Config>) -> String {
     }
     for group in &config.groups {
         text += &section(&format!("[group.{}]", group.name), &group.settings());
+    }
+    for share in &config.shares {
+        text += &section(&format!("[sync.{}]", share.name), &share.settings());
     }
     text
 }
@@ -202,6 +206,7 @@ fn shown(value: &Value) -> String {
         Value::Nothing => "off".to_owned(),
         Value::Flag(flag) => flag.to_string(),
         Value::Number(number) => number.to_string(),
+        Value::Count(number) => number.to_string(),
         Value::Text(text) => format!("{text:?}"),
         Value::Texts(texts) => list(texts.iter().map(|text| format!("{text:?}")).collect()),
         Value::Keys(keys) => {
@@ -227,6 +232,8 @@ struct Json<'a> {
     routers: Option<Vec<JsonRouter<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     groups: Option<Vec<JsonGroup<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sync: Option<Vec<JsonShare<'a>>>,
 }
 
 #[derive(Serialize)]
@@ -273,9 +280,12 @@ fn json_key(setting: &Setting) -> String {
     let is_time = match setting.value {
         Value::Duration(_) | Value::Durations(_) => true,
         Value::Nothing => ["announce.refresh", "lease"].contains(&setting.key),
-        Value::Flag(_) | Value::Number(_) | Value::Text(_) | Value::Texts(_) | Value::Keys(_) => {
-            false
-        }
+        Value::Flag(_)
+        | Value::Number(_)
+        | Value::Count(_)
+        | Value::Text(_)
+        | Value::Texts(_)
+        | Value::Keys(_) => false,
     };
     if is_time {
         key.push_str("_ms");
@@ -288,6 +298,7 @@ fn json_value(value: &Value) -> serde_json::Value {
         Value::Nothing => serde_json::Value::Null,
         Value::Flag(flag) => json!(flag),
         Value::Number(number) => json!(number),
+        Value::Count(number) => json!(number),
         Value::Text(text) => json!(text),
         Value::Texts(texts) => json!(texts),
         Value::Keys(keys) => {
@@ -328,6 +339,19 @@ struct JsonGroup<'a> {
     name: &'a str,
     #[serde(flatten)]
     settings: JsonSettings,
+}
+
+#[derive(Serialize)]
+struct JsonShare<'a> {
+    name: &'a str,
+    #[serde(flatten)]
+    settings: JsonSettings,
+}
+
+impl<'a> From<&'a SyncSpec> for JsonShare<'a> {
+    fn from(share: &'a SyncSpec) -> Self {
+        Self { name: &share.name, settings: share.settings().into() }
+    }
 }
 
 impl<'a> From<&'a GroupSpec> for JsonGroup<'a> {

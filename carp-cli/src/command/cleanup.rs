@@ -28,7 +28,7 @@ pub(crate) fn run(file: &Path, output: &Output) -> Result<(), Failure> {
                         format!("{}: its daemon is running, and has the addresses", router.name),
                     )
                     .with_help("stop the daemon first: it hands over and cleans up itself"),
-                    LockError::System(_) => Failure::failed(error.to_string()),
+                    _ => Failure::failed(error.to_string()),
                 }
             })?;
         for election in router.elections() {

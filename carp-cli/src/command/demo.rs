@@ -22,12 +22,12 @@ use std::time::Duration;
 
 use carp_node::lab::{self, Entered, Lab, LabError};
 
-use self::plot::PlotFile;
 use self::stage::Stage;
 use self::terminal::{Form, Guard, Screen};
 use self::timers::Timers;
 use self::watch::Watch;
 use crate::args::DemoProtocol;
+use crate::command::plot::PlotFile;
 use crate::exit::{Exit, Failure};
 use crate::output::{Output, print};
 

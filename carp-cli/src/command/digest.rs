@@ -24,10 +24,7 @@ pub(super) fn verifier(arguments: &Digest) -> Result<Option<Verifier>, Failure> 
             KeyFileError::Exposed { .. } | KeyFileError::Foreign { .. } | KeyFileError::Denied => {
                 error.remedy(path)
             }
-            KeyFileError::Missing
-            | KeyFileError::Unreadable(_)
-            | KeyFileError::NotAFile
-            | KeyFileError::Key(_) => "give the key file that the router itself reads".to_owned(),
+            _ => "give the key file that the router itself reads".to_owned(),
         };
         Failure::failed(format!("the key file {}: {error}", path.display())).with_help(help)
     })?;

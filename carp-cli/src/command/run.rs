@@ -17,9 +17,10 @@ use crate::privilege;
 pub(crate) fn run(file: &Path, socket: &Path, output: &Output) -> Result<(), Failure> {
     let config = load(file, output)?;
     privilege::check()?;
+    let shares = !config.shares.is_empty();
     let daemon =
         Daemon::prepare(config, socket.to_owned()).map_err(|error| start_failure(error, output))?;
-    privilege::keep_needed_only()?;
+    privilege::keep_needed_only(shares)?;
     let reporter = Reporter::new(service_manager());
     let news = reporter.clone();
     let show = move |event: &carp_node::event::EventRecord| {
@@ -66,9 +67,7 @@ fn start_failure(error: StartError, output: &Output) -> Failure {
             Failure::missing(source.to_string())
         }
         StartError::Lock(LockError::Taken { .. }) => Failure::new(Exit::Refused, error.to_string()),
-        StartError::Lock(LockError::System(_))
-        | StartError::Control(_)
-        | StartError::System { .. } => Failure::failed(error.to_string()),
+        _ => Failure::failed(error.to_string()),
     }
 }
 

@@ -7,6 +7,7 @@ use thiserror::Error;
 
 /// Why addresses could not be taken or given back.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum AddressFault {
     /// The operating system refused.
     #[error("{what} {address} on {interface}: {source}")]

@@ -111,6 +111,7 @@ pub struct LeaseError;
 
 /// Why addresses have no lifetime although their place has a lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum Unleased {
     /// The kernel refuses lifetimes there.
     #[error(

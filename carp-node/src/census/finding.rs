@@ -12,6 +12,7 @@ use super::{Count, MAX_SPEAKERS, Strays};
 
 /// Something that somebody should look at.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Finding {
     /// Several speakers of one id and protocol were active at the same time.
     SeveralActive {

@@ -50,6 +50,7 @@ pub fn format_duration(duration: Duration) -> String {
 
 /// A text that is no duration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum DurationError {
     /// Not a whole number and a unit.
     #[error("not a duration: write a whole number and its unit, like 500ms, 1s, 2m, 1h or 7d")]

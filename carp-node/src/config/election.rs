@@ -218,6 +218,7 @@ fn signer(spec: &Vrrp3Spec, hmac: &HmacSpec) -> Result<HmacAuthenticator, HmacEr
 
 /// Why settings do not make a virtual router.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum Unfit {
     /// The router's settings.
     #[error(transparent)]

@@ -103,8 +103,9 @@ impl Diagnostic {
         Rendered { diagnostic: self, color }
     }
 
-    /// Where it sorts in a list: by line and column, what has no place first.
-    pub(super) fn position(&self) -> (usize, usize) {
+    /// Line and column, each from 1; both are 0 for what is about the file as a whole.
+    #[must_use]
+    pub fn position(&self) -> (usize, usize) {
         self.location.as_ref().map_or((0, 0), |location| (location.line(), location.column()))
     }
 }

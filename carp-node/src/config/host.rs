@@ -58,6 +58,7 @@ impl Host for ThisHost {
 
 /// Why a program could not be run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum ProgramError {
     /// Nothing there.
     #[error("does not exist")]

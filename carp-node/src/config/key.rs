@@ -118,6 +118,7 @@ fn fill(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
 
 /// Why a key file is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum KeyFileError {
     /// There is none.
     #[error("it does not exist")]
@@ -169,7 +170,7 @@ impl KeyFileError {
             }
             Self::Exposed { .. } => format!("chmod 600 {shown}"),
             Self::Foreign { us, .. } => format!("chown {us} {shown}"),
-            Self::Key(KeyError::Empty | KeyError::TooLong { .. }) => kind.replace(path),
+            Self::Key(_) => kind.replace(path),
         }
     }
 }

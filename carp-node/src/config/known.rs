@@ -30,8 +30,8 @@ pub(super) struct Limited {
 const VRRP: &[Protocol] = &[Vrrp2, Vrrp3];
 
 pub(super) const ROOT: Schema = Schema {
-    now: &["group", "node", "router"],
-    later: &["http", "sync"],
+    now: &["group", "node", "router", "sync"],
+    later: &["http"],
     limited: &[],
     elsewhere: &[
         ("global_defs", "node"),
@@ -52,6 +52,44 @@ pub(super) const GROUP: Schema = Schema {
     later: &[],
     limited: &[],
     elsewhere: &[("group", "routers"), ("members", "routers")],
+};
+
+pub(super) const SYNC: Schema = Schema {
+    now: &[
+        "attributes",
+        "auto_resolve",
+        "bandwidth",
+        "cold_start_wait",
+        "compress",
+        "every",
+        "exclude",
+        "failback",
+        "handover_timeout",
+        "max_delete",
+        "max_lag",
+        "path",
+        "peer",
+        "peer_alive_veto",
+        "quiesce",
+        "quiesce_timeout",
+        "require",
+        "router",
+        "rsh",
+        "stale_takeover",
+        "unquiesce",
+    ],
+    later: &[],
+    limited: &[],
+    elsewhere: &[
+        ("bwlimit", "bandwidth"),
+        ("directory", "path"),
+        ("filter", "exclude"),
+        ("host", "peer"),
+        ("interval", "every"),
+        ("ssh", "rsh"),
+        ("target", "peer"),
+        ("timeout", "handover_timeout"),
+    ],
 };
 
 pub(super) const ROUTER: Schema = Schema {

@@ -31,6 +31,7 @@ mod router;
 mod settings;
 mod source;
 mod spec;
+mod sync;
 #[cfg(test)]
 mod tests;
 
@@ -49,6 +50,7 @@ pub use spec::{
     AdvertMac, CarpSpec, FromFile, GroupSpec, HmacSpec, LeaseSpec, Mac, NodeSpec, Places,
     PreviousSpec, ProtocolSpec, RouterSpec, Timers, Vrrp2Spec, Vrrp3Spec,
 };
+pub use sync::SyncSpec;
 
 /// The largest configuration file: 1 MiB.
 pub const MAX_FILE_SIZE: usize = 1 << 20;
@@ -63,6 +65,8 @@ pub struct Config {
     pub routers: Vec<RouterSpec>,
     /// The tables `[group.NAME]` in the order of the file.
     pub groups: Vec<GroupSpec>,
+    /// The tables `[sync.NAME]` in the order of the file.
+    pub shares: Vec<SyncSpec>,
 }
 
 /// A configuration that can be used, and what is doubtful about it.

@@ -21,7 +21,7 @@ use super::host::Host;
 use super::known::{self, Schema, nearest};
 use super::settings::Written;
 use super::source::{Location, Source};
-use super::{Config, Loaded, MAX_FILE_SIZE, conflicts, group, node, router};
+use super::{Config, Loaded, MAX_FILE_SIZE, conflicts, group, node, router, sync};
 
 /// Of a text that is not TOML at all, this many errors are enough.
 const MAX_SYNTAX_ERRORS: usize = 10;
@@ -78,12 +78,14 @@ fn read(reader: &Reader<'_>, table: &DeTable<'_>) -> Option<Config> {
     let drafts = router::read_all(&root);
     let names: Vec<_> = drafts.iter().map(|draft| draft.name).collect();
     let groups = group::read_all(&root, &names);
+    let shares = sync::read_all(&root, &names);
     let routers: Vec<_> = drafts.into_iter().map(router::Draft::finish).collect();
     // Those that are complete are compared, also if others are not.
     let complete: Vec<_> = routers.iter().flatten().collect();
     conflicts::report(reader, &complete, &groups);
+    sync::check(reader, &shares, &complete);
     let routers = routers.into_iter().collect::<Option<_>>()?;
-    Some(Config { node, routers, groups })
+    Some(Config { node, routers, groups, shares })
 }
 
 /// Where everything that is found is noted.
@@ -415,7 +417,7 @@ fn check_key(
         }
         Some(_) => return reader.error(key.span(), message),
         None if title.is_empty() => {
-            "the tables are [node], [router.NAME] and [group.NAME]".to_owned()
+            "the tables are [node], [router.NAME], [group.NAME] and [sync.NAME]".to_owned()
         }
         None => format!("{title} has {}", schema.keys(protocol).collect::<Vec<_>>().join(", ")),
     };

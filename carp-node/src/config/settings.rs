@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use carp_proto::auth::HmacKey;
 
-use super::Location;
 use super::router::vrrp::{auth_mode_name, checksum_name};
 use super::spec::{
     CarpSpec, FromFile, GroupSpec, HmacSpec, NodeSpec, PreviousSpec, ProtocolSpec, RouterSpec,
     Vrrp2Spec, Vrrp3Spec,
 };
+use super::{Location, SyncSpec, format_duration};
+use crate::sync::policy::{AutoResolve, Failback, StaleTakeover};
 
 /// The keys that are in the file, and where their values are; those of inner tables as
 /// `announce.burst`.
@@ -37,6 +38,8 @@ pub enum Value {
     Flag(bool),
     /// A number.
     Number(u8),
+    /// A number that may be large.
+    Count(u64),
     /// A name, a path.
     Text(String),
     /// A list of texts.
@@ -65,6 +68,54 @@ impl GroupSpec {
     #[must_use]
     pub fn settings(&self) -> Vec<Setting> {
         marked(&self.written, [("routers", Value::Texts(self.routers.clone()))])
+    }
+}
+
+impl SyncSpec {
+    /// Every value of `[sync.NAME]`.
+    #[must_use]
+    pub fn settings(&self) -> Vec<Setting> {
+        let policy = &self.policy;
+        let program =
+            |argv: &Option<Vec<String>>| argv.clone().map_or(Value::Nothing, Value::Texts);
+        let count = |number: Option<u64>| number.map_or(Value::Nothing, Value::Count);
+        let failback = match policy.failback {
+            Failback::Auto => "auto",
+            Failback::Manual => "manual",
+        };
+        let resolve = match policy.auto_resolve {
+            AutoResolve::Never => "never",
+            AutoResolve::Elected => "elected",
+        };
+        let stale = match policy.stale_takeover {
+            StaleTakeover::Allow => text("allow"),
+            StaleTakeover::Never => text("never"),
+            StaleTakeover::After(wait) => Value::Text(format_duration(wait)),
+        };
+        let values = [
+            ("router", text(&self.router)),
+            ("path", path(&self.path)),
+            ("peer", text(&format!("{}@{}", self.peer.user, self.peer.host))),
+            ("rsh", program(&self.rsh)),
+            ("every", Value::Duration(self.every)),
+            ("require", Value::Flag(policy.require)),
+            ("failback", text(failback)),
+            ("exclude", texts(&self.exclude)),
+            ("max_delete", count(self.max_delete)),
+            ("attributes", Value::Flag(self.attributes)),
+            ("bandwidth", count(self.bandwidth.map(u64::from))),
+            ("compress", Value::Flag(self.compress)),
+            ("max_lag", Value::Duration(policy.max_lag)),
+            ("stale_takeover", stale),
+            ("cold_start_wait", Value::Duration(policy.cold_start_wait)),
+            ("peer_alive_veto", Value::Flag(policy.peer_alive_veto)),
+            ("auto_resolve", text(resolve)),
+            ("quiesce", program(&self.quiesce)),
+            ("unquiesce", program(&self.unquiesce)),
+            ("quiesce_timeout", Value::Duration(self.quiesce_timeout)),
+            ("handover_timeout", Value::Duration(policy.handover_timeout)),
+        ];
+        marked(&self.written, values)
     }
 }
 

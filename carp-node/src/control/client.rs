@@ -12,6 +12,7 @@ use super::proto::{
     Answer, ControlError, ErrorCode, Request, Response, StatusReport, VERSION, Verb,
 };
 use crate::event::EventRecord;
+use crate::sync::engine::Order;
 
 /// How long a daemon may take to answer. Its own limit for the protocol task is shorter.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
@@ -21,6 +22,7 @@ const HANDOVER_LIMIT: Duration = Duration::from_secs(660);
 
 /// Why a question was not answered.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum ClientError {
     /// Nobody listens.
     #[error(
@@ -129,6 +131,24 @@ impl Client {
         }
     }
 
+    /// Has something done with a share, and says what came of it. Comparing trees takes its time.
+    ///
+    /// # Errors
+    /// Any [`ClientError`].
+    pub fn sync(
+        mut self,
+        share: Option<String>,
+        order: Order,
+    ) -> Result<serde_json::Value, ClientError> {
+        let set = self.stream.get_ref().set_read_timeout(Some(HANDOVER_LIMIT));
+        set.map_err(|error| connect_error(&self.path, &error))?;
+        self.ask(Verb::Sync { share, order });
+        match self.answer()? {
+            Some(Answer::Data(data)) => Ok(data),
+            other => Err(self.unexpected(other)),
+        }
+    }
+
     /// The events that the daemon keeps, and with `follow` all that come: then a silence has no
     /// limit.
     ///
@@ -173,9 +193,13 @@ impl Client {
     fn unexpected(&self, answer: Option<Answer>) -> ClientError {
         match answer {
             Some(Answer::Error(error)) => ClientError::Refused(error),
-            Some(Answer::Status(_) | Answer::Event(_) | Answer::Missed(_) | Answer::Done(_)) => {
-                self.broken("answers another question".into())
-            }
+            Some(
+                Answer::Status(_)
+                | Answer::Event(_)
+                | Answer::Missed(_)
+                | Answer::Done(_)
+                | Answer::Data(_),
+            ) => self.broken("answers another question".into()),
             None => self.broken("closed the connection without an answer".into()),
         }
     }

@@ -13,9 +13,10 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::{sleep, timeout};
 
 use super::proto::{Answer, ControlError, ErrorCode, Request, Response, StatusReport, Verb};
-use super::request::{bad_request, parse, read_line};
+use super::request::{bad_request, read_line};
 use super::socket::ControlSocket;
 use crate::event::{Followed, Subscription};
+use crate::sync::engine::Order;
 
 /// What a daemon answers to its clients. Handles are cheap to share: a daemon's handler sends the
 /// question to its protocol task and awaits the answer.
@@ -34,6 +35,16 @@ pub trait Handler: Send + Sync {
     /// # Errors
     /// [`ErrorCode::UnknownRouter`], [`ErrorCode::Refused`], or what else stands in the way.
     fn yield_router(&self, router: &str) -> impl Future<Output = Result<(), ControlError>> + Send;
+
+    /// Does something with a share. The caller's permission has been checked.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Refused`], or what else stands in the way.
+    fn sync(
+        &self,
+        share: Option<String>,
+        order: Order,
+    ) -> impl Future<Output = Result<serde_json::Value, ControlError>> + Send;
 
     /// The event log, from what is kept on.
     fn events(&self) -> Subscription;
@@ -149,7 +160,7 @@ impl<H: Handler> Desk<H> {
         let line = timeout(self.limits.request, read_line(reader, self.limits.line))
             .await
             .map_err(too_late)??;
-        parse(&line)
+        Request::from_line(&line)
     }
 
     async fn answer(
@@ -169,6 +180,10 @@ impl<H: Handler> Desk<H> {
                 let done = in_time(self.limits.handover, self.handler.yield_router(&router)).await;
                 let done = done.map(|()| Answer::Done(true));
                 client.tell(done.unwrap_or_else(Answer::Error)).await
+            }
+            Verb::Sync { share, order } => {
+                let done = in_time(self.limits.handover, self.handler.sync(share, order)).await;
+                client.tell(done.map_or_else(Answer::Error, Answer::Data)).await
             }
             Verb::Events { follow } => self.show_events(follow, client, reader).await,
         }
@@ -309,6 +324,7 @@ mod tests {
             Verb::Status { router: None },
             Verb::Events { follow: false },
             Verb::Yield { router: "web".into() },
+            Verb::Sync { share: None, order: Order::Now },
         ];
         for (verb, name) in verbs.into_iter().zip(Verb::NAMES) {
             let json = serde_json::to_value(Request::new(verb)).unwrap();

@@ -13,6 +13,7 @@ use thiserror::Error;
 
 /// Why the control socket cannot be had.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum BindError {
     /// Another daemon listens there.
     #[error(

@@ -30,6 +30,7 @@ pub struct EventRecord {
 /// What happened. The name of the variant is the key `kind`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum EventKind {
     /// The state changed.
     State {

@@ -80,7 +80,6 @@ impl EvidenceRecord {
         let known = CAUSES.into_iter().find(|known| known.name() == cause)?;
         let peer = self.peer.map_or_else(|| "another router".into(), |peer| peer.to_string());
         match known {
-            Cause::Start | Cause::Stop | Cause::Yield => None,
             Cause::ActiveDown => {
                 let from = self.peer.map(|peer| format!(" from {peer}")).unwrap_or_default();
                 let silence = self.silent_for_ms.map(Millis::rounded);
@@ -97,6 +96,8 @@ impl EvidenceRecord {
                 let pause = self.late_by_ms?.rounded();
                 Some(format!("this machine did not run for {pause} ms"))
             }
+            // The label says what there is to say.
+            _ => None,
         }
     }
 }

@@ -2,13 +2,15 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::{Arc, OnceLock};
 
-use carp_proto::election::{Cause, State};
+use carp_proto::election::{Bar, Cause, State};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
 use super::lateness::LatenessReport;
 use crate::control::proto::RouterStatus;
+use crate::sync::engine::SyncHandle;
 
 /// What others ask of the loop.
 pub(super) enum Command {
@@ -17,6 +19,7 @@ pub(super) enum Command {
     Settle { reply: oneshot::Sender<()> },
     Yield { router: String, reply: oneshot::Sender<Result<Yielded, YieldError>> },
     YieldAll,
+    HoldBack { seat: usize, held: bool, bar: Bar },
     Prepared { router: usize, ticket: u64, ok: bool },
     Stop,
 }
@@ -30,6 +33,7 @@ pub struct Yielded {
 
 /// Why a router did not yield.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum YieldError {
     /// There is no router of that name.
     #[error("there is no router of that name")]
@@ -58,6 +62,8 @@ pub enum YieldError {
 #[derive(Clone, Debug)]
 pub struct Handle {
     pub(super) commands: mpsc::Sender<Command>,
+    /// What is to be done before a router leaves as planned.
+    pub(super) sync: Arc<OnceLock<SyncHandle>>,
 }
 
 impl fmt::Debug for Command {
@@ -67,6 +73,18 @@ impl fmt::Debug for Command {
 }
 
 impl Handle {
+    /// Before a router leaves as planned, the data that follow it are brought into step from now on. Only
+    /// the first call counts.
+    pub(crate) fn leave_with(&self, sync: SyncHandle) {
+        let _ = self.sync.set(sync);
+    }
+
+    async fn before_leaving(&self, router: Option<&str>) {
+        if let Some(sync) = self.sync.get() {
+            sync.leave(router).await;
+        }
+    }
+
     /// The routers as they are, in the order in which they were set up; `None` if the node has ended.
     pub async fn status(&self) -> Option<Vec<RouterStatus>> {
         let (reply, answer) = oneshot::channel();
@@ -95,16 +113,30 @@ impl Handle {
     /// # Errors
     /// [`YieldError`] says why nothing, or something else, happened.
     pub async fn yield_router(&self, router: &str) -> Result<Yielded, YieldError> {
+        self.before_leaving(Some(router)).await;
         let (reply, answer) = oneshot::channel();
         let command = Command::Yield { router: router.to_owned(), reply };
         self.commands.send(command).await.map_err(|_| YieldError::Stopped)?;
-        answer.await.unwrap_or(Err(YieldError::Stopped))
+        let yielded = answer.await.unwrap_or(Err(YieldError::Stopped));
+        if let (Err(_), Some(sync)) = (&yielded, self.sync.get()) {
+            sync.stay(router);
+        }
+        yielded
     }
 
     /// Makes every active router yield, without waiting.
     pub async fn yield_all(&self) {
+        self.before_leaving(None).await;
         // A node that has ended has nothing to yield.
         let _ = self.commands.send(Command::YieldAll).await;
+    }
+
+    /// Tells a router, by its number in the list that the node was made with, whether its data hold it
+    /// back, and what it may not do at present: [`Input::Held`](carp_proto::election::Input::Held) and
+    /// [`Input::Bar`](carp_proto::election::Input::Bar).
+    pub async fn hold_back(&self, seat: usize, held: bool, bar: Bar) {
+        // A node that has ended holds nothing.
+        let _ = self.commands.send(Command::HoldBack { seat, held, bar }).await;
     }
 
     /// Answers [`Prepare`](super::Prepare). Never blocks.
@@ -115,6 +147,7 @@ impl Handle {
 
     /// Makes every router hand over and stop; then [`Node::run`](super::Node::run) returns.
     pub async fn stop(&self) {
+        self.before_leaving(None).await;
         // A node that has ended has stopped.
         let _ = self.commands.send(Command::Stop).await;
     }

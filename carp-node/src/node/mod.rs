@@ -22,10 +22,11 @@ mod turn;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::BytesMut;
-use carp_proto::election::{Input, State, Wait};
+use carp_proto::election::{Bar, Input, State, Wait};
 use carp_proto::{Instant, VirtualAddress, VirtualRouter};
 use tokio::sync::{mpsc, oneshot};
 
@@ -187,7 +188,17 @@ impl<B: Backend> Node<B> {
             stopping: false,
             abandoned: false,
         };
-        Ok((node, Handle { commands: sender }))
+        Ok((node, Handle { commands: sender, sync: Arc::default() }))
+    }
+
+    /// Lets these routers begin held and barred from every takeover, until
+    /// [`Handle::hold_back`] says otherwise. To be called before [`run`](Self::run).
+    pub fn begin_held(&mut self, seats: &[usize]) {
+        let known = self.members.len();
+        for &seat in seats.iter().filter(|seat| **seat < known) {
+            self.input(seat, Input::Held(true));
+            self.input(seat, Input::Bar(Bar::Takeover));
+        }
     }
 
     /// Runs the routers until [`Handle::stop`] and the handover that follows are done.

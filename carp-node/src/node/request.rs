@@ -74,6 +74,12 @@ impl<B: Backend> Node<B> {
             Command::Settle { reply } => self.settle(reply),
             Command::Yield { router, reply } => self.yield_router(&router, reply),
             Command::YieldAll => self.input_to_all(Input::Yield),
+            Command::HoldBack { seat, held, bar } => {
+                if seat < self.members.len() {
+                    self.input(seat, Input::Held(held));
+                    self.input(seat, Input::Bar(bar));
+                }
+            }
             Command::Prepared { router, ticket, ok } => {
                 if self.members.get(router).is_some_and(|m| m.tickets.prepare == ticket) {
                     self.input(router, if ok { Input::Prepared } else { Input::Refused });

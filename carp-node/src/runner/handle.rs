@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::Child;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal};
 use serde::{Deserialize, Serialize};
 use tokio::io::unix::AsyncFd;
+use tokio::net::unix::pipe;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task;
 
@@ -39,6 +41,8 @@ const LONG_LIFE: Duration = Duration::from_secs(60);
 pub struct RunnerHandle {
     orders: mpsc::Sender<Order>,
     status: Arc<Mutex<RunnerStatus>>,
+    /// The number of the next job.
+    next: Arc<AtomicU64>,
 }
 
 /// What status says about the runner.
@@ -56,7 +60,8 @@ pub struct RunnerStatus {
 /// What a handle asks of the task.
 #[derive(Debug)]
 enum Order {
-    Run { job: Job, answer: oneshot::Sender<JobReport> },
+    Run { id: u64, job: Job, streams: Option<[OwnedFd; 2]>, answer: oneshot::Sender<JobReport> },
+    Stop { id: u64 },
     ShutDown { done: oneshot::Sender<()> },
 }
 
@@ -66,21 +71,52 @@ impl RunnerHandle {
     pub fn absent(reason: &str) -> Self {
         let (orders, _) = mpsc::channel(1);
         let status = RunnerStatus { fault: Some(reason.to_owned()), ..RunnerStatus::default() };
-        Self { orders, status: Arc::new(Mutex::new(status)) }
+        Self { orders, status: Arc::new(Mutex::new(status)), next: Arc::default() }
     }
 
     /// Runs a program to its end. Dropping the future does not stop the program: its time limit does.
     pub fn run(&self, job: Job) -> impl Future<Output = JobReport> + Send + 'static {
         let handle = self.clone();
         async move {
-            let (answer, report) = oneshot::channel();
-            if handle.orders.send(Order::Run { job, answer }).await.is_err() {
-                return handle.lost();
-            }
-            match report.await {
-                Ok(report) => report,
-                Err(oneshot::error::RecvError { .. }) => handle.lost(),
-            }
+            let (_, report) = handle.order(job, None).await;
+            handle.await_report(report).await
+        }
+    }
+
+    /// Runs a program whose output is read here, piece by piece, while it runs. It waits when nobody
+    /// reads. Standard input is `/dev/null`, as for every program.
+    ///
+    /// # Errors
+    /// What the system says to two new pipes.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime with I/O enabled.
+    pub async fn stream(&self, job: Job) -> io::Result<Stream> {
+        let (stdout, out) = io::pipe()?;
+        let (stderr, err) = io::pipe()?;
+        let [stdout, stderr] =
+            [OwnedFd::from(stdout), OwnedFd::from(stderr)].map(pipe::Receiver::from_owned_fd);
+        let (stdout, stderr) = (stdout?, stderr?);
+        let (id, report) = self.order(job, Some([out.into(), err.into()])).await;
+        Ok(Stream { stdout, stderr, id, report, handle: self.clone() })
+    }
+
+    async fn order(
+        &self,
+        job: Job,
+        streams: Option<[OwnedFd; 2]>,
+    ) -> (u64, oneshot::Receiver<JobReport>) {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let (answer, report) = oneshot::channel();
+        // If nobody takes it, the report says so.
+        let _ = self.orders.send(Order::Run { id, job, streams, answer }).await;
+        (id, report)
+    }
+
+    async fn await_report(&self, report: oneshot::Receiver<JobReport>) -> JobReport {
+        match report.await {
+            Ok(report) => report,
+            Err(oneshot::error::RecvError { .. }) => self.lost(),
         }
     }
 
@@ -106,22 +142,53 @@ impl RunnerHandle {
     }
 }
 
+/// A program that runs, and whose output is read here.
+///
+/// Dropping it does not stop the program, but what it writes then has no reader.
+#[derive(Debug)]
+pub struct Stream {
+    /// What it writes to standard output.
+    pub stdout: pipe::Receiver,
+    /// What it writes to standard error.
+    pub stderr: pipe::Receiver,
+    id: u64,
+    report: oneshot::Receiver<JobReport>,
+    handle: RunnerHandle,
+}
+
+impl Stream {
+    /// Stops the whole group, SIGTERM first. [`finished`](Self::finished) comes when nobody lives.
+    pub async fn stop(&self) {
+        // A runner that is gone has stopped everything.
+        let _ = self.handle.orders.send(Order::Stop { id: self.id }).await;
+    }
+
+    /// Waits for its end: then no process of its group lives, unless the report says that one
+    /// [lingers](JobReport::lingers). May be called again when it was cancelled, and not after it has
+    /// returned.
+    pub async fn finished(&mut self) -> JobReport {
+        match (&mut self.report).await {
+            Ok(report) => report,
+            Err(oneshot::error::RecvError { .. }) => self.handle.lost(),
+        }
+    }
+}
+
 /// Starts the task on the present tokio runtime.
 pub(super) fn start(runner: Runner) -> io::Result<RunnerHandle> {
     let (orders, inbox) = mpsc::channel(WAITING);
     let link = Link::new(runner)?;
     let status = RunnerStatus { pid: Some(link.child.id()), ..RunnerStatus::default() };
     let status = Arc::new(Mutex::new(status));
-    let desk = Desk { inbox, status: Arc::clone(&status), next: 0, running: HashMap::new() };
+    let desk = Desk { inbox, status: Arc::clone(&status), running: HashMap::new() };
     task::spawn(desk.work(link));
-    Ok(RunnerHandle { orders, status })
+    Ok(RunnerHandle { orders, status, next: Arc::default() })
 }
 
 /// The task.
 struct Desk {
     inbox: mpsc::Receiver<Order>,
     status: Arc<Mutex<RunnerStatus>>,
-    next: u64,
     running: HashMap<u64, Running>,
 }
 
@@ -173,7 +240,10 @@ impl Desk {
                     Err(error) => Err(Ended::Lost(format!("the runner is confused: {error}"))),
                 },
                 order = self.inbox.recv() => match order {
-                    Some(Order::Run { job, answer }) => self.pass_on(job, answer, link).await,
+                    Some(Order::Run { id, job, streams, answer }) => {
+                        self.pass_on(id, job, streams, answer, link).await
+                    }
+                    Some(Order::Stop { id }) => self.pass_on_stop(id, link).await,
                     Some(Order::ShutDown { done }) => Err(Ended::Unwanted(Some(done))),
                     None => Err(Ended::Unwanted(None)),
                 },
@@ -205,24 +275,35 @@ impl Desk {
 
     async fn pass_on(
         &mut self,
+        id: u64,
         job: Job,
+        streams: Option<[OwnedFd; 2]>,
         answer: oneshot::Sender<JobReport>,
         link: &mut Link,
     ) -> Result<(), Ended> {
-        self.next += 1;
-        let id = self.next;
-        match wire::encode(&ToRunner::Run { id, job }) {
+        let streamed = streams.is_some();
+        let files: Vec<_> = streams.iter().flatten().map(AsFd::as_fd).collect();
+        match wire::encode(&ToRunner::Run { id, job, streamed }) {
             Err(error) => {
                 finish(answer, Outcome::CouldNotStart(error.to_string()));
                 Ok(())
             }
             Ok(packet) => {
                 self.running.insert(id, Running { answer, group: None });
-                link.send(&packet)
+                link.send(&packet, &files)
                     .await
                     .map_err(|error| Ended::Lost(format!("the runner died: {error}")))
             }
         }
+    }
+
+    async fn pass_on_stop(&self, id: u64, link: &mut Link) -> Result<(), Ended> {
+        if !self.running.contains_key(&id) {
+            return Ok(());
+        }
+        let packet = wire::encode(&ToRunner::Stop { id });
+        let lost = |error: io::Error| Ended::Lost(format!("the runner died: {error}"));
+        link.send(&packet.map_err(lost)?, &[]).await.map_err(lost)
     }
 
     /// Ends every job, and kills what the runner's own death has left of their groups.
@@ -274,6 +355,8 @@ impl Desk {
                         let reason = self.note(|status| status.fault.clone());
                         finish(answer, Outcome::Lost(reason.unwrap_or_default()));
                     }
+                    // Nothing runs.
+                    Order::Stop { .. } => {}
                     Order::ShutDown { done } => {
                         // The receiver may have gone; there is nothing more to tell it.
                         done.send(()).ok();
@@ -317,10 +400,10 @@ impl Link {
         }
     }
 
-    async fn send(&self, packet: &[u8]) -> io::Result<()> {
+    async fn send(&self, packet: &[u8], files: &[BorrowedFd<'_>]) -> io::Result<()> {
         loop {
             let mut ready = self.socket.writable().await?;
-            match ready.try_io(|socket| wire::send(socket.get_ref(), packet)) {
+            match ready.try_io(|socket| wire::send_with(socket.get_ref(), packet, files)) {
                 Ok(sent) => return sent,
                 Err(_would_block) => {}
             }

@@ -1,8 +1,10 @@
 //! One program: started, watched, stopped, reaped.
 
 use std::collections::VecDeque;
+use std::fs;
 use std::io::{self, PipeReader, Read};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -34,35 +36,53 @@ pub(super) struct Program {
     exited: bool,
     /// `None` once everybody has closed it.
     output: Option<PipeReader>,
+    /// Whether somebody else reads the output.
+    streamed: bool,
     tail: Tail,
     started: Instant,
+}
+
+/// What ends a program before its time: each is closed by somebody else.
+pub(super) struct Ends<'a> {
+    /// Closed when the daemon is gone.
+    pub(super) daemon: &'a PipeReader,
+    /// Closed when the daemon wants this one stopped.
+    pub(super) stop: &'a PipeReader,
 }
 
 /// Why watching ended.
 enum Woken {
     Done,
     Deadline,
+    Stop,
     DaemonGone,
 }
 
 impl Program {
     /// Starts it; the error says what to do about it.
-    pub(super) fn start(job: &Job) -> Result<Self, String> {
+    pub(super) fn start(job: &Job, streams: Option<[OwnedFd; 2]>) -> Result<Self, String> {
         let Some(name) = job.argv.first() else {
             return Err("the command is empty".into());
         };
         let started = Instant::now();
-        let (output, writer) = io::pipe().map_err(|error| format!("no pipe: {error}"))?;
-        let mut child = command(job, name, writer)
-            .and_then(|mut command| command.spawn())
-            .map_err(|error| explain(name, &error))?;
+        let streamed = streams.is_some();
+        let (output, streams) = match streams {
+            Some(streams) => (None, streams),
+            None => {
+                let (output, streams) = kept().map_err(|error| format!("no pipe: {error}"))?;
+                (Some(output), streams)
+            }
+        };
+        let mut child =
+            command(job, name, streams).spawn().map_err(|error| explain(name, &error))?;
         match watchable(&child) {
             Ok((group, exit)) => Ok(Self {
                 child,
                 group,
                 exit,
                 exited: false,
-                output: Some(output),
+                output,
+                streamed,
                 tail: Tail::default(),
                 started,
             }),
@@ -83,16 +103,17 @@ impl Program {
     pub(super) fn supervise(
         &mut self,
         job: &Job,
-        closing: &PipeReader,
+        ends: &Ends<'_>,
         last_grace: Duration,
     ) -> JobReport {
         let deadline = self.started + job.limit.min(LONGEST_LIMIT);
-        let outcome = match self.watch(deadline, Some(closing), |program| program.exited) {
+        let outcome = match self.watch(deadline, Some(ends), |program| program.exited) {
             Woken::Done => {
                 self.drain();
                 None
             }
             Woken::Deadline => Some(Outcome::TimedOut { killed: self.stop(job.grace) }),
+            Woken::Stop => Some(Outcome::Stopped { killed: self.stop(job.grace) }),
             Woken::DaemonGone => {
                 self.stop(job.grace.min(last_grace));
                 Some(Outcome::Lost("the daemon ended".into()))
@@ -100,10 +121,27 @@ impl Program {
         };
         // The pipe closes here: whatever the program left behind can no longer fill it.
         self.output = None;
+        let lingers = self.streamed && !self.end_group();
         JobReport {
             outcome: outcome.unwrap_or_else(|| self.outcome()),
             duration: self.started.elapsed(),
             output: self.tail.text(),
+            lingers,
+        }
+    }
+
+    /// Kills whoever is left of the group, and waits until nobody lives. Whether that was so in time.
+    fn end_group(&self) -> bool {
+        self.signal(Signal::KILL);
+        let deadline = Instant::now() + KILL_LIMIT;
+        loop {
+            if !group_lives(self.group()) {
+                return true;
+            }
+            if Instant::now() >= deadline {
+                return false;
+            }
+            thread::sleep(Duration::from_millis(5));
         }
     }
 
@@ -125,7 +163,7 @@ impl Program {
     fn watch(
         &mut self,
         deadline: Instant,
-        closing: Option<&PipeReader>,
+        ends: Option<&Ends<'_>>,
         done: impl Fn(&Self) -> bool,
     ) -> Woken {
         loop {
@@ -136,15 +174,19 @@ impl Program {
                 return Woken::Deadline;
             }
             let exit = (!self.exited).then(|| self.exit.as_fd());
-            let fds = [exit, self.output.as_ref().map(AsFd::as_fd), closing.map(AsFd::as_fd)];
-            match wire::poll(fds, deadline) {
-                Ok([exited, output, daemon_gone]) => {
+            let output = self.output.as_ref().map(AsFd::as_fd);
+            let [daemon, stop] = [ends.map(|it| it.daemon.as_fd()), ends.map(|it| it.stop.as_fd())];
+            match wire::poll([exit, output, daemon, stop], deadline) {
+                Ok([exited, output, daemon_gone, stop]) => {
                     self.exited |= exited;
                     if output {
                         self.read();
                     }
                     if daemon_gone {
                         return Woken::DaemonGone;
+                    }
+                    if stop {
+                        return Woken::Stop;
                     }
                 }
                 Err(Errno::INTR) => {}
@@ -204,7 +246,39 @@ impl Program {
     }
 }
 
-fn command(job: &Job, name: &str, output: io::PipeWriter) -> io::Result<Command> {
+/// Whether any process of a group is there that is more than a remembered exit status. Those whose parent
+/// is not this process are reaped by another one, whenever it gets round to it.
+fn group_lives(group: i32) -> bool {
+    let Some(pid) = Pid::from_raw(group) else { return false };
+    if rustix::process::test_kill_process_group(pid) == Err(Errno::SRCH) {
+        return false;
+    }
+    let Ok(processes) = fs::read_dir("/proc") else { return true };
+    processes.flatten().any(|entry| {
+        let is_process = entry.file_name().as_bytes().first().is_some_and(u8::is_ascii_digit);
+        // One that has gone meanwhile does not live.
+        is_process && fs::read(entry.path().join("stat")).is_ok_and(|stat| lives_in(&stat, group))
+    })
+}
+
+/// Whether `/proc/PID/stat` is of a living process of this group: the state and the group come after the
+/// name, which may contain anything.
+fn lives_in(stat: &[u8], group: i32) -> bool {
+    let Some(end) = stat.iter().rposition(|byte| *byte == b')') else { return false };
+    let rest = String::from_utf8_lossy(stat.get(end + 1..).unwrap_or_default()).into_owned();
+    let mut fields = rest.split_ascii_whitespace();
+    let (state, _parent, found) = (fields.next(), fields.next(), fields.next());
+    found.and_then(|found| found.parse::<i32>().ok()) == Some(group)
+        && !matches!(state, Some("Z" | "X" | "x"))
+}
+
+/// A pipe for both outputs, of which the end is kept.
+fn kept() -> io::Result<(PipeReader, [OwnedFd; 2])> {
+    let (output, writer) = io::pipe()?;
+    Ok((output, [writer.try_clone()?.into(), writer.into()]))
+}
+
+fn command(job: &Job, name: &str, [stdout, stderr]: [OwnedFd; 2]) -> Command {
     let mut command = Command::new(name);
     command
         .args(job.argv.iter().skip(1))
@@ -212,14 +286,14 @@ fn command(job: &Job, name: &str, output: io::PipeWriter) -> io::Result<Command>
         .env("PATH", PATH)
         .envs(&job.env)
         .stdin(Stdio::null())
-        .stdout(output.try_clone()?)
-        .stderr(output)
+        .stdout(stdout)
+        .stderr(stderr)
         .process_group(0);
     if let Some(account) = job.account {
         command.gid(account.gid).uid(account.uid);
     }
     sys::die_with_runner(&mut command);
-    Ok(command)
+    command
 }
 
 fn watchable(child: &Child) -> io::Result<(Pid, OwnedFd)> {
@@ -276,6 +350,16 @@ impl Tail {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_zombie_does_not_live_and_a_name_does_not_confuse() {
+        let lives = |stat: &[u8]| lives_in(stat, 42);
+        assert!(lives(b"7 (rsync) S 1 42 42 0"));
+        assert!(lives(b"7 (a) Z 1 42) R 1 42 42 0"));
+        assert!(!lives(b"7 (rsync) Z 1 42 42 0"));
+        assert!(!lives(b"7 (rsync) S 1 43 42 0"));
+        assert!(!lives(b""));
+    }
 
     #[test]
     fn the_tail_keeps_the_end_and_whole_characters() {

@@ -1,13 +1,15 @@
 //! The runner's main loop.
 
+use std::collections::HashMap;
 use std::fs;
-use std::io::{self, PipeReader};
+use std::io::{self, PipeReader, PipeWriter};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::Mode;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 
@@ -74,6 +76,7 @@ fn serve_on(socket: &OwnedFd, parent: Option<Pid>) -> io::Result<()> {
         closing: Arc::new(closing),
         running,
         threads: Vec::new(),
+        stops: HashMap::new(),
     };
     let result = take_orders(socket, parent, &mut desk);
     drop(open);
@@ -89,8 +92,11 @@ fn take_orders(socket: &OwnedFd, parent: Option<Pid>, desk: &mut Desk) -> io::Re
     while rustix::process::getppid() == parent {
         let fds = [Some(socket.as_fd()), daemon.as_ref().map(AsFd::as_fd)];
         match wire::poll(fds, Instant::now() + LOOK_ROUND) {
-            Ok([true, _]) => match wire::receive(socket)? {
-                Some(ToRunner::Run { id, job }) => desk.start(id, job),
+            Ok([true, _]) => match wire::receive_with(socket)? {
+                Some((ToRunner::Run { id, job, streamed }, files)) => {
+                    desk.start(id, job, streamed, files);
+                }
+                Some((ToRunner::Stop { id }, _)) => desk.stop(id),
                 None => return Ok(()),
             },
             Ok([false, true]) => return Ok(()),
@@ -118,20 +124,37 @@ struct Desk {
     closing: Arc<PipeReader>,
     running: mpsc::Sender<()>,
     threads: Vec<thread::JoinHandle<()>>,
+    /// For each program: closed, it says that the program is to be stopped. The reading end goes with
+    /// the program.
+    stops: HashMap<u64, PipeWriter>,
 }
 
 impl Desk {
     /// A thread a program: one that hangs in `execve` on a dead file server holds up nobody else.
-    fn start(&mut self, id: u64, job: Job) {
+    fn start(&mut self, id: u64, job: Job, streamed: bool, files: Vec<OwnedFd>) {
         self.threads.retain(|thread| !thread.is_finished());
+        self.forget_ended();
         if self.threads.len() >= MAX_PROGRAMS {
             return self.refuse(id, format!("{MAX_PROGRAMS} programs are running already"));
         }
+        let streams = match (streamed, <[OwnedFd; 2]>::try_from(files)) {
+            (false, _) => None,
+            (true, Ok(files)) => Some(files),
+            (true, Err(_)) => return self.refuse(id, "its output did not arrive".into()),
+        };
+        let stop = match io::pipe() {
+            Ok((stop, writer)) => {
+                self.stops.insert(id, writer);
+                stop
+            }
+            Err(error) => return self.refuse(id, format!("no pipe: {error}")),
+        };
         let replies = Arc::clone(&self.replies);
         let closing = Arc::clone(&self.closing);
         let running = self.running.clone();
         let started = thread::Builder::new().name("program".into()).spawn(move || {
-            carry_out(id, &job, &closing, &replies);
+            let ends = program::Ends { daemon: &closing, stop: &stop };
+            carry_out(id, &job, streams, &ends, &replies);
             drop(running);
         });
         match started {
@@ -140,14 +163,34 @@ impl Desk {
         }
     }
 
+    /// One that has ended needs no stop.
+    fn stop(&mut self, id: u64) {
+        self.stops.remove(&id);
+    }
+
+    /// A pipe whose reading end is gone belongs to a program that has ended.
+    fn forget_ended(&mut self) {
+        self.stops.retain(|_, writer| {
+            let mut polled = [PollFd::new(writer, PollFlags::empty())];
+            let polls = rustix::event::poll(&mut polled, Some(&Timespec::default()));
+            polls.is_err() || !polled[0].revents().contains(PollFlags::ERR)
+        });
+    }
+
     fn refuse(&self, id: u64, reason: String) {
         let report = JobReport::without_run(Outcome::CouldNotStart(reason));
         reply(&self.replies, &FromRunner::Finished { id, report });
     }
 }
 
-fn carry_out(id: u64, job: &Job, closing: &PipeReader, replies: &Mutex<OwnedFd>) {
-    let mut program = match program::Program::start(job) {
+fn carry_out(
+    id: u64,
+    job: &Job,
+    streams: Option<[OwnedFd; 2]>,
+    ends: &program::Ends<'_>,
+    replies: &Mutex<OwnedFd>,
+) {
+    let mut program = match program::Program::start(job, streams) {
         Ok(program) => program,
         Err(reason) => {
             let report = JobReport::without_run(Outcome::CouldNotStart(reason));
@@ -155,7 +198,7 @@ fn carry_out(id: u64, job: &Job, closing: &PipeReader, replies: &Mutex<OwnedFd>)
         }
     };
     reply(replies, &FromRunner::Started { id, group: program.group() });
-    let report = program.supervise(job, closing, GRACE);
+    let report = program.supervise(job, ends, GRACE);
     reply(replies, &FromRunner::Finished { id, report });
     program.reap();
 }

@@ -1,29 +1,41 @@
 //! What the daemon and the runner say to each other: one JSON value a packet.
 
-use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags};
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags,
+};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{Job, JobReport};
 
 /// The version that the hello carries. It changes with the meaning of any message.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 
 /// The longest packet. A job must fit into one, and unix sockets carry 208 KiB by default.
 pub(super) const MAX_PACKET: usize = 128 * 1024;
+
+/// How many descriptors a packet can carry.
+const MAX_FILES: usize = 2;
 
 /// From the daemon to the runner.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum ToRunner {
     /// Run a program, and answer with `Started`, if it did start, and `Finished`.
-    Run { id: u64, job: Job },
+    ///
+    /// If it is `streamed`, two descriptors come with the packet: its standard output and its standard
+    /// error.
+    Run { id: u64, job: Job, streamed: bool },
+    /// Stop the program as if its time limit were over.
+    Stop { id: u64 },
 }
 
 /// From the runner to the daemon.
@@ -61,6 +73,58 @@ pub(super) fn encode(message: &impl Serialize) -> io::Result<Vec<u8>> {
 pub(super) fn send(socket: impl AsFd, packet: &[u8]) -> io::Result<()> {
     rustix::io::retry_on_intr(|| rustix::net::send(&socket, packet, SendFlags::NOSIGNAL))?;
     Ok(())
+}
+
+/// Sends one packet with descriptors, of which the receiver gets copies; blocks if the socket does.
+pub(super) fn send_with(
+    socket: impl AsFd,
+    packet: &[u8],
+    files: &[BorrowedFd<'_>],
+) -> io::Result<()> {
+    if files.is_empty() {
+        return send(socket, packet);
+    }
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FILES))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    if !ancillary.push(SendAncillaryMessage::ScmRights(files)) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "too many descriptors"));
+    }
+    let packet = [IoSlice::new(packet)];
+    rustix::io::retry_on_intr(|| {
+        rustix::net::sendmsg(&socket, &packet, &mut ancillary, SendFlags::NOSIGNAL)
+    })?;
+    Ok(())
+}
+
+/// Receives one message and the descriptors that came with it, or `None` when the other side is gone;
+/// blocks if the socket does.
+pub(super) fn receive_with<T: DeserializeOwned>(
+    socket: impl AsFd,
+) -> io::Result<Option<(T, Vec<OwnedFd>)>> {
+    let mut packet = vec![0; MAX_PACKET];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FILES))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let received = rustix::io::retry_on_intr(|| {
+        let mut parts = [IoSliceMut::new(packet.as_mut_slice())];
+        rustix::net::recvmsg(&socket, &mut parts, &mut ancillary, RecvFlags::CMSG_CLOEXEC)
+    });
+    let message = match received {
+        Ok(message) if message.bytes == 0 => return Ok(None),
+        Ok(message) => message,
+        Err(Errno::CONNRESET) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    if message.flags.contains(ReturnFlags::TRUNC) {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "a packet that is too long"));
+    }
+    let mut files = Vec::new();
+    for part in ancillary.drain() {
+        if let RecvAncillaryMessage::ScmRights(rights) = part {
+            files.extend(rights);
+        }
+    }
+    let packet = packet.get(..message.bytes).unwrap_or_default();
+    Ok(Some((serde_json::from_slice(packet)?, files)))
 }
 
 /// Receives one message, or `None` when the other side is gone; blocks if the socket does.
@@ -110,11 +174,21 @@ mod tests {
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
                 .unwrap();
         let job = Job::new(vec!["/bin/true".into()], Duration::from_secs(1));
-        send(&ours, &encode(&ToRunner::Run { id: 7, job: job.clone() }).unwrap()).unwrap();
-        let Some(ToRunner::Run { id, job: received }) = receive(&theirs).unwrap() else {
+        let run = ToRunner::Run { id: 7, job: job.clone(), streamed: true };
+        let (reader, writer) = io::pipe().unwrap();
+        let files = [writer.as_fd(), writer.as_fd()];
+        send_with(&ours, &encode(&run).unwrap(), &files).unwrap();
+        drop(writer);
+        let Some((ToRunner::Run { id, job: received, streamed: true }, files)) =
+            receive_with(&theirs).unwrap()
+        else {
             panic!("the socket ended");
         };
-        assert_eq!((id, received), (7, job));
+        assert_eq!((id, received, files.len()), (7, job, 2));
+        // The copies are all that holds the pipe open.
+        assert_eq!(poll([Some(reader.as_fd())], Instant::now()), Ok([false]));
+        drop(files);
+        assert_eq!(poll([Some(reader.as_fd())], Instant::now()), Ok([true]));
         drop(ours);
         assert!(receive::<ToRunner>(&theirs).unwrap().is_none());
     }
@@ -122,7 +196,7 @@ mod tests {
     #[test]
     fn a_job_that_does_not_fit_a_packet_is_refused() {
         let job = Job::new(vec!["x".repeat(MAX_PACKET)], Duration::from_secs(1));
-        let error = encode(&ToRunner::Run { id: 1, job }).unwrap_err();
+        let error = encode(&ToRunner::Run { id: 1, job, streamed: false }).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
     }
 }

@@ -53,6 +53,7 @@ impl fmt::Debug for Key {
 
 /// Why bytes cannot be a CARP key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum KeyError {
     /// No bytes at all.
     #[error("the key is empty: it has 1 to 19 bytes")]

@@ -26,6 +26,8 @@ use thiserror::Error;
 use super::hmac_key::{HmacKey, Parts};
 use super::replay::{AntiReplay, Marks};
 use crate::reject::Reject;
+#[cfg(any(feature = "proptest", feature = "arbitrary"))]
+use crate::wire::vrrp::trailer;
 use crate::wire::vrrp::trailer::{EXTENSION_SHA256, TAG_LEN};
 use crate::wire::vrrp::v3::Outgoing;
 use crate::wire::vrrp::{Sequence, Signed, Trailer};
@@ -76,6 +78,7 @@ impl HmacMode {
 
 /// What a signature is worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum Verdict {
     /// A holder of the key signed this advert for this router, and it is a new one.
     #[error("the signature is good")]
@@ -184,6 +187,19 @@ impl HmacAuthenticator {
         Some(trailer)
     }
 
+    /// Makes the tag of a signed message right, whatever else is in it, if it is long enough to be one.
+    #[cfg(any(feature = "proptest", feature = "arbitrary"))]
+    pub(crate) fn sign_again(&self, source: IpAddr, message: &mut [u8]) {
+        let Some(key) = self.keys.get(self.active) else { return };
+        let Some((signed, tag)) = message.split_last_chunk_mut::<TAG_LEN>() else { return };
+        let Some((message, prefix)) = signed.split_last_chunk::<{ trailer::LEN - TAG_LEN }>()
+        else {
+            return;
+        };
+        let Some((header, addresses)) = message.split_first_chunk() else { return };
+        *tag = key.tag(source, &Parts { header, addresses, prefix });
+    }
+
     /// Notes what was sent, so that the next sequence is a later one.
     pub(crate) fn note_signed(&mut self, sequence: Sequence) {
         self.last = Some(sequence);
@@ -237,6 +253,7 @@ impl fmt::Debug for HmacAuthenticator {
 
 /// Why keys do not make an authenticator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum HmacError {
     /// Two keys with the same number.
     #[error("there are two keys {id}: every key needs a number of its own")]

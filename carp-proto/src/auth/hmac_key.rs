@@ -142,6 +142,7 @@ fn nibble(digit: u8) -> Result<u8, HmacKeyError> {
 
 /// Why something cannot be a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum HmacKeyError {
     /// The number 0.
     #[error("0 is not the number of a key: it is one of 1 to 255")]

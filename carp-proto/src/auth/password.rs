@@ -62,6 +62,7 @@ impl fmt::Debug for Password {
 
 /// Why bytes cannot be a password of VRRP version 2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum PasswordError {
     /// No bytes at all.
     #[error("the password is empty: it has 1 to 8 bytes")]

@@ -53,6 +53,7 @@ impl Window {
 /// A number of seconds that cannot be a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("a window of {found} s is out of range: it is 1 to 300 seconds")]
+#[non_exhaustive]
 pub struct WindowError {
     /// The number that was given.
     pub found: i64,

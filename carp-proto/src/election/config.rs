@@ -28,26 +28,44 @@ const LEARNED_FACTOR: u32 = 4;
 /// A backup learns an interval of up to this long, however short its own is: four times the default.
 const LEARNED_ALWAYS: Duration = Duration::from_secs(4);
 
+/// What makes a router worse than it is configured to be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Handicap {
+    /// The sum of all present faults.
+    pub(crate) demotion: Demotion,
+    /// Whether its data are behind: see [`Input::Held`](super::Input::Held).
+    pub(crate) held: bool,
+}
+
+impl Handicap {
+    /// As configured.
+    pub(crate) const NONE: Self = Self { demotion: Demotion::NONE, held: false };
+}
+
 impl ElectionConfig {
-    /// What the adverts say at this demotion.
-    pub(crate) fn advertised(&self, demotion: Demotion) -> Standing {
+    /// What the adverts say with this handicap.
+    ///
+    /// A demotion byte would not tell routers of other dialects that this one is held, and of routers
+    /// with faults of their own the wrong one would be better: a held router lowers what all compare.
+    pub(crate) fn advertised(&self, handicap: Handicap) -> Standing {
+        let standing = if handicap.held { self.standing.held() } else { self.standing };
         match self.policy.demotion {
-            DemotionEffect::Byte => self.standing,
-            DemotionEffect::Skew | DemotionEffect::Priority => self.standing.lowered(demotion),
+            DemotionEffect::Byte => standing,
+            DemotionEffect::Skew | DemotionEffect::Priority => standing.lowered(handicap.demotion),
         }
     }
 
-    /// The demotion byte of the adverts at this demotion.
-    pub(crate) const fn demotion_byte(&self, demotion: Demotion) -> Demotion {
+    /// The demotion byte of the adverts with this handicap.
+    pub(crate) const fn demotion_byte(&self, handicap: Handicap) -> Demotion {
         match self.policy.demotion {
-            DemotionEffect::Byte => demotion,
+            DemotionEffect::Byte => handicap.demotion,
             DemotionEffect::Skew | DemotionEffect::Priority => Demotion::NONE,
         }
     }
 
-    /// The own rank at this demotion.
-    pub(crate) fn rank(&self, demotion: Demotion) -> Rank {
-        self.advertised(demotion).rank(self.demotion_byte(demotion))
+    /// The own rank with this handicap.
+    pub(crate) fn rank(&self, handicap: Handicap) -> Rank {
+        self.advertised(handicap).rank(self.demotion_byte(handicap))
     }
 
     /// Whether the router takes over from a healthy active router of worse rank. An owner does, however
@@ -70,19 +88,26 @@ impl ElectionConfig {
     /// [learned](Self::learned).
     ///
     /// In CARP demotion has no part in it, as on the BSDs. In VRRP it has, so that of several backups
-    /// the one that is best now is the first.
-    pub(crate) fn active_down(&self, demotion: Demotion, learned: Duration) -> Duration {
+    /// the one that is best now is the first. A held router waits longer than the others in both; in CARP
+    /// by the same time for all, so that of several held ones the best is still the first.
+    pub(crate) fn active_down(&self, handicap: Handicap, learned: Duration) -> Duration {
         match self.standing {
-            Standing::Carp(interval) => interval.active_down(self.policy.dead_factor),
+            Standing::Carp(interval) => {
+                let longer = match handicap.held {
+                    true => self.standing.held().skew_time(self.policy.skew, learned),
+                    false => Duration::ZERO,
+                };
+                interval.active_down(self.policy.dead_factor) + longer
+            }
             Standing::Vrrp { .. } => {
-                learned * self.policy.dead_factor + self.skew_time(demotion, learned)
+                learned * self.policy.dead_factor + self.skew_time(handicap, learned)
             }
         }
     }
 
     /// How long a backup waits for another one after a resignation, where it does not take over at once.
-    pub(crate) fn skew_time(&self, demotion: Demotion, learned: Duration) -> Duration {
-        self.advertised(demotion).skew_time(self.policy.skew, learned)
+    pub(crate) fn skew_time(&self, handicap: Handicap, learned: Duration) -> Duration {
+        self.advertised(handicap).skew_time(self.policy.skew, learned)
     }
 }
 

@@ -28,6 +28,18 @@ pub enum Input {
     StepDown,
     /// The sum of all present faults has become this.
     Demotion(Demotion),
+    /// Whether this router's data are behind those of others, or may be, so that it should be active only
+    /// if nobody else is. A router is not held until it is told so.
+    ///
+    /// One that is held does not preempt, not even as an owner, and waits longer for silence than the
+    /// others do. If nobody else is there, it becomes active, and its adverts say that every other router
+    /// is better: advskew 240 in CARP, priority 1 in VRRP, but for an owner's 255.
+    Held(bool),
+    /// What something outside of the election forbids a backup at present. Nothing, until it is told.
+    ///
+    /// A takeover that is forbidden is put off, which is told once, with [`Fault::Barred`]. It comes when
+    /// it is allowed, unless an advert came meanwhile. A router that is active stays so.
+    Bar(Bar),
     /// The link has become this.
     Link(LinkState),
     /// [`Action::Prepare`](crate::Action::Prepare) succeeded.
@@ -50,6 +62,19 @@ pub enum Input {
     Fault(Fault),
 }
 
+/// What a backup may not do at present, for reasons that the election does not know. The later one includes
+/// the earlier ones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Bar {
+    /// It may do everything.
+    #[default]
+    Nothing,
+    /// Take over from silence: the active router is known to live, although its adverts do not arrive.
+    Silence,
+    /// Take over at all: its data are so old that nobody shall see them.
+    Takeover,
+}
+
 /// Whether a router can send and receive on its link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinkState {
@@ -66,6 +91,7 @@ pub enum LinkState {
 
 /// An effect that failed. The code is the operating system's error number, 0 if there is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Fault {
     /// The addresses could not be taken.
     Acquire {
@@ -87,6 +113,8 @@ pub enum Fault {
     PrepareTimeout,
     /// Another host has one of the addresses, and is let keep it.
     AddressInUse,
+    /// A takeover was forbidden: see [`Input::Bar`].
+    Barred,
 }
 
 impl fmt::Display for Fault {
@@ -103,6 +131,7 @@ impl fmt::Display for Fault {
             Self::Refused => f.write_str("the takeover was refused by before_active"),
             Self::PrepareTimeout => f.write_str("before_active did not end in time"),
             Self::AddressInUse => f.write_str("another host answers for an address"),
+            Self::Barred => f.write_str("the takeover is put off: it is not allowed at present"),
         }
     }
 }

@@ -25,6 +25,7 @@
 //! | a worse active router was heard | event, the first time; announce at once (at most once an interval, however many there are), after 1 s and after 5 s |
 //! | an address was removed by others | event; acquire again, within a second; at the third time in 60 s as for a fault |
 //! | the deadline of a backup, while another host has an address that it is to keep | event, the first time; nothing else for an active-down interval |
+//! | a takeover that is barred | event, the first time; nothing else until it is allowed |
 //! | a fault | advertise the resignation; release; event |
 //! | a pause longer than the active-down interval | release; event; then as any backup, or stopped if that was its goal |
 //! | link down | release; event |
@@ -38,8 +39,8 @@ mod rank;
 mod standing;
 
 pub use config::AnnouncePlan;
-pub(crate) use config::ElectionConfig;
-pub use input::{Fault, Input, LinkState};
+pub(crate) use config::{ElectionConfig, Handicap};
+pub use input::{Bar, Fault, Input, LinkState};
 pub(crate) use machine::Machine;
 pub(crate) use output::Output;
 pub use output::{

@@ -138,6 +138,7 @@ impl fmt::Display for Posture {
 
 /// Why a router changed its state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum Cause {
     /// It was started.
     Start,
@@ -235,6 +236,7 @@ pub enum Event {
 
 /// When a router wants to be woken, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Deadline {
     /// When. Call [`Input::Timeout`](super::Input::Timeout) at this instant or later.
     pub at: Instant,

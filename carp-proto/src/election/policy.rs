@@ -12,6 +12,7 @@ use super::rank::TieBreak;
 
 /// How one protocol, or one dialect of CARP, elects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Policy {
     /// What decides between equal ranks.
     pub tie: TieBreak,
@@ -48,6 +49,7 @@ pub struct Policy {
 
 /// What the skew time is, by which the best of several backups is the first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SkewTime {
     /// advskew/256 s.
     Configured,
@@ -59,6 +61,7 @@ pub enum SkewTime {
 
 /// How a backup takes over from an active router that resigns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Resignation {
     /// At once: each of several backups does, and the worse ones give up again.
     AtOnce,
@@ -68,6 +71,7 @@ pub enum Resignation {
 
 /// What an active router does that hears another one resign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ResignedWhileActive {
     /// Nothing.
     Nothing,
@@ -77,6 +81,7 @@ pub enum ResignedWhileActive {
 
 /// What an address owner, whose priority is 255, does with the adverts of another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum OwnerRule {
     /// It elects like any other (RFC 9568 section 7.1 with erratum 8298), so that two owners settle.
     Elects,
@@ -86,6 +91,7 @@ pub enum OwnerRule {
 
 /// What a [`Demotion`](crate::Demotion) changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum DemotionEffect {
     /// It is added to advskew, up to 240. A configured advskew above 240 stays as it is.
     Skew,
@@ -97,6 +103,7 @@ pub enum DemotionEffect {
 
 /// Whether an active router that yields sends one last advert of its own rank.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Farewell {
     /// It does: the one that stays hears a worse router and announces its addresses again.
     Advert,
@@ -106,6 +113,7 @@ pub enum Farewell {
 
 /// What an active router does that hears a worse one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum WorseWhileActive {
     /// Announces the addresses again, because clients may have learnt the other's.
     Announce,
@@ -115,6 +123,7 @@ pub enum WorseWhileActive {
 
 /// How a backup that may preempt takes over from a worse active router.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Preemption {
     /// When it hears an advert of the worse one.
     AtOnce,
@@ -125,6 +134,7 @@ pub enum Preemption {
 
 /// What the 64-bit counter of CARP is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum CounterRule {
     /// Starts at random, grows by one an advert, and follows the counter of valid peers, so that the
     /// group shares it (ucarp, FreeBSD).
@@ -254,4 +264,5 @@ impl FromStr for Dialect {
 /// A name that is no dialect's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("not a dialect: it is one of native, openbsd, freebsd, ucarp")]
+#[non_exhaustive]
 pub struct UnknownDialect;

@@ -82,6 +82,11 @@ impl Standing {
         }
     }
 
+    /// The standing of a router whose data are behind: as bad as demotion can make it.
+    pub(super) fn held(self) -> Self {
+        self.lowered(Demotion::clamped(u32::MAX))
+    }
+
     /// How much longer than the whole intervals a backup waits, so that the best one is the first.
     /// `interval` is that of the active router.
     pub(super) fn skew_time(self, rule: SkewTime, interval: Duration) -> Duration {

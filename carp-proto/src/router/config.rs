@@ -9,8 +9,8 @@ use thiserror::Error;
 use super::speech::{Carp, Speech};
 use crate::address::VirtualAddress;
 use crate::auth::{Authenticator, HmacAuthenticator, Key, Password};
-use crate::election::{AnnouncePlan, Dialect, ElectionConfig, Policy, Standing};
-use crate::id::{Demotion, Family, Priority, PriorityError, Protocol, VirtualId};
+use crate::election::{AnnouncePlan, Dialect, ElectionConfig, Handicap, Policy, Standing};
+use crate::id::{Family, Priority, PriorityError, Protocol, VirtualId};
 use crate::interval::{AdvBase, AdvSkew, CarpInterval, Centiseconds, IntervalError, Seconds};
 use crate::wire::ip::{GROUP_IPV4, GROUP_IPV6, TTL};
 use crate::wire::vrrp::{AddressList, Authentication, ChecksumForm, ListError, Senders};
@@ -417,6 +417,18 @@ impl RouterConfig {
         self.speech.policy()
     }
 
+    /// Whether the router takes over from a healthy active router of worse rank.
+    #[must_use]
+    pub fn preempts(&self) -> bool {
+        self.preempt || self.standing().is_owner()
+    }
+
+    /// How long a worse active router has to be heard before it is preempted.
+    #[must_use]
+    pub const fn preempt_delay(&self) -> Duration {
+        self.preempt_delay
+    }
+
     /// The handover window.
     #[must_use]
     pub fn handover(&self) -> Duration {
@@ -427,7 +439,7 @@ impl RouterConfig {
     /// over, without demotion: the detection time.
     #[must_use]
     pub fn active_down(&self) -> Duration {
-        self.election().active_down(Demotion::NONE, self.standing().interval())
+        self.election().active_down(Handicap::NONE, self.standing().interval())
     }
 
     /// Who may send.
@@ -443,6 +455,23 @@ impl RouterConfig {
     #[must_use]
     pub const fn min_ttl(&self) -> u8 {
         self.min_ttl
+    }
+
+    /// The same with another rank: CARP's advskew becomes this, VRRP's priority 255 less this. An owner stays
+    /// one.
+    #[cfg(feature = "sim")]
+    pub(crate) fn reranked(mut self, worse: u8) -> Self {
+        let lowered = Priority::from_wire(u8::MAX.saturating_sub(worse).clamp(1, 254));
+        match &mut self.speech {
+            Speech::Carp(carp) => carp.interval.advskew = worse.min(254),
+            Speech::Vrrp2 { settings: Vrrp2 { priority, .. }, .. }
+            | Speech::Vrrp3 { settings: Vrrp3 { priority, .. }, .. } => {
+                if !priority.is_owner() {
+                    *priority = lowered;
+                }
+            }
+        }
+        self
     }
 
     pub(super) fn senders(&self) -> Senders<'_> {
@@ -470,6 +499,7 @@ impl RouterConfig {
 
 /// Why a configuration is not valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum ConfigError {
     /// A router without an address has nothing to move.
     #[error("a virtual router needs at least one address")]

@@ -19,7 +19,8 @@ use self::send::Sending;
 use self::speech::Speech;
 use crate::auth::{HmacAuthenticator, Verdict};
 use crate::election::{
-    CounterRule, Deadline, Input, LearnedInterval, Machine, Output, Phase, Posture, State,
+    CounterRule, Deadline, Fault, Input, LearnedInterval, LinkState, Machine, Output, Phase,
+    Posture, Standing, State,
 };
 use crate::id::Family;
 use crate::reject::Reject;
@@ -240,6 +241,24 @@ impl VirtualRouter {
         self.machine.state()
     }
 
+    /// The link.
+    #[must_use]
+    pub const fn link(&self) -> LinkState {
+        self.machine.link()
+    }
+
+    /// What the own adverts say, demotion included.
+    #[must_use]
+    pub fn advertised(&self) -> Standing {
+        self.machine.advertised()
+    }
+
+    /// What failed last and has not succeeded since.
+    #[must_use]
+    pub const fn fault(&self) -> Option<Fault> {
+        self.machine.fault()
+    }
+
     /// What the router is at; `None` unless it is active.
     #[must_use]
     pub const fn phase(&self) -> Option<Phase> {
@@ -293,6 +312,7 @@ impl VirtualRouter {
             alone: active && self.peers[0].is_none(),
             conflict: machine.rival(now).or_else(|| self.unauthenticated_rival(now)),
             held: machine.held(now),
+            held_by_data: machine.held_by_data(),
             fault: machine.fault(),
             checksum: self.sent_checksum(),
             last_verdict: self.last_verdict,
@@ -300,6 +320,14 @@ impl VirtualRouter {
             last_reject: self.last_reject,
             counters: self.counters,
         }
+    }
+
+    /// See [`Machine::mix_relative`]. Of the rest of a router, nothing changes who becomes active: CARP's
+    /// counter is not compared, both forms of a checksum are accepted, and peers and counters are for show.
+    /// Routers with signatures are not explored.
+    #[cfg(feature = "sim")]
+    pub(crate) fn mix_relative(&self, now: Instant, mixer: &mut crate::sim::Mixer) {
+        self.machine.mix_relative(now, mixer);
     }
 
     /// The form of the checksum of our adverts, where there are two.

@@ -6,6 +6,7 @@ use crate::reject::Reject;
 
 /// Why bytes could not be read as a message: what was found, and what was expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum WireError {
     /// Fewer bytes than a header has.
     #[error("{found} bytes are fewer than the {needed} of a header")]

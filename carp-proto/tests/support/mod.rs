@@ -4,7 +4,6 @@
 
 pub(crate) mod lan;
 pub(crate) mod pcap;
-pub(crate) mod peers;
 pub(crate) mod site;
 pub(crate) mod steps;
 pub(crate) mod vrrp;
@@ -15,18 +14,17 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use carp_proto::election::{
-    Advertisement, AnnouncePlan, Cause, Dialect, Event, Fault, Input, LinkState, Phase, State,
-};
+use carp_proto::election::{Advertisement, Cause, Event, Fault, Input, LinkState, Phase, State};
 use carp_proto::wire::carp::{self, Advert};
 use carp_proto::wire::ip::GROUP_IPV4;
 use carp_proto::wire::{Kind, classify};
 use carp_proto::{
-    Action, AdvBase, AdvSkew, Authenticator, CarpInterval, Instant, Key, Reject, RouterConfig,
-    RxMeta, Transmit, VirtualAddress, VirtualId, VirtualRouter,
+    Action, Authenticator, CarpInterval, Instant, Key, Reject, RouterConfig, RxMeta, Transmit,
+    VirtualAddress, VirtualId, VirtualRouter,
 };
 
-use self::peers::{Datagram, Extra};
+use carp_proto::testing::Datagram;
+pub(crate) use carp_proto::testing::{self as peers, Setup};
 
 pub(crate) const SKEW_UNIT: Duration = Duration::from_nanos(3_906_250);
 
@@ -55,108 +53,23 @@ pub(crate) fn meta(source: IpAddr) -> RxMeta {
     RxMeta { source, destination: GROUP_IPV4.into(), ttl: 255 }
 }
 
-/// The parameters of one router of the tests' virtual router: id 42, key `love`, 10.99.0.100.
-///
-/// As a router of VRRP it has the priority 255 - advskew, and advbase seconds for its interval.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Setup {
-    pub(crate) vrrp: Option<vrrp::Version>,
-    pub(crate) extra: Extra,
-    pub(crate) dialect: Dialect,
-    pub(crate) advbase: u8,
-    pub(crate) advskew: u8,
-    pub(crate) preempt: bool,
-    pub(crate) preempt_delay: Duration,
-    pub(crate) prepare: Option<Duration>,
-    pub(crate) announce: AnnouncePlan,
-    pub(crate) handover: Option<Duration>,
-    pub(crate) source: IpAddr,
-    pub(crate) seed: u64,
+/// A router driven by hand.
+pub(crate) trait Rigged {
+    /// At the host that its parameters name.
+    fn rig(self) -> Rig;
+    /// At the host 5 of its family, which has not been started.
+    fn member(self) -> Rig;
 }
 
-impl Setup {
-    pub(crate) fn new() -> Self {
-        Self {
-            vrrp: None,
-            extra: Extra::Nothing,
-            dialect: Dialect::Native,
-            advbase: 1,
-            advskew: 100,
-            preempt: false,
-            preempt_delay: ms(0),
-            prepare: None,
-            announce: AnnouncePlan::default(),
-            handover: None,
-            source: ip(5),
-            seed: 7,
-        }
+impl Rigged for Setup {
+    fn rig(self) -> Rig {
+        Rig::of(self.config(), self.source)
     }
 
-    pub(crate) fn config(self) -> RouterConfig {
-        let mut config = match self.vrrp {
-            None => self.carp_config(),
-            Some(version) => {
-                let priority = self.priority();
-                let interval = secs(self.advbase.into());
-                let (password, hmac) = (self.password(), self.hmac());
-                let plain = vrrp::VrrpSetup::new(version);
-                vrrp::VrrpSetup { priority, interval, password, hmac, ..plain }.config()
-            }
-        };
-        config = config.with_preempt(self.preempt).with_announce(self.announce);
-        if let Some(hosts) = self.only() {
-            let unicast = self.extra == Extra::Peers;
-            let with_hosts =
-                if unicast { RouterConfig::with_peers } else { RouterConfig::with_accept_from };
-            config = with_hosts(config, hosts).unwrap();
-        }
-        config = config
-            .with_preempt(self.preempt)
-            .with_preempt_delay(self.preempt_delay)
-            .with_announce(self.announce);
-        if let Some(window) = self.handover {
-            config = config.with_handover(window);
-        }
-        if let Some(limit) = self.prepare {
-            config = config.with_prepare(limit);
-        }
-        config
-    }
-
-    fn priority(self) -> u8 {
-        255 - self.advskew
-    }
-
-    fn carp_config(self) -> RouterConfig {
-        let base = AdvBase::new(self.advbase.into()).unwrap();
-        let skew = AdvSkew::new(self.advskew.into()).unwrap();
-        let key = Key::new(b"love").unwrap();
-        RouterConfig::carp(id(42), &key, addresses(self.texts()), self.seed)
-            .unwrap()
-            .with_interval(self.dialect, base, skew)
-            .unwrap()
-    }
-
-    /// The address of a host.
-    pub(crate) fn host(self, last: u8) -> IpAddr {
-        self.family().host(last)
-    }
-
-    /// What comes with an advert of a host, when all is well.
-    pub(crate) fn meta(self, source: IpAddr) -> RxMeta {
-        let meta = self.family().meta(source);
-        let destination = if self.extra == Extra::Peers { self.host(5) } else { meta.destination };
-        RxMeta { destination, ..meta }
-    }
-
-    pub(crate) fn router(self) -> VirtualRouter {
-        let mut router = VirtualRouter::new(self.config());
-        self.equip(&mut router);
-        router
-    }
-
-    pub(crate) fn rig(self) -> Rig {
-        Rig::new(self)
+    fn member(self) -> Rig {
+        let mut rig = Rig::of(self.config(), self.host(5));
+        self.equip(&mut rig.router);
+        rig
     }
 }
 
@@ -258,7 +171,7 @@ pub(crate) struct Rig {
 
 impl Rig {
     pub(crate) fn new(setup: Setup) -> Self {
-        Self::of(setup.config(), setup.source)
+        setup.rig()
     }
 
     pub(crate) fn of(config: RouterConfig, source: IpAddr) -> Self {

@@ -1,12 +1,10 @@
 //! VRRP routers for the tests, and the adverts of their peers.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::BytesMut;
 use carp_proto::auth::{HmacAuthenticator, Password};
 use carp_proto::election::Input;
-use carp_proto::wire::ip::{GROUP_IPV4, GROUP_IPV6};
 use carp_proto::wire::vrrp::v3::{self, Carrier};
 use carp_proto::wire::vrrp::{AddressList, Authentication, ChecksumForm, v2};
 use carp_proto::{
@@ -14,46 +12,9 @@ use carp_proto::{
     Vrrp3,
 };
 
-use super::{Effect, Rig, addresses, drain, id, ip, ms, secs};
+pub(crate) use carp_proto::testing::Version;
 
-/// The protocols of VRRP, as the tests run over them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Version {
-    V2,
-    V3,
-    V3Ipv6,
-}
-
-impl Version {
-    pub(crate) const ALL: [Self; 3] = [Self::V2, Self::V3, Self::V3Ipv6];
-    /// The two of RFC 9568.
-    pub(crate) const THREES: [Self; 2] = [Self::V3, Self::V3Ipv6];
-
-    /// The virtual addresses.
-    pub(crate) fn texts(self) -> &'static [&'static str] {
-        match self {
-            Self::V2 | Self::V3 => &["10.99.0.100"],
-            Self::V3Ipv6 => &["fe80::100", "2001:db8::100"],
-        }
-    }
-
-    /// The address of a host.
-    pub(crate) fn host(self, last: u8) -> IpAddr {
-        match self {
-            Self::V2 | Self::V3 => ip(last),
-            Self::V3Ipv6 => IpAddr::from([0xfe80, 0, 0, 0, 0, 0, 0, u16::from(last)]),
-        }
-    }
-
-    /// What comes with an advert of a host, when all is well.
-    pub(crate) fn meta(self, source: IpAddr) -> RxMeta {
-        let destination = match self {
-            Self::V2 | Self::V3 => GROUP_IPV4.into(),
-            Self::V3Ipv6 => GROUP_IPV6.into(),
-        };
-        RxMeta { source, destination, ttl: 255 }
-    }
-}
+use super::{Effect, Rig, addresses, drain, id, ms, secs};
 
 /// The parameters of one router of the tests' virtual router, id 42.
 #[derive(Clone, Debug)]

@@ -1,12 +1,10 @@
 //! Everything that can be wrong with an advert, and the label under which a router rejects it.
 
 use carp_proto::election::Dialect;
-use carp_proto::wire::vrrp::trailer;
 use carp_proto::{Instant, RxMeta};
 
 use super::peers::{Datagram, Extra, HMAC_KEY, Peers, Said, signer};
 use super::vrrp::Version;
-use super::wire::{sum_v2, sum_v3};
 use super::{Setup, secs};
 
 /// The best that a peer can say without resigning: who acts on it gives way.
@@ -316,13 +314,5 @@ fn plain(vrrp: Option<Version>, now: Instant) -> Vec<u8> {
 
 /// Puts a checksum into an advert as the peers of this router do.
 pub(crate) fn sum(setup: Setup, meta: &RxMeta, message: &mut [u8]) {
-    let signed = setup.extra == Extra::Signatures && message.len() >= 8 + trailer::LEN;
-    // Over IPv4 the checksum does not cover the trailer.
-    let bare = message.len() - if signed { trailer::LEN } else { 0 };
-    match setup.vrrp {
-        None | Some(Version::V2) => sum_v2(message),
-        Some(Version::V3) if setup.extra == Extra::MessageChecksum => sum_v2(message),
-        Some(Version::V3) => sum_v3(meta, &mut message[..bare]),
-        Some(Version::V3Ipv6) => sum_v3(meta, message),
-    }
+    Peers::new(setup).mend_checksum(meta, message);
 }

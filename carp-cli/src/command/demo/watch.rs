@@ -167,22 +167,8 @@ impl Watch {
             }
             seen.model.enter(who, at, state(to));
         }
-        match event.kind {
-            EventKind::Log { .. } | EventKind::Unknown => {}
-            EventKind::State { .. }
-            | EventKind::Rival { .. }
-            | EventKind::Remark { .. }
-            | EventKind::AddressLost { .. }
-            | EventKind::AddressExpired
-            | EventKind::Duplicate { .. }
-            | EventKind::Confirmation { .. }
-            | EventKind::Late { .. }
-            | EventKind::YieldUnanswered
-            | EventKind::Reject { .. }
-            | EventKind::Hook { .. }
-            | EventKind::Fault { .. } => {
-                self.tell_at(at, format!("{}: {}", who.name(), event.kind));
-            }
+        if !matches!(event.kind, EventKind::Log { .. } | EventKind::Unknown) {
+            self.tell_at(at, format!("{}: {}", who.name(), event.kind));
         }
     }
 

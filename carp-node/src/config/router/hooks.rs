@@ -30,7 +30,7 @@ fn timeout(on: &Section<'_>) -> Option<Duration> {
     on.duration("timeout", LIMITS)
 }
 
-fn argv(on: &Section<'_>, key: &str) -> Option<Vec<String>> {
+pub(in crate::config) fn argv(on: &Section<'_>, key: &str) -> Option<Vec<String>> {
     let reader = on.reader();
     let example = format!("{key} = [\"/usr/local/bin/notify\", \"web\"]");
     let list = on.texts(key, &example)?;

@@ -21,6 +21,7 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use self::addresses::Addresses;
+pub(super) use self::hooks::argv;
 use self::link::Link;
 use self::senders::Senders;
 use super::election::timers;

@@ -32,8 +32,8 @@ fn every_mistake_is_named_at_its_place() {
         ),
         (
             with("[colour]"),
-            "7:2: error: unknown key \"colour\" // the tables are [node], [router.NAME] \
-             and [group.NAME]".into(),
+            "7:2: error: unknown key \"colour\" // the tables are [node], [router.NAME], \
+             [group.NAME] and [sync.NAME]".into(),
         ),
         (
             with("[node]\nnmae = \"a\""),

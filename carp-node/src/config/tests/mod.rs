@@ -4,6 +4,7 @@ mod conflicts;
 mod explain;
 mod mistakes;
 mod nodes;
+mod shares;
 mod speech;
 mod text;
 mod values;

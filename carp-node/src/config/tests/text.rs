@@ -165,6 +165,7 @@ fn the_reference_names_every_key() {
         &known::ANNOUNCE,
         &known::HOLD,
         &known::ON,
+        &known::SYNC,
     ] {
         for key in schema.now.iter().chain(schema.later) {
             let names = [

@@ -13,6 +13,7 @@ pub use self::status::{
     RemovalStatus, RouterIdentity, RouterStatus, STATUS_SCHEMA, StatusReport, TimerStatus,
 };
 use crate::event::EventRecord;
+use crate::sync::engine::Order;
 
 /// The version of the protocol: what `version` says on every line.
 pub const VERSION: u32 = 1;
@@ -57,11 +58,20 @@ pub enum Verb {
         /// The router.
         router: String,
     },
+    /// Do something with a share. Answered by [`Answer::Data`].
+    Sync {
+        /// The share; without, the only one.
+        #[serde(default)]
+        share: Option<String>,
+        /// What.
+        #[serde(flatten)]
+        order: Order,
+    },
 }
 
 impl Verb {
     /// The names of all verbs.
-    pub const NAMES: [&'static str; 3] = ["status", "events", "yield"];
+    pub const NAMES: [&'static str; 4] = ["status", "events", "yield", "sync"];
 
     /// Whether it changes something, which takes root or the daemon's own user.
     #[must_use]
@@ -69,6 +79,7 @@ impl Verb {
         match self {
             Self::Status { .. } | Self::Events { .. } => false,
             Self::Yield { .. } => true,
+            Self::Sync { order, .. } => order.changes(),
         }
     }
 }
@@ -103,6 +114,8 @@ pub enum Answer {
     Missed(u64),
     /// It is done, or there is no more. The value is always `true`.
     Done(bool),
+    /// What came of it.
+    Data(serde_json::Value),
     /// It was not done.
     Error(ControlError),
 }
@@ -139,6 +152,7 @@ impl ControlError {
 /// The kinds of error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum ErrorCode {
     /// The request cannot be read, is too long, or came too slowly.
     BadRequest,

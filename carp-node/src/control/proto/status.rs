@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use carp_proto::election::Standing;
+use carp_proto::election::{LinkState, Standing};
 use carp_proto::wire::vrrp::ChecksumForm;
 use carp_proto::{CarpInterval, Instant, RejectCounters, Snapshot};
 use serde::{Deserialize, Serialize};
@@ -14,6 +14,7 @@ use crate::guard::GuardStatus;
 use crate::hooks::HookReport;
 use crate::node::LatenessReport;
 use crate::runner::RunnerStatus;
+use crate::sync::engine::ShareStatus;
 
 /// The schema of a status.
 pub const STATUS_SCHEMA: &str = "carp.status/1";
@@ -33,7 +34,7 @@ pub struct StatusReport {
     /// The routers, in the order of their names.
     pub routers: Vec<RouterStatus>,
     /// The shares that are kept in step.
-    pub sync: Vec<serde_json::Value>,
+    pub sync: Vec<ShareStatus>,
     /// The process that runs hooks.
     #[serde(default)]
     pub runner: RunnerStatus,
@@ -74,6 +75,9 @@ pub struct RouterStatus {
     pub id: u8,
     /// The interface that it is elected on.
     pub interface: String,
+    /// Where its adverts come from, as far as there is an address for them.
+    #[serde(default)]
+    pub sources: Vec<IpAddr>,
     /// `init`, `backup` or `active`.
     pub state: Cow<'static, str>,
     /// While active: `taking-over`, `serving` or `leaving`.
@@ -203,6 +207,10 @@ impl RouterStatus {
             protocol: of.protocol.name().into(),
             id: of.id.get(),
             interface: of.interface,
+            sources: match snapshot.link {
+                LinkState::Up { source } => vec![source],
+                LinkState::Down | LinkState::NoAddress => Vec::new(),
+            },
             state: snapshot.state.name().into(),
             phase: snapshot.phase.map(|phase| phase.name().into()),
             since: wall.earlier(age(snapshot.since)),

@@ -26,6 +26,11 @@ const CATCH_UP: Duration = Duration::from_millis(10);
 pub(super) struct Losses([Option<Instant>; LOSSES_BORNE]);
 
 impl Losses {
+    #[cfg(feature = "sim")]
+    pub(super) const fn times(self) -> [Option<Instant>; LOSSES_BORNE] {
+        self.0
+    }
+
     /// Counts one, and tells whether it is one too many. Then it counts anew.
     fn count(&mut self, now: Instant) -> bool {
         self.0.rotate_right(1);
@@ -70,9 +75,9 @@ pub(super) struct Reacquiring {
     /// An active router without its addresses does not stay active for longer.
     pub(super) limit_at: Instant,
     /// As in [`TakingOver`].
-    lost: bool,
+    pub(super) lost: bool,
     /// Then they are offered to another router.
-    offers: bool,
+    pub(super) offers: bool,
 }
 
 impl Reacquiring {
@@ -195,6 +200,9 @@ impl Machine {
             if !stays && policy.resigned_while_active == ResignedWhileActive::Advertise {
                 self.answer(now);
             }
+            return;
+        }
+        if self.is_overtaken(now, &claim) {
             return;
         }
         let yields = match claim.rank.cmp(&self.rank()) {

@@ -65,3 +65,16 @@ const fn mix(bits: u64) -> u64 {
     let bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     bits ^ (bits >> 31)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mixing_is_that_of_split_mix_64() {
+        // The first two numbers that it makes of the seed 0.
+        let gamma: u64 = 0x9e37_79b9_7f4a_7c15;
+        assert_eq!(mix(gamma), 0xe220_a839_7b1d_cdaf);
+        assert_eq!(mix(gamma.wrapping_mul(2)), 0x6e78_9e6a_a1b9_65f4);
+    }
+}

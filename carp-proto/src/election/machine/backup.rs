@@ -4,11 +4,15 @@ use core::net::IpAddr;
 use core::time::Duration;
 
 use super::{Machine, Stage};
-use crate::election::input::Fault;
+use crate::election::config::Handicap;
+use crate::election::input::{Bar, Fault};
 use crate::election::output::{Cause, Evidence, State};
 use crate::election::policy::{DemotionEffect, Preemption, Resignation};
 use crate::election::rank::{Claim, Rank};
 use crate::time::Instant;
+
+/// A datagram is overtaken by one that was sent after it by no more than this, or half an interval.
+pub(super) const OVERTAKEN: Duration = Duration::from_millis(100);
 
 /// A backup's deadline, and what it means when it comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,9 +21,11 @@ pub(super) struct Waiting {
     pub(super) down_at: Option<Instant>,
     pub(super) grounds: Grounds,
     /// Since when every advert that was heard came from a router that this one may replace.
-    worse_since: Option<Instant>,
+    pub(super) worse_since: Option<Instant>,
     /// Whether another host has an address, so that the deadline is to be put off when it comes.
-    in_use: bool,
+    pub(super) in_use: bool,
+    /// Whether its deadline has come, but it may not take over.
+    pub(super) barred: bool,
 }
 
 /// Why a backup takes over at its deadline.
@@ -36,14 +42,19 @@ pub(super) enum Grounds {
 }
 
 impl Waiting {
+    /// Has its grounds, and may not act on them. It looks again at the deadline.
+    pub(super) const fn barred(grounds: Grounds, down_at: Instant) -> Self {
+        Self { barred: true, ..Self::on(grounds, Some(down_at)) }
+    }
+
     /// Waits for silence.
     pub(super) const fn until(down_at: Instant) -> Self {
-        Self { down_at: Some(down_at), grounds: Grounds::Silence, worse_since: None, in_use: false }
+        Self::on(Grounds::Silence, Some(down_at))
     }
 
     /// Has its grounds, and waits until then, or for nothing but its group.
     pub(super) const fn on(grounds: Grounds, down_at: Option<Instant>) -> Self {
-        Self { down_at, grounds, worse_since: None, in_use: false }
+        Self { down_at, grounds, worse_since: None, in_use: false, barred: false }
     }
 }
 
@@ -68,12 +79,15 @@ impl Machine {
         if claim.resigning {
             return self.backup_hears_resignation(now, waiting, claim.source);
         }
+        if self.is_overtaken(now, &claim) {
+            return;
+        }
         if self.knows_better_than(now, &claim) {
             return;
         }
         let held = self.held(now);
         let grounds = Grounds::Worse(claim.source);
-        if !held && self.outranks(&claim) {
+        if self.outranks(now, &claim) {
             return self.be_willing(now, Waiting { grounds, ..waiting }, Some(&claim));
         }
         let may_preempt = self.config.preempts() && self.rank() > claim.rank;
@@ -89,7 +103,7 @@ impl Machine {
                     Grounds::Silence | Grounds::Worse(_) => grounds,
                     first @ (Grounds::Resigned(_) | Grounds::Owner(_)) => first,
                 };
-                let waiting = Waiting { grounds, worse_since, ..waiting };
+                let waiting = Waiting { grounds, worse_since, barred: false, ..waiting };
                 match waiting.down_at {
                     Some(_) => self.stage = Stage::Backup(waiting),
                     None => self.be_willing(now, waiting, Some(&claim)),
@@ -109,17 +123,27 @@ impl Machine {
         if !was_active {
             return;
         }
+        self.resigned = Some((source, now));
         let grounds = Grounds::Resigned(source);
         match self.config.policy.resignation {
             Resignation::AtOnce => self.be_willing(now, Waiting { grounds, ..waiting }, None),
             // It has said so before: repetitions do not put the takeover off.
             Resignation::AfterSkew if waiting.grounds == Grounds::Resigned(source) => {}
             Resignation::AfterSkew => {
-                let skew_time = self.config.skew_time(self.demotion, self.reckoned());
+                let skew_time = self.config.skew_time(self.handicap, self.reckoned());
                 let down_at = waiting.down_at.map(|_| now + skew_time);
-                self.stage = Stage::Backup(Waiting { down_at, grounds, ..waiting });
+                let waiting = Waiting { down_at, grounds, barred: false, ..waiting };
+                self.stage = Stage::Backup(waiting);
             }
         }
+    }
+
+    /// Whether an advert is one that the sender's resignation has overtaken on its way. To believe it would
+    /// give the addresses to a router that has just left.
+    pub(super) fn is_overtaken(&self, now: Instant, claim: &Claim) -> bool {
+        let window = OVERTAKEN.min(self.advert_interval() / 2);
+        self.resigned
+            .is_some_and(|(source, at)| source == claim.source && now.saturating_since(at) < window)
     }
 
     /// Whether the sender is the loser of two active routers, and says so for the last time: the winner,
@@ -134,20 +158,26 @@ impl Machine {
         })
     }
 
-    /// Whether a backup takes over from this active router even where it does not preempt.
-    fn outranks(&self, claim: &Claim) -> bool {
+    /// Whether a backup takes over from this active router even where it does not preempt. One that is
+    /// as good as dead is taken over from even by a router whose data are behind.
+    fn outranks(&self, now: Instant, claim: &Claim) -> bool {
+        if self.held_for_a_time(now) {
+            return false;
+        }
         let policy = self.config.policy;
         // A worse router would have to give the addresses back at the slow one's next advert.
         let too_slow = policy.takes_over_slow
             && self.active_down() < claim.interval
             && self.rank() > claim.rank;
-        let demoted = policy.demotion == DemotionEffect::Byte && claim.demotion > self.demotion;
+        let demoted = policy.demotion == DemotionEffect::Byte
+            && !self.held_by_data()
+            && claim.demotion > self.demotion();
         too_slow || demoted
     }
 
     /// Takes the sender for the active router: how long to wait for its next advert.
     pub(super) fn follow(&mut self, now: Instant, claim: Claim) -> Waiting {
-        if self.fault == Some(Fault::AddressInUse) {
+        if matches!(self.fault, Some(Fault::AddressInUse | Fault::Barred)) {
             // There is no takeover any more that it could stand in the way of.
             self.fault = None;
         }
@@ -189,6 +219,21 @@ impl Machine {
         self.be_willing(now, waiting, None);
     }
 
+    /// Its data are behind from now on, or are not. What it is stays as it is; but a backup that was about
+    /// to preempt, or waits for its group to, is an ordinary one again.
+    pub(super) fn hold_back(&mut self, now: Instant, held: bool) {
+        let before = self.handicap.held;
+        self.handicap(now, Handicap { held, ..self.handicap });
+        if !held || before {
+            return;
+        }
+        if let Stage::Backup(Waiting { grounds: Grounds::Worse(_) | Grounds::Owner(_), .. }) =
+            self.stage
+        {
+            self.stage = Stage::Backup(Waiting::until(now + self.patience(now)));
+        }
+    }
+
     /// Another host has an address. What that means shows when the deadline comes; until then an advert
     /// may make it meaningless.
     pub(super) fn address_in_use(&mut self, now: Instant) {
@@ -206,18 +251,64 @@ impl Machine {
 
     /// Waits once more for as long as for a silent router. That is told the first time.
     fn put_off(&mut self, now: Instant) {
-        let fault = Some(Fault::AddressInUse);
+        self.put_off_for(Fault::AddressInUse, Waiting::until(now + self.patience(now)));
+    }
+
+    fn put_off_for(&mut self, fault: Fault, waiting: Waiting) {
+        let fault = Some(fault);
         let known = core::mem::replace(&mut self.fault, fault) == fault;
-        self.stage = Stage::Backup(Waiting::until(now + self.patience(now)));
+        self.stage = Stage::Backup(waiting);
         if !known {
             let evidence = Evidence { fault, ..Evidence::default() };
             self.report(State::Backup, Cause::Fault, evidence);
         }
     }
 
+    /// Something outside of the election forbids a takeover from now on, or allows it.
+    pub(super) fn bar(&mut self, now: Instant, bar: Bar) {
+        self.bar = bar;
+        let Stage::Backup(waiting) = self.stage else { return };
+        match (waiting.barred, self.is_barred(waiting.grounds)) {
+            (true, false) => {
+                if self.fault == Some(Fault::Barred) {
+                    self.fault = None;
+                }
+                let waiting = Waiting { barred: false, ..waiting };
+                if waiting.in_use { self.put_off(now) } else { self.be_willing(now, waiting, None) }
+            }
+            // It waits for its group, and will have to wait for this as well.
+            (false, true) if waiting.down_at.is_none() => self.be_willing(now, waiting, None),
+            (false | true, _) => {}
+        }
+    }
+
+    /// Whether a takeover on these grounds is forbidden. Where adverts arrive, silence is none of them.
+    fn is_barred(&self, grounds: Grounds) -> bool {
+        match (self.bar, grounds) {
+            (Bar::Takeover, _) | (Bar::Silence, Grounds::Silence) => true,
+            (Bar::Nothing, _)
+            | (Bar::Silence, Grounds::Resigned(_) | Grounds::Worse(_) | Grounds::Owner(_)) => false,
+        }
+    }
+
     /// Takes over if it may, or else waits for its group. What `claim` of a worse router says is kept
     /// meanwhile, so that the event of the takeover tells how long that one was silent.
     fn be_willing(&mut self, now: Instant, waiting: Waiting, claim: Option<&Claim>) {
+        if let Some(until) = self.listens_until.filter(|until| now < *until) {
+            // What it has just heard may have waited in a socket, and the answer to it may be behind it. Its
+            // group is not to count on it meanwhile.
+            self.stage = Stage::Backup(Waiting::on(waiting.grounds, Some(until)));
+            return;
+        }
+        if self.is_barred(waiting.grounds) {
+            if let Some(claim) = claim {
+                self.active_peer = Some(ActivePeer::new(now, claim));
+            }
+            // It is asked again in any case, should nobody say that it is allowed.
+            let down_at = Some(now + self.patience(now));
+            let waiting = Waiting { down_at, barred: true, in_use: false, ..waiting };
+            return self.put_off_for(Fault::Barred, waiting);
+        }
         if self.permitted {
             return self.take_over_on(now, waiting.grounds);
         }
@@ -228,11 +319,6 @@ impl Machine {
     }
 
     pub(super) fn take_over_on(&mut self, now: Instant, grounds: Grounds) {
-        if let Some(until) = self.listens_until.filter(|until| now < *until) {
-            // What it has just heard may have waited in a socket, and the answer to it may be behind it.
-            self.stage = Stage::Backup(Waiting::on(grounds, Some(until)));
-            return;
-        }
         let (cause, evidence) = match grounds {
             Grounds::Silence => (Cause::ActiveDown, self.silence(now)),
             Grounds::Resigned(source) => (Cause::Resigned, self.peer_evidence(now, source)),

@@ -104,7 +104,7 @@ impl Machine {
     /// The demotion.
     #[must_use]
     pub(crate) const fn demotion(&self) -> Demotion {
-        self.demotion
+        self.handicap.demotion
     }
 
     /// What failed last and has not succeeded since.
@@ -129,22 +129,35 @@ impl Machine {
         (recent && lasting && self.state() == State::Active).then_some(source)
     }
 
-    /// Whether the router does not preempt at present, because it yielded or failed.
+    /// Whether the router does not preempt at present, because it yielded or failed, or because its data
+    /// are behind.
     #[must_use]
     pub(crate) fn held(&self, now: Instant) -> bool {
+        self.held_by_data() || self.held_for_a_time(now)
+    }
+
+    /// Whether its data are behind, or may be.
+    #[must_use]
+    pub(crate) const fn held_by_data(&self) -> bool {
+        self.handicap.held
+    }
+
+    /// Whether the router does not preempt for a while, because it yielded or failed.
+    #[must_use]
+    pub(super) fn held_for_a_time(&self, now: Instant) -> bool {
         self.hold_until.is_some_and(|until| now < until)
     }
 
     /// What the adverts say, demotion included.
     #[must_use]
     pub(crate) fn advertised(&self) -> Standing {
-        self.config.advertised(self.demotion)
+        self.config.advertised(self.handicap)
     }
 
     /// The demotion byte of the adverts.
     #[must_use]
     pub(crate) fn demotion_byte(&self) -> Demotion {
-        self.config.demotion_byte(self.demotion)
+        self.config.demotion_byte(self.handicap)
     }
 
     /// The time between two own adverts.
@@ -156,7 +169,7 @@ impl Machine {
     /// How long this router waits for an advert as a backup.
     #[must_use]
     pub(crate) fn active_down(&self) -> Duration {
-        self.config.active_down(self.demotion, self.reckoned())
+        self.config.active_down(self.handicap, self.reckoned())
     }
 
     /// The active router's interval, as its adverts say and as this router reckons with it, where the
@@ -176,7 +189,7 @@ impl Machine {
     /// The own rank.
     #[must_use]
     pub(crate) fn rank(&self) -> Rank {
-        self.config.rank(self.demotion)
+        self.config.rank(self.handicap)
     }
 
     /// The address that adverts come from; unspecified while there is none.

@@ -76,7 +76,7 @@ impl Machine {
     /// have both stepped down, and would take over at the same moment again. This is more than any skew
     /// time, and different for different addresses, so that one of them is the first.
     pub(super) fn reluctance(&self, now: Instant) -> Duration {
-        if self.cause != Cause::Group || !self.held(now) {
+        if self.cause != Cause::Group || !self.held_for_a_time(now) {
             return Duration::ZERO;
         }
         let interval = self.config.standing.interval();

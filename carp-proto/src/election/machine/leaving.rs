@@ -28,6 +28,8 @@ pub(super) struct Leaving {
     pub(super) resign_again_at: Option<Instant>,
     /// When it is over. `None` if it is, and nobody took over, and the router waits for its group.
     pub(super) release_at: Option<Instant>,
+    /// When it is over if no successor shows itself.
+    pub(super) window_ends: Instant,
     pub(super) successor: Option<Successor>,
 }
 
@@ -37,6 +39,13 @@ pub(super) struct Successor {
     source: IpAddr,
     rank: Rank,
     heard_at: Instant,
+}
+
+#[cfg(feature = "sim")]
+impl Successor {
+    pub(super) const fn parts(self) -> (IpAddr, Rank, Instant) {
+        (self.source, self.rank, self.heard_at)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,10 +64,12 @@ impl Machine {
     /// Resigns and serves on until a successor does.
     pub(super) fn leave(&mut self, now: Instant, goal: Goal) {
         self.push(Output::Advertise(Advertisement::Resign));
+        let window_ends = now + self.handover_window(goal);
         self.stage = Stage::Leaving(Leaving {
             goal,
             resign_again_at: Some(now + RESIGN_AGAIN),
-            release_at: Some(now + self.handover_window(goal)),
+            release_at: Some(window_ends),
+            window_ends,
             successor: None,
         });
     }
@@ -77,8 +88,12 @@ impl Machine {
     /// Leaves for another reason than before, and not later than for that one.
     pub(super) fn turn(&mut self, now: Instant, leaving: Leaving, goal: Goal) {
         let latest = now + self.handover_window(goal);
-        let leaving =
-            Leaving { goal, release_at: leaving.release_at.map(|at| at.min(latest)), ..leaving };
+        let leaving = Leaving {
+            goal,
+            release_at: leaving.release_at.map(|at| at.min(latest)),
+            window_ends: leaving.window_ends.min(latest),
+            ..leaving
+        };
         self.stage = Stage::Leaving(leaving);
         if goal == Goal::Stop && leaving.release_at.is_none() {
             self.handed_over(now, leaving);
@@ -90,19 +105,20 @@ impl Machine {
     pub(super) fn give_way(&mut self, now: Instant, claim: Claim) {
         let Claim { source, rank, .. } = claim;
         self.active_peer = Some(ActivePeer::new(now, &claim));
+        let window_ends = now + SUCCESSOR_SETTLES.min(self.config.handover);
         self.stage = Stage::Leaving(Leaving {
             goal: Goal::Follow,
             resign_again_at: None,
-            release_at: Some(now + SUCCESSOR_SETTLES.min(self.config.handover)),
+            release_at: Some(window_ends),
+            window_ends,
             successor: Some(Successor { source, rank, heard_at: now }),
         });
     }
 
     pub(super) fn leaving_hears(&mut self, now: Instant, mut leaving: Leaving, claim: Claim) {
         if claim.resigning {
-            let gone = leaving.successor.is_some_and(|known| known.source == claim.source);
-            if gone && leaving.goal == Goal::Follow {
-                self.be_unanswered(now, leaving);
+            if leaving.successor.is_some_and(|known| known.source == claim.source) {
+                self.successor_resigns(now, leaving);
             }
             return;
         }
@@ -124,6 +140,17 @@ impl Machine {
                 let release_at = leaving.release_at.map_or(settled_at, |at| at.min(settled_at));
                 leaving.release_at = Some(release_at);
                 self.stage = Stage::Leaving(leaving);
+            }
+        }
+    }
+
+    /// Who was about to take over cannot: another one may, and until then this router serves.
+    fn successor_resigns(&mut self, now: Instant, leaving: Leaving) {
+        match leaving.goal {
+            Goal::Follow => self.be_unanswered(now, leaving),
+            Goal::Stop | Goal::Yield | Goal::Contest | Goal::Group => {
+                let release_at = leaving.release_at.map(|_| leaving.window_ends);
+                self.stage = Stage::Leaving(Leaving { successor: None, release_at, ..leaving });
             }
         }
     }

@@ -6,6 +6,8 @@ mod backup;
 mod getters;
 mod group;
 mod leaving;
+#[cfg(feature = "sim")]
+mod relative;
 
 use alloc::collections::VecDeque;
 use core::net::IpAddr;
@@ -14,11 +16,10 @@ use core::time::Duration;
 use self::active::{Losses, Serving, Step, TakingOver};
 use self::backup::{ActivePeer, Grounds, Waiting};
 use self::leaving::{Goal, Leaving};
-use super::config::ElectionConfig;
-use super::input::{Fault, Input, LinkState};
+use super::config::{ElectionConfig, Handicap};
+use super::input::{Bar, Fault, Input, LinkState};
 use super::output::{Advertisement, Cause, Event, Evidence, Output, State};
 use super::rank::Claim;
-use crate::id::Demotion;
 use crate::time::Instant;
 
 /// After yielding, and after a failed takeover, a router does not preempt for this long.
@@ -38,9 +39,10 @@ pub(crate) struct Machine {
     config: ElectionConfig,
     running: bool,
     link: LinkState,
-    demotion: Demotion,
+    handicap: Handicap,
     /// Whether this router may become active: one of a group does so with the others.
     permitted: bool,
+    bar: Bar,
     stage: Stage,
     /// The state that the last event told of.
     reported: State,
@@ -54,6 +56,8 @@ pub(crate) struct Machine {
     /// Until when this router listens and does nothing else, because it did not run for a while: what it
     /// reads first is what came meanwhile, and may be long over.
     listens_until: Option<Instant>,
+    /// Who resigned last, and when that was heard.
+    resigned: Option<(IpAddr, Instant)>,
     /// When another active router was last heard while we were active.
     rival: Option<(IpAddr, Instant)>,
     /// When an advert of another router was last answered with one of our own, out of turn.
@@ -82,8 +86,9 @@ impl Machine {
             config,
             running: false,
             link: LinkState::Down,
-            demotion: Demotion::NONE,
+            handicap: Handicap::NONE,
             permitted: true,
+            bar: Bar::Nothing,
             stage: Stage::Init,
             reported: State::Init,
             since: Instant::ZERO,
@@ -92,6 +97,7 @@ impl Machine {
             active_peer: None,
             hold_until: None,
             listens_until: None,
+            resigned: None,
             rival: None,
             answered_at: None,
             losses: Losses::default(),
@@ -110,7 +116,11 @@ impl Machine {
             Input::Yield => self.yield_now(now),
             Input::Permit(permitted) => self.permit(now, permitted),
             Input::StepDown => self.step_down_with_group(now),
-            Input::Demotion(demotion) => self.demote(now, demotion),
+            Input::Demotion(demotion) => {
+                self.handicap(now, Handicap { demotion, ..self.handicap });
+            }
+            Input::Held(held) => self.hold_back(now, held),
+            Input::Bar(bar) => self.bar(now, bar),
             Input::Link(LinkState::Up { source }) => self.link_up(now, source),
             Input::Link(link @ (LinkState::Down | LinkState::NoAddress)) => {
                 self.link_down(now, link);
@@ -179,10 +189,10 @@ impl Machine {
         }
     }
 
-    fn demote(&mut self, now: Instant, demotion: Demotion) {
-        let before = self.config.rank(self.demotion);
-        self.demotion = demotion;
-        if before == self.config.rank(demotion) {
+    fn handicap(&mut self, now: Instant, handicap: Handicap) {
+        let before = self.config.rank(self.handicap);
+        self.handicap = handicap;
+        if before == self.config.rank(handicap) {
             return;
         }
         // The others learn it at once, as the BSDs do it; a backup's rank is told to nobody.
@@ -247,6 +257,8 @@ impl Machine {
             }
             Fault::AddressLost => self.address_lost(now),
             Fault::AddressInUse => self.address_in_use(now),
+            // It is no effect that could fail.
+            Fault::Barred => {}
             Fault::Release { .. } => self.fault = Some(fault),
         }
     }
@@ -310,11 +322,15 @@ impl Machine {
     fn join(&mut self, now: Instant, cause: Cause) {
         let owner = self.config.standing.is_owner() && !self.held(now);
         let listens_until = self.listens_until.filter(|until| now < *until);
-        if owner && self.permitted && listens_until.is_none() {
+        let allowed = self.permitted && self.bar != Bar::Takeover;
+        if owner && allowed && listens_until.is_none() {
             return self.take_over(now, cause, Evidence::default());
         }
         self.enter_backup(now, cause, Evidence::default());
-        if owner {
+        if owner && self.bar == Bar::Takeover {
+            self.stage =
+                Stage::Backup(Waiting::barred(Grounds::Owner(cause), now + self.patience(now)));
+        } else if owner {
             self.stage = Stage::Backup(Waiting::on(Grounds::Owner(cause), listens_until));
         }
     }

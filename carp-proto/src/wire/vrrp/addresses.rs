@@ -249,6 +249,7 @@ impl AddressList {
 
 /// Why addresses cannot be sent as one list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum ListError {
     /// No address at all.
     #[error("an advert lists at least one address")]

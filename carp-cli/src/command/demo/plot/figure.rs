@@ -8,8 +8,9 @@ use svg::node::element::{Definitions, Description, Group, Line, Pattern, Rectang
 use super::super::model::{Model, Who, millis};
 use super::super::stage::VIP;
 use super::overview::overview;
-use super::shapes::{Area, rectangle, text, width_of};
 use super::zoom::zooms;
+use crate::command::plot::STYLE;
+use crate::command::plot::shapes::{Area, rectangle, text, width_of};
 
 /// The page.
 const PAGE: Area = Area { x: 0.5, y: 0.5, width: 1079.0, height: 611.0 };
@@ -30,7 +31,7 @@ pub(in crate::command::demo) fn figure(model: &Model, now: Duration, date: &str)
         .set("aria-labelledby", "title description")
         .add(Title::new(TITLE).set("id", "title"))
         .add(Description::new().set("id", "description").add(words(description(model, now))))
-        .add(Style::new(include_str!("style.css")))
+        .add(Style::new(STYLE))
         .add(Definitions::new().add(hatch()))
         .add(rectangle("page", PAGE).set("rx", 8))
         .add(text("title", (MARGIN, 38.0), TITLE))

@@ -6,7 +6,7 @@ use std::time::Duration;
 use svg::node::element::{Group, Path};
 
 use super::super::model::{Act, Gap, Model, Span, State, Who, millis, seconds};
-use super::shapes::{Area, line, px, text, titled, width_of};
+use crate::command::plot::shapes::{Area, line, px, text, titled, width_of};
 
 /// The heights of a server's band, of its answers, and of the client's rows.
 const BAND: f64 = 22.0;

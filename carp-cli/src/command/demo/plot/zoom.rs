@@ -5,7 +5,7 @@ use std::time::Duration;
 use svg::node::element::Group;
 
 use super::super::model::{Act, Model, Span, State, Who, millis};
-use super::shapes::{Area, dot, line, rectangle, text, width_of};
+use crate::command::plot::shapes::{Area, dot, line, rectangle, text, width_of};
 
 /// What is shown before and after a change.
 const AROUND: Duration = Duration::from_millis(50);

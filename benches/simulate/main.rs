@@ -1,0 +1,178 @@
+//! Random scenarios by the million, on all processors: does every invariant hold in every one of them?
+//!
+//! A scenario that fails is made small, printed with its transcript, and saved; the program then ends with 1.
+
+mod speed;
+
+use std::error::Error;
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use carp_proto::sim::{self, Invariant, Scenario, Transcript, judge, judge_on};
+use clap::Parser;
+
+/// So many seeds are taken at once.
+const BATCH: u64 = 256;
+
+/// Plays random scenarios and checks every invariant.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// The first seed
+    #[arg(long, default_value_t = 0)]
+    from: u64,
+    /// How many seeds
+    #[arg(long, default_value_t = 1_000_000)]
+    count: u64,
+    /// On how many threads; 0 for one a processor
+    #[arg(long, default_value_t = 0)]
+    threads: usize,
+    /// End after this many seconds, wherever that is
+    #[arg(long)]
+    seconds: Option<u64>,
+    /// Where scenarios that fail are saved
+    #[arg(long, default_value = "target/scenarios")]
+    save: PathBuf,
+    /// Go on after a failure, and count
+    #[arg(long)]
+    all: bool,
+    /// Measure instead how quick the simulator is
+    #[arg(long)]
+    speed: bool,
+}
+
+fn main() -> Result<ExitCode, Box<dyn Error>> {
+    let arguments = Arguments::parse();
+    if arguments.speed {
+        speed::measure()?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let threads = match arguments.threads {
+        0 => thread::available_parallelism()?.get(),
+        threads => threads,
+    };
+    let work = Work::new(&arguments);
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| work.run());
+        }
+    });
+    let ends = work.report(threads);
+    let mut failed: Vec<u64> = work.failed.into_inner()?;
+    failed.sort_unstable();
+    if !arguments.all {
+        failed.truncate(1);
+    }
+    for seed in &failed {
+        show(*seed, &arguments)?;
+    }
+    println!("{ends}");
+    Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What the threads share.
+struct Work {
+    next: AtomicU64,
+    end: u64,
+    began: Instant,
+    deadline: Option<Instant>,
+    played: AtomicU64,
+    virtual_millis: AtomicU64,
+    failed: std::sync::Mutex<Vec<u64>>,
+    stops_at_failure: bool,
+    over: AtomicBool,
+    from: u64,
+}
+
+impl Work {
+    fn new(arguments: &Arguments) -> Self {
+        let began = Instant::now();
+        Self {
+            next: AtomicU64::new(arguments.from),
+            end: arguments.from.saturating_add(arguments.count),
+            began,
+            deadline: arguments.seconds.map(|seconds| began + Duration::from_secs(seconds)),
+            played: AtomicU64::new(0),
+            virtual_millis: AtomicU64::new(0),
+            failed: std::sync::Mutex::default(),
+            stops_at_failure: !arguments.all,
+            over: AtomicBool::new(false),
+            from: arguments.from,
+        }
+    }
+
+    fn run(&self) {
+        loop {
+            let late = self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
+            if late || self.over.load(Ordering::Relaxed) {
+                return;
+            }
+            let first = self.next.fetch_add(BATCH, Ordering::Relaxed);
+            if first >= self.end {
+                return;
+            }
+            for seed in first..(first + BATCH).min(self.end) {
+                self.play(seed);
+            }
+        }
+    }
+
+    fn play(&self, seed: u64) {
+        let scenario = sim::random_scenario(seed);
+        let verdict = judge(&scenario).expect("a random scenario can be played");
+        self.played.fetch_add(1, Ordering::Relaxed);
+        let millis = u64::try_from(verdict.lasted.as_millis()).unwrap_or(u64::MAX);
+        self.virtual_millis.fetch_add(millis, Ordering::Relaxed);
+        if let Some(violation) = verdict.violation {
+            eprintln!("seed {seed}: {violation}");
+            self.failed.lock().expect("no thread panics").push(seed);
+            if self.stops_at_failure {
+                self.over.store(true, Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn report(&self, threads: usize) -> String {
+        let (played, took) = (self.played.load(Ordering::Relaxed), self.began.elapsed());
+        let years = Duration::from_millis(self.virtual_millis.load(Ordering::Relaxed))
+            .as_secs_f64()
+            / (365.25 * 86_400.0);
+        format!(
+            "{played} scenarios from seed {} on, {:.1} LAN-years, in {:.1} s on {threads} threads: {:.0} a second; {} violations",
+            self.from,
+            years,
+            took.as_secs_f64(),
+            played as f64 / took.as_secs_f64(),
+            self.failed.lock().map_or(0, |failed| failed.len())
+        )
+    }
+}
+
+/// Makes a failure small, prints and saves it.
+fn show(seed: u64, arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+    let scenario = sim::random_scenario(seed);
+    let Some(violation) = judge(&scenario)?.violation else { return Ok(()) };
+    let fails = |it: &Scenario| found(it) == Some(violation.invariant);
+    let mut small = sim::minimise(&scenario, fails);
+    let mut lan = small.lan()?;
+    lan.keep_entries();
+    let verdict = judge_on(&small, &mut lan);
+    small.hash = Some(verdict.hash);
+    fs::create_dir_all(&arguments.save)?;
+    let path = arguments.save.join(format!("seed-{seed}.scenario"));
+    fs::write(&path, small.to_string())?;
+    println!("== seed {seed}, made small, saved as {}\n{small}", path.display());
+    let (names, links) = (small.names(), small.links());
+    println!("{}", Transcript { entries: lan.trace().entries(), names: &names, links });
+    if let Some(violation) = verdict.violation {
+        println!("{violation}\n");
+    }
+    Ok(())
+}
+
+fn found(scenario: &Scenario) -> Option<Invariant> {
+    judge(scenario).ok()?.violation.map(|violation| violation.invariant)
+}

@@ -1,0 +1,76 @@
+//! `carp simulate`: the elections of configurations, thousands of times, in virtual time.
+
+mod figure;
+mod file;
+mod nodes;
+mod report;
+mod tally;
+
+use std::fs;
+use std::path::Path;
+use std::process::ExitCode;
+
+use carp_proto::sim::{Random, Scenario, ScenarioError, Step, judge_on};
+
+pub(super) use self::figure::figure;
+use self::file::Plan;
+use self::tally::{Run, Tally};
+use crate::args::Simulate;
+use crate::command::plot::PlotFile;
+use crate::exit::{Exit, Failure};
+use crate::output::{self, Output};
+
+/// Plays the scenario as often as asked for.
+pub(crate) fn run(arguments: &Simulate, output: &Output) -> Result<ExitCode, Failure> {
+    let plan = match &arguments.file {
+        Some(path) => Plan::load(path, output)?,
+        None => Plan::usual(),
+    };
+    let plot = arguments.plot.as_deref().map(PlotFile::prepare).transpose()?;
+    let mut tally = Tally::new(&plan.scenario).map_err(|error| unplayable(&error))?;
+    for number in 0..arguments.runs {
+        let scenario = plan.draw(arguments.seed, number);
+        let mut lan = scenario.lan().map_err(|error| unplayable(&error))?;
+        let verdict = judge_on(&scenario, &mut lan);
+        tally.add(Run::new(number, scenario, verdict, &lan));
+    }
+    if let Some(path) = &arguments.save {
+        save(&tally.worst().scenario, tally.worst().verdict.hash, path)?;
+    }
+    if let Some(plot) = plot {
+        plot.write(&figure(&tally.worst().scenario).map_err(|error| unplayable(&error))?)?;
+    }
+    output::print(&if arguments.json {
+        report::json(&plan, &tally, arguments)?
+    } else {
+        report::text(&plan, &tally, arguments)
+    })?;
+    Ok(ExitCode::from(if tally.violations().is_empty() { 0 } else { Exit::Failed.code() }))
+}
+
+pub(super) fn unplayable(error: &ScenarioError) -> Failure {
+    Failure::new(Exit::Configuration, format!("the scenario cannot be played: {error}"))
+}
+
+/// Saves a run for `carp replay`.
+fn save(scenario: &Scenario, hash: carp_proto::sim::TraceHash, path: &Path) -> Result<(), Failure> {
+    let saved = Scenario { hash: Some(hash), ..scenario.clone() };
+    fs::write(path, saved.to_string())
+        .map_err(|error| Failure::failed(format!("cannot write {}: {error}", path.display())))
+}
+
+impl Plan {
+    /// The scenario of one run: its chance, and its times.
+    fn draw(&self, seed: u64, number: u64) -> Scenario {
+        let mut random = Random::new(seed);
+        let mut random = Random::new(random.next() ^ Random::new(number).next());
+        let mut scenario = Scenario { seed: random.next(), ..self.scenario.clone() };
+        let step = |timed: &file::Timed| Step {
+            at: timed.from + random.up_to(timed.to.saturating_sub(timed.from)),
+            fault: timed.fault,
+        };
+        scenario.steps = self.steps.iter().map(step).collect();
+        scenario.steps.sort_by_key(|step| step.at);
+        scenario
+    }
+}

@@ -1,0 +1,222 @@
+//! What many runs had in common: times without a holder, with two, and takeovers that nobody needed.
+
+use std::time::Duration;
+
+use carp_proto::Demotion;
+use carp_proto::sim::{
+    Chance, Fault, Lan, Scenario, ScenarioError, Span, Verdict, View, Violation,
+};
+
+/// From then on false takeovers are counted: the first election is over.
+const SETTLED: Duration = Duration::from_secs(10);
+
+/// One run.
+#[derive(Debug)]
+pub(super) struct Run {
+    pub(super) number: u64,
+    pub(super) scenario: Scenario,
+    pub(super) verdict: Verdict,
+    /// The times without a holder, after there was one.
+    pub(super) gaps: Vec<Duration>,
+    /// The time for which two hosts or more had the addresses.
+    pub(super) two: Duration,
+    /// Takeovers from a router that lived and could be heard.
+    pub(super) false_takeovers: u64,
+    /// How often an active router could advertise while all was well.
+    pub(super) intervals: u64,
+}
+
+impl Run {
+    pub(super) fn new(number: u64, scenario: Scenario, verdict: Verdict, lan: &Lan) -> Self {
+        let end = lan.elapsed();
+        let whole = Span { from: Duration::ZERO, to: end };
+        let mut run = Self {
+            number,
+            scenario,
+            verdict,
+            gaps: Vec::new(),
+            two: Duration::ZERO,
+            false_takeovers: 0,
+            intervals: 0,
+        };
+        for link in 0..lan.links() {
+            let record = lan.record();
+            let held = record.times(link, whole, |hosts| hosts != 0);
+            let began = held.first().map_or(end, |span| span.from);
+            let since = Span { from: began, to: end };
+            let gaps = record.times(link, since, |hosts| hosts == 0);
+            run.gaps.extend(gaps.into_iter().map(Span::length));
+            let two = record.times(link, since, |hosts| hosts.count_ones() > 1);
+            run.two += two.into_iter().map(Span::length).sum::<Duration>();
+        }
+        run.count_false_takeovers(lan);
+        run
+    }
+
+    /// On the first link, from when it has settled until something else than the weather is bad: takeovers
+    /// from a router that is not worse, although it was active.
+    fn count_false_takeovers(&mut self, lan: &Lan) {
+        let end = lan.elapsed();
+        let disturbed = self.scenario.steps.iter().find(|step| is_disturbing(&step.fault));
+        let calm = Span { from: SETTLED, to: disturbed.map_or(end, |step| step.at) };
+        for host in 0..lan.hosts() {
+            for (span, view) in lan.record().views(host, 0, end) {
+                if view == View::Serving
+                    && let Some(span) = span.within(calm)
+                {
+                    let interval = lan.router(host, 0).config().standing().interval();
+                    let whole = span.length().as_nanos() / interval.as_nanos().max(1);
+                    self.intervals += u64::try_from(whole).unwrap_or(0);
+                }
+            }
+        }
+        // One that takes over from a worse router preempts.
+        let rank = |host: usize| lan.router(host, 0).config().standing().rank(Demotion::NONE);
+        let mut views = vec![View::Off; lan.hosts()];
+        for change in lan.record().changes.iter().filter(|it| it.link == 0 && it.at < calm.to) {
+            let better = |(host, view): (usize, &View)| {
+                host != change.host && view.claims() && rank(host) >= rank(change.host)
+            };
+            let takes_over = change.view == View::TakingOver && change.at >= calm.from;
+            let is_false = takes_over && views.iter().enumerate().any(better);
+            self.false_takeovers += u64::from(is_false);
+            views[change.host] = change.view;
+        }
+    }
+
+    pub(super) fn without(&self) -> Duration {
+        self.gaps.iter().sum()
+    }
+}
+
+/// Whether something else than bad weather may be why a router is not heard.
+const fn is_disturbing(fault: &Fault) -> bool {
+    !matches!(fault, Fault::Weather(_) | Fault::Heal)
+}
+
+/// What the theory of losses says of takeovers that nobody needs, for two hosts: docs/simulation.md.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Theory {
+    /// Adverts that have to be lost one after the other.
+    pub(super) adverts: u32,
+    /// Takeovers in a million advert intervals.
+    pub(super) per_million: f64,
+}
+
+impl Theory {
+    /// For the first two hosts, if losses are the same all the time and nothing is out of order.
+    fn of(scenario: &Scenario) -> Result<Option<Self>, ScenarioError> {
+        let loss = scenario.weather.loss;
+        let changes = scenario.steps.iter().any(|step| matches!(step.fault, Fault::Weather(_)));
+        if scenario.hosts.len() != 2 || scenario.links() != 1 || loss == Chance::NEVER || changes {
+            return Ok(None);
+        }
+        let lan = scenario.lan()?;
+        let [one, other] = [0, 1].map(|host| lan.router(host, 0).config());
+        let better = one.standing().rank(Demotion::NONE) >= other.standing().rank(Demotion::NONE);
+        let (active, backup) = if better { (one, other) } else { (other, one) };
+        let (wait, interval) = (backup.active_down(), active.standing().interval());
+        // Those that fall into the wait; one at its very end comes too late.
+        let adverts = wait.as_nanos().div_ceil(interval.as_nanos().max(1)).saturating_sub(1);
+        let adverts = u32::try_from(adverts).unwrap_or(u32::MAX);
+        let p = f64::from(loss.parts()) / f64::from(Chance::ALWAYS.parts());
+        let per_million = 1e6 * (1.0 - p) * p.powi(i32::try_from(adverts).unwrap_or(i32::MAX));
+        Ok(Some(Self { adverts, per_million }))
+    }
+}
+
+/// All runs.
+#[derive(Debug)]
+pub(super) struct Tally {
+    pub(super) runs: u64,
+    pub(super) theory: Option<Theory>,
+    /// The lengths of all gaps.
+    pub(super) gaps: Vec<Duration>,
+    /// The time without a holder, a run.
+    pub(super) without: Vec<Duration>,
+    /// The time with two holders, a run.
+    pub(super) two: Vec<Duration>,
+    pub(super) false_takeovers: u64,
+    pub(super) intervals: u64,
+    violations: Vec<(u64, Violation)>,
+    worst: Option<Run>,
+}
+
+impl Tally {
+    pub(super) fn new(scenario: &Scenario) -> Result<Self, ScenarioError> {
+        Ok(Self {
+            runs: 0,
+            theory: Theory::of(scenario)?,
+            gaps: Vec::new(),
+            without: Vec::new(),
+            two: Vec::new(),
+            false_takeovers: 0,
+            intervals: 0,
+            violations: Vec::new(),
+            worst: None,
+        })
+    }
+
+    pub(super) fn add(&mut self, run: Run) {
+        self.runs += 1;
+        self.gaps.extend(&run.gaps);
+        self.without.push(run.without());
+        self.two.push(run.two);
+        self.false_takeovers += run.false_takeovers;
+        self.intervals += run.intervals;
+        if let Some(violation) = &run.verdict.violation {
+            self.violations.push((run.number, violation.clone()));
+        }
+        let badness = |run: &Run| (run.verdict.violation.is_some(), run.without(), run.two);
+        if self.worst.as_ref().is_none_or(|worst| badness(&run) > badness(worst)) {
+            self.worst = Some(run);
+        }
+    }
+
+    /// The run with a violation, or else the one with the longest time without a holder.
+    ///
+    /// # Panics
+    /// Without any run.
+    pub(super) fn worst(&self) -> &Run {
+        self.worst.as_ref().expect("there is at least one run")
+    }
+
+    pub(super) fn violations(&self) -> &[(u64, Violation)] {
+        &self.violations
+    }
+}
+
+/// How long something took, over many times.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Spread {
+    pub(super) median: Duration,
+    pub(super) p90: Duration,
+    pub(super) p99: Duration,
+    pub(super) longest: Duration,
+}
+
+impl Spread {
+    /// Of these times; `None` of none.
+    pub(super) fn of(times: &[Duration]) -> Option<Self> {
+        let mut sorted = times.to_vec();
+        sorted.sort_unstable();
+        let longest = *sorted.last()?;
+        // The least value that so many percent do not exceed.
+        let percent = |part: usize| sorted[(sorted.len() * part).div_ceil(100).max(1) - 1];
+        Some(Self { median: percent(50), p90: percent(90), p99: percent(99), longest })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_spread_is_made_of_times_that_occurred() {
+        let times: Vec<_> = (1..=200).rev().map(Duration::from_millis).collect();
+        let spread = Spread::of(&times).unwrap();
+        let of = [spread.median, spread.p90, spread.p99, spread.longest].map(|it| it.as_millis());
+        assert_eq!(of, [100, 180, 198, 200]);
+        assert!(Spread::of(&[]).is_none());
+    }
+}

@@ -1,0 +1,55 @@
+//! `carp sync`: data that follow the active router. A file a verb.
+
+mod approve;
+mod diff;
+mod hold;
+mod now;
+mod rescue;
+mod resolve;
+mod status;
+
+use std::path::Path;
+
+use carp_node::sync::engine::Order;
+use serde_json::Value;
+
+use super::client;
+use crate::args::{Sync, SyncVerb};
+use crate::exit::Failure;
+use crate::output::print;
+
+/// Does what was asked for; returns the exit code.
+pub(crate) fn run(arguments: Sync) -> Result<u8, Failure> {
+    let Sync { verb, socket } = arguments;
+    let socket = &*socket.path;
+    match verb {
+        SyncVerb::Status { name, json, watch } => {
+            return status::run(socket, name.as_deref(), json, watch);
+        }
+        SyncVerb::Now { name } => now::run(socket, name),
+        SyncVerb::Hold { name, reason, release } => hold::run(socket, name, reason, release),
+        SyncVerb::Diff { name, json } => diff::run(socket, name, json),
+        SyncVerb::Resolve { name, keep } => resolve::run(socket, name, keep),
+        SyncVerb::Approve { name } => approve::run(socket, name),
+        SyncVerb::Rescue { verb } => rescue::run(socket, verb),
+        SyncVerb::Check(_) => Err(Failure::not_supported("carp sync check")),
+        SyncVerb::Pair(_) => Err(Failure::not_supported("carp sync pair")),
+    }?;
+    Ok(0)
+}
+
+/// Has the daemon do something with a share.
+fn order(socket: &Path, share: Option<String>, order: Order) -> Result<Value, Failure> {
+    client::connect(socket)?.sync(share, order).map_err(|error| client::failure(&error))
+}
+
+/// The same, and prints what came of it in words.
+fn say(socket: &Path, share: Option<String>, what: Order) -> Result<(), Failure> {
+    let answer = order(socket, share, what)?;
+    print(&format!("{}\n", answer["text"].as_str().unwrap_or("done")))
+}
+
+/// Prints an answer as JSON.
+fn print_json(answer: &Value) -> Result<(), Failure> {
+    print(&format!("{answer}\n"))
+}

@@ -1,0 +1,95 @@
+//! `carp sync status`: how far behind the standby is, and what goes on.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use carp_node::sync::engine::ShareStatus;
+use carp_node::sync::record::Role;
+
+use crate::command::client;
+use crate::exit::{Exit, Failure};
+use crate::output::{age, print};
+
+/// How often `--watch` looks.
+const WATCH: Duration = Duration::from_millis(500);
+
+/// Shows the shares, once or again and again. The exit code is 1 if one is held.
+pub(super) fn run(
+    socket: &Path,
+    name: Option<&str>,
+    json: bool,
+    watch: bool,
+) -> Result<u8, Failure> {
+    loop {
+        let report =
+            client::connect(socket)?.status(None).map_err(|error| client::failure(&error))?;
+        let known: Vec<String> = report.sync.iter().map(|share| share.name.clone()).collect();
+        let shares: Vec<ShareStatus> =
+            report.sync.into_iter().filter(|it| name.is_none_or(|name| it.name == name)).collect();
+        if shares.is_empty() {
+            let message = match (name, known.as_slice()) {
+                (Some(name), [_, ..]) => {
+                    format!("no share {name:?}: this daemon has {}", known.join(", "))
+                }
+                (_, _) => "no share is configured: add a table like [sync.www]".to_owned(),
+            };
+            return Err(Failure::failed(message));
+        }
+        let text = if json {
+            serde_json::to_string(&shares).map_err(|error| Failure::failed(error.to_string()))?
+                + "\n"
+        } else {
+            shares.iter().map(render).collect()
+        };
+        print(&text)?;
+        if !watch {
+            let held = shares.iter().any(|share| share.held.is_some());
+            return Ok(if held { Exit::Failed.code() } else { 0 });
+        }
+        std::thread::sleep(WATCH);
+    }
+}
+
+fn render(share: &ShareStatus) -> String {
+    let role = match share.role {
+        Role::Active => "active",
+        Role::Backup => "backup",
+        Role::Init => "init",
+    };
+    let mut text = format!("{} ({role}, {}): {}\n", share.name, share.doing, share.line);
+    // Writing to a String cannot fail.
+    if let Some(pass) = &share.progress {
+        let _ = writeln!(
+            text,
+            "  {}%, {} bytes, {} bytes/s, {} left; files: {}, to check: {}",
+            pass.percent,
+            pass.bytes,
+            pass.rate,
+            age(pass.left_ms.0),
+            pass.files.unwrap_or(0),
+            pass.to_check.unwrap_or(0)
+        );
+    }
+    if let Some(last) = &share.last_pass {
+        let _ = writeln!(
+            text,
+            "  last pass: {} files, {} changed, {} deleted, {} bytes, took {}: {}",
+            last.files,
+            last.changed,
+            last.deleted,
+            last.bytes,
+            age(last.took_ms.0),
+            last.text
+        );
+    }
+    if let Some(freeze) = share.freeze_ms {
+        let _ = writeln!(text, "  last handover: writers stood still for {} ms", freeze.rounded());
+    }
+    let held = share.held.as_ref().map(|hold| format!("held: {}", hold.message));
+    let trouble = share.peer_trouble.as_ref().map(|it| format!("the peer: {it}"));
+    for remark in [held, share.fault.clone(), trouble].into_iter().flatten() {
+        let _ = writeln!(text, "  ! {remark}");
+    }
+    text
+}

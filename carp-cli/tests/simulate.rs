@@ -1,0 +1,184 @@
+//! `carp simulate` and `carp replay`, as docs/simulation.md shows them.
+
+#![expect(clippy::unwrap_used, reason = "a helper that fails has to fail its test")]
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+fn carp(directory: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_carp"))
+        .args(arguments)
+        .current_dir(directory)
+        .output()
+        .expect("carp runs")
+}
+
+fn out(output: &Output) -> String {
+    let (code, text) = (output.status.code(), &output.stderr);
+    assert_eq!(code, Some(0), "{}", String::from_utf8_lossy(text));
+    String::from_utf8(output.stdout.clone()).expect("UTF-8")
+}
+
+fn err(output: &Output, code: i32) -> String {
+    assert_eq!(output.status.code(), Some(code));
+    String::from_utf8(output.stderr.clone()).expect("UTF-8")
+}
+
+fn document() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/simulation.md");
+    fs::read_to_string(path).expect("the document")
+}
+
+/// The blocks of the document in a language, in their order.
+fn blocks(language: &str) -> Vec<String> {
+    let document = document();
+    let begin = format!("```{language}\n");
+    let after = document.split(&begin).skip(1);
+    after.map(|text| text.split("```").next().expect("an end").to_owned()).collect()
+}
+
+/// A directory with the files of the document.
+fn files() -> TempDir {
+    let directory = tempfile::tempdir().expect("a directory");
+    let [scenario, primary, acts] = &blocks("toml")[..] else { panic!("three blocks of TOML") };
+    let write = |name: &str, text: &str| fs::write(directory.path().join(name), text).unwrap();
+    write("lossy.toml", scenario);
+    write("acts.toml", &format!("{scenario}\n{acts}"));
+    write("primary.toml", primary);
+    write("secondary.toml", &primary.replace("priority  = 200", "priority  = 100"));
+    directory
+}
+
+#[test]
+fn the_document_shows_what_the_command_prints() {
+    let files = files();
+    let mut shown = 0;
+    for block in blocks("console") {
+        let (command, expected) = block.split_once('\n').expect("a command and its output");
+        if expected.is_empty() {
+            // What it prints is told in words.
+            continue;
+        }
+        let arguments: Vec<&str> =
+            command.strip_prefix("$ carp ").expect("a command").split(' ').collect();
+        assert_eq!(out(&carp(files.path(), &arguments)), expected, "{command}");
+        shown += 1;
+    }
+    assert_eq!(shown, 1);
+}
+
+#[test]
+fn false_takeovers_are_as_many_as_the_theory_says() {
+    let files = files();
+    let text = out(&carp(files.path(), &["simulate", "lossy.toml", "--json"]));
+    let json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let figures = &json["false_takeovers"];
+    let [count, intervals, per_million] = ["count", "intervals", "theory_per_million"]
+        .map(|key| figures[key].as_f64().expect("a number"));
+    let expected = per_million * intervals / 1e6;
+    // Five standard deviations of a count.
+    assert!((count - expected).abs() < 5.0 * expected.sqrt(), "{count}, not {expected}");
+}
+
+#[test]
+fn json_has_the_same_figures_and_the_same_seed_the_same_run() {
+    let files = files();
+    let run = |seed: &str| {
+        let arguments = ["simulate", "acts.toml", "--runs", "20", "--json", "--seed", seed];
+        let text = out(&carp(files.path(), &arguments));
+        serde_json::from_str::<serde_json::Value>(&text).expect("JSON")
+    };
+    let (one, other) = (run("5"), run("6"));
+    assert_eq!(one["schema"], "carp.simulate/1");
+    assert_eq!(one["nodes"], serde_json::json!(["primary", "secondary"]));
+    assert_eq!(one["no_holder_a_run"]["count"], 20);
+    assert_eq!(one["violations"], serde_json::json!([]));
+    assert_eq!(one, run("5"));
+    assert_ne!(one["worst"]["hash"], other["worst"]["hash"]);
+}
+
+#[test]
+fn the_worst_run_is_drawn_saved_and_replayed() {
+    let files = files();
+    let arguments =
+        ["simulate", "acts.toml", "--runs", "5", "--plot", "worst.svg", "--save", "worst.run"];
+    out(&carp(files.path(), &arguments));
+    let figure = fs::read_to_string(files.path().join("worst.svg")).unwrap();
+    let parsed = roxmltree::Document::parse(&figure).expect("XML");
+    assert!(parsed.descendants().any(|node| node.attribute("class") == Some("outage")));
+    let transcript = out(&carp(files.path(), &["replay", "worst.run", "--plot", "again.svg"]));
+    assert!(transcript.contains("! freeze primary for 5s"), "{transcript}");
+    assert!(transcript.contains("no invariant is violated\nhash "), "{transcript}");
+    assert_eq!(fs::read_to_string(files.path().join("again.svg")).unwrap(), figure);
+}
+
+#[test]
+fn a_recording_that_was_changed_is_another_run() {
+    let files = files();
+    out(&carp(files.path(), &["simulate", "lossy.toml", "--runs", "1", "--save", "a.run"]));
+    let path = files.path().join("a.run");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace("priority 200", "priority 201")).unwrap();
+    let message = err(&carp(files.path(), &["replay", "a.run"]), 1);
+    assert!(message.contains("another run than the one that was saved"), "{message}");
+}
+
+#[test]
+fn keys_are_neither_needed_nor_recorded() {
+    let files = files();
+    for (name, skew) in [("primary", 0), ("secondary", 100)] {
+        let text = format!(
+            "[router.web]\nprotocol = \"carp\"\ninterface = \"eth0\"\nid = 1\n\
+             addresses = [\"192.168.130.100\", \"fe80::100\"]\nkey_file = \"absent.key\"\n\
+             advskew = {skew}\npreempt = true\n"
+        );
+        fs::write(files.path().join(format!("{name}.toml")), text).unwrap();
+    }
+    out(&carp(files.path(), &["simulate", "acts.toml", "--runs", "3", "--save", "a.run"]));
+    let recording = fs::read_to_string(files.path().join("a.run")).unwrap();
+    assert!(recording.contains("router carp native id 1 advbase 1 advskew 0 preempt yes"));
+    assert!(!recording.contains("key"), "{recording}");
+}
+
+#[test]
+fn a_router_of_both_families_is_two_that_go_together() {
+    let files = files();
+    for name in ["primary.toml", "secondary.toml"] {
+        let path = files.path().join(name);
+        let text = fs::read_to_string(&path).unwrap();
+        let both = text.replace("\"192.168.130.100\"", "\"192.168.130.100\", \"2001:db8::100\"");
+        fs::write(path, both).unwrap();
+    }
+    let text = out(&carp(files.path(), &["simulate", "acts.toml", "--runs", "3"]));
+    assert!(text.contains("priority 200, every 1.00 s, preempts; VRRP version 3"), "{text}");
+}
+
+#[test]
+fn what_is_wrong_with_a_scenario_is_told() {
+    let files = files();
+    let lossy = fs::read_to_string(files.path().join("lossy.toml")).unwrap();
+    for (text, told) in [
+        (lossy.replace("loss 10%", "loss 10"), "percent"),
+        (lossy.replace("primary.toml", "absent.toml"), "absent.toml"),
+        (lossy.clone() + "[[at]]\ntime = \"9s..1s\"\ndo = \"heal\"\n", "ends before it begins"),
+        (lossy.clone() + "[[at]]\ntime = \"1s\"\ndo = \"crash nobody\"\n", "no host of this name"),
+        (lossy.clone() + "[[at]]\ntime = \"1s\"\ndo = \"explode primary\"\n", "no such fault"),
+        (lossy.replace("weather", "climate"), "climate"),
+        (lossy.clone() + "[node.third]\nconfig = \"third.toml\"\n", "no counterpart"),
+    ] {
+        fs::write(files.path().join("wrong.toml"), &text).unwrap();
+        let primary = fs::read_to_string(files.path().join("primary.toml")).unwrap();
+        let third = primary
+            .replace("192.168.130.100", "192.168.131.100")
+            .replace("router.web", "router.other")
+            .replace("id        = 1", "id        = 2");
+        fs::write(files.path().join("third.toml"), third).unwrap();
+        let message = err(&carp(files.path(), &["simulate", "wrong.toml"]), 3);
+        assert!(message.contains(told), "{told}: {message}");
+    }
+    let message = err(&carp(files.path(), &["replay", "lossy.toml"]), 3);
+    assert!(message.contains("is no recording: line 1"), "{message}");
+}

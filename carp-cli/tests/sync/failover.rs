@@ -1,0 +1,179 @@
+//! F3 to F5, F7, F12: nothing is lost when the roles change.
+
+use std::fs;
+
+use carp_node::lab::wait_until;
+
+use crate::scene::{Pair, equal, events, share, sync, wait_held, wait_in_sync};
+use crate::support::{LIMIT, Rack, Test, Tested, ensure, serves, wait_for_owner};
+
+pub(crate) const TESTS: &[Test] = &[
+    ("f3_f4_a_crash_and_a_return_lose_nothing", crash_and_return),
+    ("f5_a_handover_stops_the_writers_and_loses_nothing", handover),
+    ("a_yield_waits_until_the_other_has_everything", planned_yield),
+    ("f12_a_pass_is_dead_before_the_address_is_there", promotion_during_a_pass),
+    ("f7_what_both_sides_wrote_is_asked_about", both_wrote),
+    ("a_live_peer_is_not_taken_over_from_when_only_adverts_are_lost", live_peer),
+];
+
+fn crash_and_return(rack: &Rack) -> Tested {
+    let pair = Pair::new(rack, "stale_takeover = \"allow\"")?;
+    pair.a.write("page", "v1")?;
+    pair.a.write("old", "1")?;
+    let (first, second) = pair.start()?;
+    pair.b.wait_for("old", Some("1"))?;
+    // Nothing of this is pulled any more.
+    pair.b.cut(true)?;
+    wait_until(LIMIT, "no pass runs", || share(&second)["progress"].is_null())?;
+    pair.a.write("late", "1")?;
+    pair.a.write("page", "va")?;
+    first.kill_with_guard(&rack.primary)?;
+    second.wait_for_state("active")?;
+    wait_until(LIMIT, "the secondary serves", || serves(&rack.secondary))?;
+    pair.b.write("page", "v2")?;
+    pair.b.write("new", "1")?;
+    fs::remove_file(pair.b.share.join("old"))?;
+    pair.b.cut(false)?;
+    let again = pair.a.start()?;
+    wait_for_owner("the primary serves again", &rack.primary, &rack.secondary).map_err(
+        |error| {
+            let (told, other) = (events(&again), events(&second));
+            libtest_mimic::Failed::from(format!(
+                "{:?}: {}\n{told}\n{}\n{other}",
+                error.message(),
+                share(&again),
+                share(&second)
+            ))
+        },
+    )?;
+    for node in [&pair.a, &pair.b] {
+        for (file, value) in
+            [("page", Some("v2")), ("new", Some("1")), ("old", None), ("late", None)]
+        {
+            node.wait_for(file, value)?;
+        }
+    }
+    ensure(pair.a.rescued("late") == ["1"], "late is in a rescue set")?;
+    ensure(pair.a.rescued("page") == ["va"], "the primary's page is in a rescue set")?;
+    let list = sync(&again, &["rescue", "list", "--json"], 0)?;
+    let list: serde_json::Value = serde_json::from_str(&list)?;
+    let set = list["sets"][0]["set"].as_str().unwrap_or_default().to_owned();
+    let text = sync(&again, &["rescue", "show", &set], 0)?;
+    let orphan =
+        |name: &str| text.lines().any(|line| line.starts_with("orphan") && line.ends_with(name));
+    ensure(orphan("late") && orphan("page"), text.clone())?;
+    sync(&again, &["rescue", "restore", &set, "late"], 0)?;
+    pair.b.wait_for("late", Some("1"))?;
+    wait_until(LIMIT, "the trees are equal", || {
+        equal(&pair.a.share, &pair.b.share).unwrap_or(false)
+    })?;
+    Ok(())
+}
+
+fn handover(rack: &Rack) -> Tested {
+    let log = rack.path("hooks");
+    let hook = |what: &str| {
+        format!("[\"/bin/sh\", \"-c\", \"echo {what} $CARP_SHARE >> {}\"]", log.display())
+    };
+    let (quiesce, unquiesce) = (hook("quiesce"), hook("unquiesce"));
+    let second = format!("cold_start_wait = \"0s\"\nquiesce = {quiesce}\nunquiesce = {unquiesce}");
+    let pair = Pair::with(rack, "", &second)?;
+    // The secondary serves alone, and the primary comes later.
+    let second = pair.b.start()?;
+    second.wait_for_state("active")?;
+    pair.b.write("written", "before")?;
+    let first = pair.a.start()?;
+    first.wait_for_state("backup")?;
+    wait_for_owner("the primary serves", &rack.primary, &rack.secondary).map_err(|error| {
+        libtest_mimic::Failed::from(format!(
+            "{:?}: {}\n{}\n{}",
+            error.message(),
+            share(&first),
+            events(&first),
+            events(&second)
+        ))
+    })?;
+    ensure(pair.a.read("written").as_deref() == Some("before"), "what was written is there")?;
+    wait_until(LIMIT, "both hooks ran", || {
+        fs::read_to_string(&log).is_ok_and(|text| text == "quiesce www\nunquiesce www\n")
+    })?;
+    wait_until(LIMIT, "the freeze is told", || share(&first)["freeze_ms"].is_number())?;
+    ensure(pair.a.rescued("written").is_empty(), "nothing had to be rescued")
+}
+
+fn planned_yield(rack: &Rack) -> Tested {
+    // A pass comes seldom, but the last one comes before the router leaves.
+    let pair = Pair::new(rack, "")?;
+    let (first, second) = pair.start()?;
+    pair.a.write("last", "word")?;
+    let (code, text) = crate::support::told(&first.ask(&["yield", "web"])?);
+    ensure(code == Some(0), format!("{text}: {}", events(&first)))?;
+    second.wait_for_state("active")?;
+    ensure(pair.b.read("last").as_deref() == Some("word"), "what was written last is there")
+}
+
+fn promotion_during_a_pass(rack: &Rack) -> Tested {
+    let pair = Pair::new(rack, "bandwidth = 100\nstale_takeover = \"allow\"")?;
+    let (first, second) = pair.start()?;
+    fs::write(pair.a.share.join("large"), vec![7; 20 << 20])?;
+    wait_until(LIMIT, "the large file is being pulled", || {
+        share(&second)["progress"]["bytes"].as_u64().is_some_and(|bytes| bytes > 0)
+    })?;
+    first.kill_with_guard(&rack.primary)?;
+    wait_until(LIMIT, "the secondary serves", || serves(&rack.secondary))?;
+    ensure(share(&second)["progress"].is_null(), "no pass runs when the address is there")?;
+    ensure(pair.b.read("large").is_none(), "and nothing of it is visible")?;
+    pair.b.write("mine", "1")?;
+    let before = fs::metadata(&pair.b.share)?.modified()?;
+    second.wait_for_state("active")?;
+    ensure(fs::metadata(&pair.b.share)?.modified()? == before, "nothing changes any more")
+}
+
+fn both_wrote(rack: &Rack) -> Tested {
+    let pair = Pair::new(rack, "stale_takeover = \"allow\"")?;
+    let (first, second) = pair.start()?;
+    for node in [&pair.a, &pair.b] {
+        node.cut(true)?;
+    }
+    rack.secondary.cut()?;
+    second.wait_for_state("active")?;
+    wait_until(LIMIT, "both serve", || serves(&rack.primary) && serves(&rack.secondary))?;
+    for node in [&pair.a, &pair.b] {
+        node.write("same", node.name)?;
+        node.write(node.name, "1")?;
+    }
+    rack.secondary.plug()?;
+    wait_for_owner("one serves", &rack.primary, &rack.secondary)?;
+    for node in [&pair.a, &pair.b] {
+        node.cut(false)?;
+    }
+    wait_held(&second, "diverged")?;
+    sync(&second, &["status"], 1)?;
+    for node in [&pair.a, &pair.b] {
+        ensure(node.read("same").as_deref() == Some(node.name), "both trees are untouched")?;
+        ensure(node.read(node.name).as_deref() == Some("1"), "both trees are untouched")?;
+    }
+    ensure(first.state() == "active", "the primary serves")?;
+    sync(&second, &["resolve", "--keep", "peer"], 0)?;
+    wait_until(LIMIT, "the trees are equal", || {
+        equal(&pair.a.share, &pair.b.share).unwrap_or(false)
+    })?;
+    ensure(pair.b.rescued("same") == ["secondary"], "its version is in a rescue set")?;
+    ensure(pair.b.rescued("secondary") == ["1"], "and so is what only it had")?;
+    wait_in_sync(&second)
+}
+
+fn live_peer(rack: &Rack) -> Tested {
+    let pair = Pair::new(rack, "")?;
+    let (first, second) = pair.start()?;
+    rack.secondary.cut()?;
+    wait_until(LIMIT, "the takeover is put off", || {
+        second.status().is_some_and(|router| {
+            router["fault"].as_str().is_some_and(|fault| fault.contains("put off"))
+        })
+    })?;
+    ensure(second.state() == "backup" && !serves(&rack.secondary), "the secondary stays backup")?;
+    // Only its own word has kept the other one back.
+    first.kill_with_guard(&rack.primary)?;
+    second.wait_for_state("active")
+}

@@ -1,0 +1,19 @@
+//! Data that follow the active router: two real daemons, real rsync, in private network namespaces. The
+//! letters are those of the sequences that the design lists.
+//!
+//! Without root no sshd lets anybody in, so the remote shell is a script here that runs the rsync daemon of
+//! the other node, as the forced command of a key does.
+
+mod failover;
+mod guards;
+mod scene;
+mod steady;
+#[path = "../support/mod.rs"]
+#[expect(dead_code, reason = "each test program uses a part of it")]
+mod support;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    support::main(&[steady::TESTS, failover::TESTS, guards::TESTS])
+}

@@ -1,0 +1,166 @@
+//! Two nodes with a share each.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use carp_node::lab::{Host, wait_until};
+use libtest_mimic::Failed;
+use serde_json::Value;
+
+use crate::support::{Daemon, LIMIT, Rack, Tested, VIP, ensure, told};
+
+/// Two nodes, not started yet.
+pub(crate) struct Pair<'a> {
+    pub(crate) a: Node<'a>,
+    pub(crate) b: Node<'a>,
+}
+
+/// One of them.
+pub(crate) struct Node<'a> {
+    rack: &'a Rack,
+    pub(crate) host: &'a Host,
+    pub(crate) name: &'static str,
+    pub(crate) share: PathBuf,
+    config: PathBuf,
+}
+
+impl<'a> Pair<'a> {
+    /// The primary preempts. `settings` are lines of both shares.
+    pub(crate) fn new(rack: &'a Rack, settings: &str) -> Result<Self, Failed> {
+        Self::with(rack, settings, settings)
+    }
+
+    pub(crate) fn with(rack: &'a Rack, first: &str, second: &str) -> Result<Self, Failed> {
+        let a = Node::new(
+            rack,
+            &rack.primary,
+            "primary",
+            "secondary",
+            "advskew = 0\npreempt = true",
+            first,
+        )?;
+        let b = Node::new(rack, &rack.secondary, "secondary", "primary", "advskew = 100", second)?;
+        Ok(Self { a, b })
+    }
+
+    /// Starts both, and waits until the primary serves and the secondary has a copy.
+    pub(crate) fn start(&self) -> Result<(Daemon, Daemon), Failed> {
+        let (first, second) = (self.a.start()?, self.b.start()?);
+        first.wait_for_state("active")?;
+        wait_in_sync(&second)?;
+        Ok((first, second))
+    }
+}
+
+impl<'a> Node<'a> {
+    fn new(
+        rack: &'a Rack,
+        host: &'a Host,
+        name: &'static str,
+        other: &str,
+        router: &str,
+        settings: &str,
+    ) -> Result<Self, Failed> {
+        let share = rack.path(&format!("{name}.d/www"));
+        fs::create_dir_all(&share)?;
+        let conf = rack.path(&format!("{other}.state/sync/rsyncd.conf"));
+        let cut = rack.path(&format!("{name}.cut"));
+        // What ssh would be called with is not looked at: the key's command is run, whatever is asked for.
+        let script = format!(
+            "#!/bin/sh\n[ -e {} ] && exit 255\nexec rsync --server --daemon --config={} .\n",
+            cut.display(),
+            conf.display()
+        );
+        let rsh = rack.write(&format!("{name}.rsh"), &script, 0o755)?;
+        let key = rack.write(&format!("{name}.key"), "secret", 0o600)?;
+        let text = format!(
+            "[node]\nname = \"{name}\"\nstate_dir = \"{}\"\n\n[router.web]\nprotocol = \"carp\"\n\
+             interface = \"eth0\"\nid = 1\naddresses = [\"{VIP}\"]\nkey_file = \"{}\"\n{router}\n\n\
+             [sync.www]\nrouter = \"web\"\npath = \"{}\"\npeer = \"{other}\"\nrsh = [\"{}\"]\n\
+             every = \"1s\"\n{settings}\n",
+            rack.path(&format!("{name}.state")).display(),
+            key.display(),
+            share.display(),
+            rsh.display(),
+        );
+        let config = rack.write(&format!("{name}.toml"), &text, 0o644)?;
+        Ok(Self { rack, host, name, share, config })
+    }
+
+    pub(crate) fn start(&self) -> Result<Daemon, Failed> {
+        self.rack.daemon(self.host, &self.config)
+    }
+
+    /// Writes a value into a file of the share.
+    pub(crate) fn write(&self, file: &str, value: &str) -> Tested {
+        Ok(fs::write(self.share.join(file), value)?)
+    }
+
+    pub(crate) fn read(&self, file: &str) -> Option<String> {
+        fs::read_to_string(self.share.join(file)).ok()
+    }
+
+    /// Whether the other node can no longer be reached by the remote shell.
+    pub(crate) fn cut(&self, cut: bool) -> Tested {
+        let flag = self.rack.path(&format!("{}.cut", self.name));
+        if cut {
+            return Ok(fs::write(flag, "")?);
+        }
+        Ok(fs::remove_file(flag)?)
+    }
+
+    /// Waits until a file has this value, or is not there.
+    pub(crate) fn wait_for(&self, file: &str, value: Option<&str>) -> Tested {
+        let what = format!("{} has {file} = {value:?}", self.name);
+        Ok(wait_until(LIMIT, &what, || self.read(file).as_deref() == value)?)
+    }
+
+    /// The values of all files of a name in the rescue sets beside the share.
+    pub(crate) fn rescued(&self, file: &str) -> Vec<String> {
+        let mut found = Vec::new();
+        let sets = self.share.with_file_name(".rescue").join("www");
+        for set in fs::read_dir(sets).into_iter().flatten().flatten() {
+            found.extend(fs::read_to_string(set.path().join("files").join(file)));
+        }
+        found
+    }
+}
+
+/// The first share of `carp status --json`.
+pub(crate) fn share(daemon: &Daemon) -> Value {
+    daemon.report().map(|report| report["sync"][0].clone()).unwrap_or_default()
+}
+
+pub(crate) fn wait_in_sync(daemon: &Daemon) -> Tested {
+    let waited = wait_until(LIMIT, "the share is in sync", || share(daemon)["in_sync"] == true);
+    waited.map_err(|error| Failed::from(format!("{error}: {}: {}", share(daemon), events(daemon))))
+}
+
+pub(crate) fn events(daemon: &Daemon) -> String {
+    daemon.ask(&["events"]).map(|output| told(&output).1).unwrap_or_default()
+}
+
+/// Waits until a share is held for this reason.
+pub(crate) fn wait_held(daemon: &Daemon, reason: &str) -> Tested {
+    let held = || share(daemon)["held"]["reason"] == reason;
+    let waited = wait_until(LIMIT, &format!("the share is held: {reason}"), held);
+    waited.map_err(|error| Failed::from(format!("{error}: {}: {}", share(daemon), events(daemon))))
+}
+
+/// `carp sync …`, which has to end with this code; what it printed.
+pub(crate) fn sync(daemon: &Daemon, arguments: &[&str], code: i32) -> Result<String, Failed> {
+    let all = [&["sync"], arguments].concat();
+    let (found, text) = told(&daemon.ask(&all)?);
+    ensure(found == Some(code), format!("{arguments:?} ended with {found:?}: {text}"))?;
+    Ok(text)
+}
+
+/// Whether rsync, comparing every byte, finds no difference between two trees.
+pub(crate) fn equal(one: &Path, two: &Path) -> Result<bool, Failed> {
+    let output = std::process::Command::new("rsync")
+        .args(["-n", "-aHAXi", "--checksum", "--delete", "--exclude=.sync-partial"])
+        .args([one.join(""), two.join("")])
+        .output()?;
+    ensure(output.status.success(), told(&output).1)?;
+    Ok(output.stdout.is_empty())
+}

@@ -1,0 +1,64 @@
+//! F1, F2: what the active node writes is soon on the other one.
+
+use std::fs;
+use std::os::unix::ffi::OsStringExt;
+use std::time::SystemTime;
+
+use carp_node::lab::wait_until;
+
+use crate::scene::{Pair, equal, share, sync};
+use crate::support::{LIMIT, Rack, Test, Tested, ensure};
+
+pub(crate) const TESTS: &[Test] = &[
+    ("f1_the_standby_has_everything_as_it_is", everything_as_it_is),
+    ("f2_two_writes_of_one_second_both_arrive", two_writes_of_one_second),
+    ("one_line_tells_what_a_failover_would_lose", the_line),
+];
+
+fn everything_as_it_is(rack: &Rack) -> Tested {
+    let pair = Pair::new(rack, "")?;
+    let _daemons = pair.start()?;
+    let root = &pair.a.share;
+    pair.a.write("x", "1")?;
+    pair.a.write("new\nline", "2")?;
+    fs::write(root.join(std::ffi::OsString::from_vec(b"\xff\xfe".to_vec())), "no text")?;
+    fs::create_dir(root.join("empty"))?;
+    fs::hard_link(root.join("x"), root.join("x2"))?;
+    std::os::unix::fs::symlink("x", root.join("link"))?;
+    let sparse = fs::File::create(root.join("sparse"))?;
+    sparse.set_len(1 << 20)?;
+    wait_until(LIMIT, "the trees are equal", || equal(root, &pair.b.share).unwrap_or(false))?;
+    fs::remove_file(root.join("x2"))?;
+    pair.b.wait_for("x2", None)
+}
+
+fn two_writes_of_one_second(rack: &Rack) -> Tested {
+    let pair = Pair::new(rack, "")?;
+    let _daemons = pair.start()?;
+    let second = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000);
+    for (value, nanos) in [("AAAA", 100_000_000), ("BBBB", 900_000_000)] {
+        pair.a.write("x", value)?;
+        let file = fs::File::options().write(true).open(pair.a.share.join("x"))?;
+        file.set_modified(second + std::time::Duration::from_nanos(nanos))?;
+        pair.b.wait_for("x", Some(value))?;
+    }
+    Ok(())
+}
+
+fn the_line(rack: &Rack) -> Tested {
+    let pair = Pair::new(rack, "")?;
+    let (first, second) = pair.start()?;
+    for daemon in [&first, &second] {
+        wait_until(LIMIT, "the lag is known", || share(daemon)["lag_ms"].is_number())?;
+        let text = sync(daemon, &["status"], 0)?;
+        ensure(text.contains("failover now would lose at most"), text)?;
+    }
+    let text = sync(&first, &["now"], 6)?;
+    ensure(text.contains("this node is active"), text)?;
+    sync(&second, &["now"], 0)?;
+    let mut text = String::new();
+    wait_until(LIMIT, "the pass is over", || {
+        sync(&second, &["diff", "--json"], 0).map(|told| text = told).is_ok()
+    })?;
+    ensure(text.contains("\"deleted\":0"), text)
+}

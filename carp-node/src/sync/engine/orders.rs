@@ -1,0 +1,339 @@
+//! What the operator wants.
+
+use std::io;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+use tokio::task::spawn_local;
+
+use super::{Answer, Engine, now};
+use crate::clock::wall_time;
+use crate::control::proto::{ControlError, ErrorCode};
+use crate::control::units::WallTime;
+use crate::sync::decide::{Decision, Pull};
+use crate::sync::guards::place;
+use crate::sync::record::{Keep, Role};
+use crate::sync::rescue::{self, Pruning, RescueSet};
+
+/// An order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "order", rename_all = "kebab-case")]
+pub enum Order {
+    /// Begin a pass now.
+    Now,
+    /// Pull nothing any more, for this reason.
+    Hold {
+        /// The reason.
+        reason: String,
+    },
+    /// Undo that.
+    Release,
+    /// What a pass would change.
+    Diff,
+    /// Which tree counts, where both sides wrote.
+    Resolve {
+        /// Whether it is the one here.
+        local: bool,
+    },
+    /// Let one pass delete as much as it will.
+    Approve,
+    /// The rescue sets.
+    RescueList,
+    /// One of them.
+    RescueShow {
+        /// Its name.
+        set: String,
+    },
+    /// Move an entry of a set back into the share.
+    RescueRestore {
+        /// Its name.
+        set: String,
+        /// The path in the share, as the report has it.
+        path: String,
+        /// Where to, if not there.
+        to: Option<String>,
+    },
+    /// The orphans of a set are of no more use.
+    RescueAck {
+        /// Its name.
+        set: String,
+    },
+    /// Remove what may go.
+    RescuePrune,
+}
+
+impl Order {
+    /// Whether it changes something, which takes root or the daemon's own user. What is in the tree and
+    /// in rescue sets is for them as well.
+    #[must_use]
+    pub const fn changes(&self) -> bool {
+        true
+    }
+}
+
+fn refused(message: impl Into<String>) -> ControlError {
+    ControlError::new(ErrorCode::Refused, message)
+}
+
+fn failed(error: &io::Error) -> ControlError {
+    ControlError::new(ErrorCode::Failed, error.to_string())
+}
+
+impl Engine {
+    pub(super) fn order(&mut self, share: Option<&str>, order: Order, reply: Answer) {
+        let number = match self.named(share) {
+            Ok(number) => number,
+            Err(error) => {
+                // Whoever asked may have gone.
+                let _ = reply.send(Err(error));
+                return;
+            }
+        };
+        if order == Order::Diff {
+            return self.diff(number, reply);
+        }
+        let answer = match order {
+            Order::Now => self.pull_now(number),
+            Order::Hold { reason } => self.set_hold(number, Some(reason)),
+            Order::Release => self.set_hold(number, None),
+            Order::Resolve { local } => self.resolve(number, local),
+            Order::Approve => self.approve(number),
+            Order::RescueList => self.rescue_list(number),
+            Order::RescueShow { set } => self.set(number, &set).and_then(|set| shown(&set)),
+            Order::RescueRestore { set, path, to } => {
+                self.restore(number, &set, &path, to.as_deref())
+            }
+            Order::RescueAck { set } => self.set(number, &set).and_then(|set| {
+                let report = set.acknowledge(WallTime(wall_time())).map_err(|it| failed(&it))?;
+                Ok(json!({ "set": set.name().to_string(), "orphans": report.orphans }))
+            }),
+            Order::RescuePrune => self.prune(number),
+            Order::Diff => return,
+        };
+        let _ = reply.send(answer);
+    }
+
+    /// The share of this name, or the only one.
+    fn named(&self, name: Option<&str>) -> Result<usize, ControlError> {
+        let known: Vec<&str> = self.shares.iter().map(|share| share.spec.name.as_str()).collect();
+        match (name, known.as_slice()) {
+            (None, [_]) => Ok(0),
+            (None, _) => {
+                let message = format!("name one of the shares: {}", known.join(", "));
+                Err(ControlError::new(ErrorCode::UnknownRouter, message))
+            }
+            (Some(name), known) => known.iter().position(|it| *it == name).ok_or_else(|| {
+                let message = format!("no share {name:?}: this daemon has {}", known.join(", "));
+                ControlError::new(ErrorCode::UnknownRouter, message)
+            }),
+        }
+    }
+
+    fn pull_now(&mut self, number: usize) -> Result<Value, ControlError> {
+        let share = &mut self.shares[number];
+        match &share.decision {
+            Some(Decision::Pull(_)) => {
+                share.wanted = true;
+                Ok(json!({ "text": "a pass begins now" }))
+            }
+            Some(Decision::Serve(_)) => {
+                Err(refused("this node is active: nothing is pulled here; ask on the other node"))
+            }
+            Some(Decision::Keep) => Err(refused(
+                "this tree counts, as you said: the peer copies it when this node serves",
+            )),
+            Some(Decision::Hold(hold)) => Err(refused(hold.message.clone())),
+            Some(Decision::Wait(wait)) => Err(refused(wait.message())),
+            Some(Decision::Scan) | None => {
+                Err(refused("the tree is being looked at; a pass follows by itself"))
+            }
+        }
+    }
+
+    fn set_hold(&mut self, number: usize, reason: Option<String>) -> Result<Value, ControlError> {
+        let memory = self.shares[number].memory.clone();
+        let text = match &reason {
+            Some(_) => "nothing is pulled until `carp sync hold --release`",
+            None => "released",
+        };
+        let memory = crate::sync::record::Memory { hold: reason, ..memory };
+        self.store_order(number, memory)?;
+        Ok(json!({ "text": text }))
+    }
+
+    fn store_order(
+        &mut self,
+        number: usize,
+        memory: crate::sync::record::Memory,
+    ) -> Result<(), ControlError> {
+        if self.remember(number, memory) {
+            return Ok(());
+        }
+        let why = self.shares[number].fault.clone().unwrap_or_default();
+        Err(ControlError::new(ErrorCode::Failed, why))
+    }
+
+    fn resolve(&mut self, number: usize, local: bool) -> Result<Value, ControlError> {
+        let share = &self.shares[number];
+        let peer = self.peers[share.peer].peer().and_then(|peer| peer.share(&share.spec.name));
+        let tip = peer.and_then(|theirs| theirs.history.tip()).cloned().ok_or_else(|| {
+            refused(
+                "what the peer has is not known: it has to be reachable, and to have served once",
+            )
+        })?;
+        let keep = if local { Keep::Local } else { Keep::Peer };
+        let active = self.routers[share.router].role == Role::Active;
+        if active && !local {
+            let message =
+                "this node serves: yield first (`carp yield`), or resolve on the other node";
+            return Err(refused(message));
+        }
+        let memory = share.memory.after_resolve(keep, tip);
+        self.store_order(number, memory)?;
+        let text = match (local, active) {
+            (true, true) => {
+                "the peer copies this tree; what it replaces is kept there in a rescue set"
+            }
+            (true, false) => {
+                "this tree counts: when this node serves, the peer copies it, and keeps what it replaces"
+            }
+            (false, _) => {
+                "the peer's tree is copied; what it replaces is kept here in a rescue set"
+            }
+        };
+        self.shares[number].wanted = true;
+        Ok(json!({ "text": text }))
+    }
+
+    fn approve(&mut self, number: usize) -> Result<Value, ControlError> {
+        let share = &mut self.shares[number];
+        if !share.probes() {
+            return Err(refused(
+                "nothing waits for approval: no pass would delete more than the limit",
+            ));
+        }
+        share.approved = true;
+        Ok(json!({ "text": "one pass may delete as much as it will" }))
+    }
+
+    /// A dry run, whatever holds the share: nothing is changed by it.
+    fn diff(&mut self, number: usize, reply: Answer) {
+        let share = &self.shares[number];
+        let refusal = if share.pass.is_some() {
+            Some("a pass runs: ask again when it is over")
+        } else if self.rsync.as_ref().is_none_or(Result::is_err) {
+            Some("rsync cannot be used here: `carp sync status` says why")
+        } else {
+            None
+        };
+        let peer = self.peers[share.peer].peer().and_then(|peer| peer.share(&share.spec.name));
+        let tip = peer.and_then(|theirs| theirs.history.tip()).cloned();
+        let (refusal, tip) = match (refusal, tip) {
+            (None, Some(tip)) => (None, Some(tip)),
+            (None, None) => (Some("what the peer has is not known"), None),
+            (some, tip) => (some, tip),
+        };
+        let (None, Some(tip)) = (refusal, tip) else {
+            let _ = reply.send(Err(refused(refusal.unwrap_or_default())));
+            return;
+        };
+        let (sender, end) = oneshot::channel();
+        // It is a comparison with the peer as it is.
+        let pull = Pull { tip, rescue: None, given_up: true };
+        self.start_pass(number, pull, Some(sender), now());
+        spawn_local(async move {
+            let Ok(end) = end.await else { return };
+            let answer = match (end.hold, end.trouble) {
+                (Some(hold), _) => Err(refused(hold.message)),
+                (None, Some(trouble)) => Err(ControlError::new(ErrorCode::Failed, trouble)),
+                (None, None) => Ok(json!({
+                    "changed": end.figures.changed,
+                    "deleted": end.figures.deleted,
+                    "bytes": end.figures.bytes,
+                    "differences": end.figures.listed,
+                })),
+            };
+            let _ = reply.send(answer);
+        });
+    }
+}
+
+/// Rescue sets.
+impl Engine {
+    fn rescue_directory(&self, number: usize) -> Result<(PathBuf, PathBuf), ControlError> {
+        let spec = &self.shares[number].spec;
+        let root = place::real_root(&spec.path).map_err(|hold| refused(hold.message))?;
+        let directory =
+            place::rescue_directory(&root, &spec.name).map_err(|hold| refused(hold.message))?;
+        Ok((root, directory))
+    }
+
+    fn rescue_list(&self, number: usize) -> Result<Value, ControlError> {
+        let (_, directory) = self.rescue_directory(number)?;
+        let sets = rescue::list(&directory).map_err(|error| failed(&error))?;
+        let sets: Vec<Value> = sets
+            .iter()
+            .map(|set| {
+                let report = set.report().ok().flatten();
+                json!({
+                    "set": set.name().to_string(),
+                    "path": set.path().display().to_string(),
+                    "ended": report.is_some(),
+                    "orphans": report.as_ref().map(|it| it.orphans),
+                    "superseded": report.as_ref().map(|it| it.superseded),
+                    "bytes": report.as_ref().map(|it| it.bytes),
+                    "acknowledged": report.as_ref().is_some_and(|it| it.acknowledged.is_some()),
+                })
+            })
+            .collect();
+        Ok(json!({ "sets": sets }))
+    }
+
+    fn set(&self, number: usize, name: &str) -> Result<RescueSet, ControlError> {
+        let (_, directory) = self.rescue_directory(number)?;
+        let sets = rescue::list(&directory).map_err(|error| failed(&error))?;
+        sets.into_iter().find(|set| set.name().to_string() == name).ok_or_else(|| {
+            refused(format!("there is no rescue set {name:?}: see `carp sync rescue list`"))
+        })
+    }
+
+    fn restore(
+        &self,
+        number: usize,
+        set: &str,
+        path: &str,
+        to: Option<&str>,
+    ) -> Result<Value, ControlError> {
+        if self.routers[self.shares[number].router].role != Role::Active {
+            let message = "this node is backup: the next pass would delete it again; copy the file to the \
+                           node that serves, or let this one serve first";
+            return Err(refused(message));
+        }
+        let set = self.set(number, set)?;
+        let (root, _) = self.rescue_directory(number)?;
+        let read = |text: &str| {
+            rescue::path::from_text(text).ok_or_else(|| refused(format!("{text:?} is no path")))
+        };
+        let from = read(path)?;
+        let to = to.map_or_else(|| Ok(from.clone()), read)?;
+        rescue::restore(&set, &from, &root, &to).map_err(|error| refused(error.to_string()))?;
+        Ok(json!({ "text": format!("restored {}", root.join(to).display()) }))
+    }
+
+    fn prune(&self, number: usize) -> Result<Value, ControlError> {
+        let (_, directory) = self.rescue_directory(number)?;
+        let removed = rescue::prune(&directory, Pruning::default(), WallTime(wall_time()))
+            .map_err(|error| failed(&error))?;
+        let removed: Vec<String> = removed.iter().map(ToString::to_string).collect();
+        Ok(json!({ "removed": removed }))
+    }
+}
+
+fn shown(set: &RescueSet) -> Result<Value, ControlError> {
+    let report = set.report().map_err(|error| failed(&error))?;
+    let report = report.ok_or_else(|| refused("its pass has not ended yet"))?;
+    serde_json::to_value(report)
+        .map_err(|error| ControlError::new(ErrorCode::Failed, error.to_string()))
+}

@@ -1,0 +1,110 @@
+//! One share: what is remembered, decided and going on.
+
+use std::rc::Rc;
+
+use carp_proto::Instant;
+use tokio::sync::Notify;
+
+use super::pass::{End, Figures, Shown};
+use crate::config::SyncSpec;
+use crate::state::StateFile;
+use crate::sync::decide::Decision;
+use crate::sync::hold::{Hold, HoldReason};
+use crate::sync::lineage::Epoch;
+use crate::sync::pace::Pace;
+use crate::sync::record::Memory;
+use crate::sync::rsync::exit::Outcome;
+use crate::sync::standing::Standing;
+
+/// A share of this node.
+#[derive(Debug)]
+pub(super) struct Share {
+    pub(super) spec: SyncSpec,
+    pub(super) memory: Memory,
+    pub(super) file: StateFile,
+    /// Which of the peers it has.
+    pub(super) peer: usize,
+    /// Which of the routers it follows.
+    pub(super) router: usize,
+    pub(super) pace: Pace,
+    pub(super) pass: Option<Running>,
+    pub(super) decision: Option<Decision>,
+    pub(super) standing: Option<Standing>,
+    /// Whether the last pass was complete and moved nothing.
+    pub(super) idle: bool,
+    /// Whether the tree is being walked through.
+    pub(super) walking: bool,
+    /// What the guards of the last pass said.
+    pub(super) guard: Option<Hold>,
+    /// Whether the operator let one pass delete as much as it will.
+    pub(super) approved: bool,
+    /// Whether somebody wants a pass at once.
+    pub(super) wanted: bool,
+    /// Whether cut-off passes may have left something.
+    pub(super) untidy: bool,
+    pub(super) last: Option<Last>,
+    /// What could not be done with the share's own files, in words.
+    pub(super) fault: Option<String>,
+    /// What was told of it last, so that it is told once.
+    pub(super) told: Option<String>,
+}
+
+/// A pass that runs.
+#[derive(Debug)]
+pub(super) struct Running {
+    pub(super) tip: Epoch,
+    pub(super) given_up: bool,
+    pub(super) stop: Rc<Notify>,
+    pub(super) shown: Shown,
+    pub(super) began: Instant,
+    /// Whether it is the last one before a handover.
+    pub(super) last: bool,
+    /// Who wants to know what it found, of a dry run.
+    pub(super) dry: Option<tokio::sync::oneshot::Sender<End>>,
+    pub(super) stopping: bool,
+    /// The peer's clock and this node's, when the record was read that it rests on.
+    pub(super) clocks: (crate::sync::lineage::Stamp, crate::sync::lineage::Stamp),
+    pub(super) source: crate::sync::record::ShareRecord,
+}
+
+/// The last pass that ended.
+#[derive(Clone, Debug)]
+pub(super) struct Last {
+    pub(super) ended: crate::control::units::WallTime,
+    pub(super) took: std::time::Duration,
+    pub(super) outcome: Option<Outcome>,
+    pub(super) text: String,
+    pub(super) figures: Figures,
+}
+
+impl Share {
+    /// What holds it, if anything does: the decision's word first.
+    pub(super) fn hold(&self) -> Option<&Hold> {
+        match &self.decision {
+            Some(Decision::Hold(hold)) => Some(hold),
+            Some(Decision::Pull(_)) => self.guard.as_ref(),
+            Some(Decision::Serve(_) | Decision::Keep | Decision::Scan | Decision::Wait(_))
+            | None => None,
+        }
+    }
+
+    /// Whether a pass may delete much, so that a dry run has to come first.
+    pub(super) fn probes(&self) -> bool {
+        self.guard.as_ref().is_some_and(|hold| hold.reason == HoldReason::MassDelete)
+    }
+
+    /// Whether a pass runs that changes something here.
+    pub(super) fn is_pulling(&self) -> bool {
+        self.pass.as_ref().is_some_and(|pass| pass.dry.is_none())
+    }
+
+    /// Ends the pass that runs, if one does. It is over when its end is told.
+    pub(super) fn stop_pass(&mut self) {
+        if let Some(pass) = &mut self.pass
+            && !pass.stopping
+        {
+            pass.stopping = true;
+            pass.stop.notify_one();
+        }
+    }
+}

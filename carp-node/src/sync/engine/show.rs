@@ -1,0 +1,184 @@
+//! What status says of a share.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::share::Share;
+use super::{Engine, now, wall_stamp};
+use crate::control::units::{Millis, WallTime};
+use crate::sync::decide::Decision;
+use crate::sync::hold::Hold;
+use crate::sync::lag::Lag;
+use crate::sync::record::{RECORD_FRESH, Role};
+use crate::sync::rsync::exit::Outcome;
+use crate::sync::standing::Held;
+
+/// One share in a status.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ShareStatus {
+    /// Its name.
+    pub name: String,
+    /// The router that it follows.
+    pub router: String,
+    /// The folder.
+    pub path: PathBuf,
+    /// The other node, as it is reached.
+    pub peer: String,
+    /// `init`, `backup` or `active`.
+    pub role: Role,
+    /// Whether this node's copy is good enough to take over.
+    pub in_sync: bool,
+    /// Why nothing is copied until somebody has looked, with what to do.
+    pub held: Option<Hold>,
+    /// Why its router does not preempt.
+    pub held_back: Option<Held>,
+    /// How far the standby is behind, and what a failover would lose now.
+    pub line: String,
+    /// How far it is behind, if that is known.
+    pub lag_ms: Option<Millis>,
+    /// Whether that is more than `max_lag`, or not known.
+    pub alarm: bool,
+    /// What goes on, in words.
+    pub doing: String,
+    /// What this tree is of.
+    pub epoch: Option<String>,
+    /// Whether the peer lives, by its own word.
+    pub peer_alive: bool,
+    /// Why the peer's word cannot be read.
+    pub peer_trouble: Option<String>,
+    /// What is wrong on this node.
+    pub fault: Option<String>,
+    /// The pass that runs.
+    pub progress: Option<ProgressStatus>,
+    /// The last pass that ended.
+    pub last_pass: Option<PassStatus>,
+    /// How long writers stood still at the last handover.
+    pub freeze_ms: Option<Millis>,
+}
+
+/// How far a pass is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProgressStatus {
+    /// Since when it runs.
+    pub running_ms: Millis,
+    /// Bytes that are there.
+    pub bytes: u64,
+    /// Of all bytes, 0 to 100.
+    pub percent: u8,
+    /// Bytes a second.
+    pub rate: u64,
+    /// Time left.
+    pub left_ms: Millis,
+    /// Files received.
+    pub files: Option<u64>,
+    /// Files still to be looked at.
+    pub to_check: Option<u64>,
+}
+
+/// A pass that ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PassStatus {
+    /// When.
+    pub ended: WallTime,
+    /// How long it took.
+    pub took_ms: Millis,
+    /// What rsync's end means.
+    pub outcome: Option<Outcome>,
+    /// The same in words, with what to do.
+    pub text: String,
+    /// Files in the share.
+    pub files: u64,
+    /// Entries that were changed or made.
+    pub changed: u64,
+    /// Entries that were deleted.
+    pub deleted: u64,
+    /// Bytes of the files that were received.
+    pub bytes: u64,
+}
+
+impl Engine {
+    pub(super) fn status(&self) -> Vec<ShareStatus> {
+        (0..self.shares.len()).map(|number| self.share_status(number)).collect()
+    }
+
+    fn share_status(&self, number: usize) -> ShareStatus {
+        let share = &self.shares[number];
+        let router = &self.routers[share.router];
+        let state = &self.peers[share.peer];
+        let peer = state.peer();
+        let now = now();
+        let fresh = peer.filter(|peer| peer.is_fresh(now, RECORD_FRESH));
+        let theirs = fresh.and_then(|peer| peer.share(&share.spec.name));
+        let lag = match router.role {
+            Role::Active => {
+                let own = self.record(number);
+                Lag::of_active(&own, peer, &share.spec.name, wall_stamp(), now)
+            }
+            Role::Backup | Role::Init => {
+                Lag::of_standby(share.memory.as_of.as_ref(), theirs, wall_stamp())
+            }
+        };
+        ShareStatus {
+            name: share.spec.name.clone(),
+            router: router.name.clone(),
+            path: share.spec.path.clone(),
+            peer: format!("{}@{}", share.spec.peer.user, share.spec.peer.host),
+            role: router.role,
+            in_sync: share.standing.as_ref().is_some_and(|standing| standing.in_sync),
+            held: share.hold().cloned(),
+            held_back: share.standing.as_ref().and_then(|standing| standing.held),
+            line: lag.to_string(),
+            lag_ms: match lag {
+                Lag::Behind(lag) => Some(Millis(lag)),
+                Lag::NoCopy | Lag::Unknown => None,
+            },
+            alarm: lag.exceeds(share.spec.policy.max_lag),
+            doing: self.doing(share),
+            epoch: share.memory.history.tip().map(ToString::to_string),
+            peer_alive: fresh.is_some(),
+            peer_trouble: state.trouble.as_ref().map(|trouble| trouble.text.clone()),
+            fault: share.fault.clone().or_else(|| match &self.rsync {
+                Some(Err(text)) => Some(text.clone()),
+                Some(Ok(_)) | None => None,
+            }),
+            progress: share.pass.as_ref().map(|pass| {
+                let progress = pass.shown.borrow().unwrap_or_default();
+                ProgressStatus {
+                    running_ms: Millis(now.saturating_since(pass.began)),
+                    bytes: progress.bytes,
+                    percent: progress.percent,
+                    rate: progress.rate,
+                    left_ms: Millis(progress.time),
+                    files: progress.files,
+                    to_check: progress.to_check.map(|(left, _)| left),
+                }
+            }),
+            last_pass: share.last.as_ref().map(|last| PassStatus {
+                ended: last.ended,
+                took_ms: Millis(last.took),
+                outcome: last.outcome,
+                text: last.text.clone(),
+                files: last.figures.files,
+                changed: last.figures.changed,
+                deleted: last.figures.deleted,
+                bytes: last.figures.bytes,
+            }),
+            freeze_ms: router.freeze.map(Millis),
+        }
+    }
+
+    fn doing(&self, share: &Share) -> String {
+        match (&share.decision, &share.pass) {
+            (_, Some(pass)) if pass.stopping => "stops a pass".to_owned(),
+            (_, Some(_)) => "pulls".to_owned(),
+            (Some(Decision::Serve(_)), None) => "serves".to_owned(),
+            (Some(Decision::Pull(_)), None) => "waits for the next pass".to_owned(),
+            (Some(Decision::Scan), None) => "looks through the tree".to_owned(),
+            (Some(Decision::Keep), None) => "waits to serve: this tree counts".to_owned(),
+            (Some(Decision::Hold(_)), None) => "is held".to_owned(),
+            (Some(Decision::Wait(wait)), None) => wait.message().to_owned(),
+            (None, None) => "starts".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! rsync's patterns for what is not copied, as far as carp's own walks need them.
+//!
+//! `/` at the begin anchors at the root of the share, `/` at the end means directories only, `*` is anything
+//! without a slash, `**` anything, `?` one byte. A pattern without a slash inside is for the last part of
+//! a path. Character classes are not understood: such a pattern covers nothing here, so that a walk sees
+//! more than a pass copies, never less.
+
+/// A list of patterns.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Patterns(Vec<Pattern>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Pattern {
+    text: Vec<u8>,
+    anchored: bool,
+    directory: bool,
+    whole_path: bool,
+}
+
+impl Patterns {
+    /// The patterns, as rsync takes them with `--exclude`.
+    #[must_use]
+    pub fn new(patterns: impl IntoIterator<Item = Vec<u8>>) -> Self {
+        Self(patterns.into_iter().filter_map(|text| Pattern::new(&text)).collect())
+    }
+
+    /// Whether a path below the root is excluded by itself. What is below an excluded directory is too,
+    /// but that is for the walk to see, which does not go there.
+    #[must_use]
+    pub fn covers(&self, path: &[u8], is_directory: bool) -> bool {
+        self.0.iter().any(|pattern| pattern.covers(path, is_directory))
+    }
+}
+
+impl Pattern {
+    fn new(text: &[u8]) -> Option<Self> {
+        let anchored = text.first() == Some(&b'/');
+        let directory = text.last() == Some(&b'/');
+        let text = text.strip_prefix(b"/").unwrap_or(text);
+        let text = text.strip_suffix(b"/").unwrap_or(text).to_vec();
+        let understood = !text.is_empty() && !text.iter().any(|byte| b"[]\\".contains(byte));
+        let whole_path = text.contains(&b'/') || text.windows(2).any(|two| two == b"**");
+        understood.then_some(Self { text, anchored, directory, whole_path })
+    }
+
+    fn covers(&self, path: &[u8], is_directory: bool) -> bool {
+        if self.directory && !is_directory {
+            return false;
+        }
+        if self.anchored {
+            return matches(&self.text, path);
+        }
+        let mut starts =
+            std::iter::once(0).chain(path.iter().enumerate().filter_map(|(n, byte)| {
+                // After each slash a part begins.
+                (*byte == b'/').then_some(n + 1)
+            }));
+        if self.whole_path {
+            return starts
+                .any(|start| path.get(start..).is_some_and(|end| matches(&self.text, end)));
+        }
+        starts
+            .last()
+            .and_then(|start| path.get(start..))
+            .is_some_and(|end| matches(&self.text, end))
+    }
+}
+
+/// Whether a pattern covers the whole text. Many stars take long; patterns are the operator's own.
+fn matches(pattern: &[u8], text: &[u8]) -> bool {
+    match pattern {
+        [] => text.is_empty(),
+        [b'*', b'*', rest @ ..] => {
+            (0..=text.len()).any(|n| text.get(n..).is_some_and(|text| matches(rest, text)))
+        }
+        [b'*', rest @ ..] => {
+            let part = text.iter().position(|byte| *byte == b'/').unwrap_or(text.len());
+            (0..=part).any(|n| text.get(n..).is_some_and(|text| matches(rest, text)))
+        }
+        [first, rest @ ..] => match text {
+            [byte, text @ ..] if first == byte || (*first == b'?' && *byte != b'/') => {
+                matches(rest, text)
+            }
+            _ => false,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn covers(pattern: &str, path: &str) -> bool {
+        let (path, is_directory) = match path.strip_suffix('/') {
+            Some(path) => (path, true),
+            None => (path, false),
+        };
+        Patterns::new([pattern.into()]).covers(path.as_bytes(), is_directory)
+    }
+
+    #[test]
+    fn patterns_cover_what_rsyncs_do() {
+        for (pattern, path) in [
+            ("/cache/", "cache/"),
+            ("cache/", "a/cache/"),
+            ("*.log", "a/b/x.log"),
+            ("/*.log", "x.log"),
+            ("a/b", "x/a/b"),
+            ("/a/*/c", "a/b/c"),
+            ("/a/**/d", "a/b/c/d"),
+            ("**.tmp", "a/b.tmp"),
+            ("?x", "a/yx"),
+            ("name", "name"),
+        ] {
+            assert!(covers(pattern, path), "{pattern} does not cover {path}");
+        }
+    }
+
+    #[test]
+    fn patterns_do_not_cover_more_than_rsyncs_do() {
+        for (pattern, path) in [
+            ("/cache/", "cache"),
+            ("/cache/", "a/cache/"),
+            ("*.log", "x.log/y"),
+            ("/*.log", "a/x.log"),
+            ("a/b", "xa/b"),
+            ("/a/*/c", "a/b/b/c"),
+            ("?x", "x"),
+            ("name", "names"),
+            ("[ab]", "a"),
+            ("", "a"),
+            ("/", "a"),
+        ] {
+            assert!(!covers(pattern, path), "{pattern} covers {path}");
+        }
+    }
+}

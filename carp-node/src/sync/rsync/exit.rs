@@ -1,0 +1,283 @@
+//! What the end of an rsync means, and what follows.
+//!
+//! Its exit codes are blunt: a dead host gave 5, 12 or 255, depending on the moment. So they are sorted
+//! into classes, and the last lines of its errors say the rest.
+
+use serde::{Deserialize, Serialize};
+
+/// How a pass ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// It exited with this code.
+    Code(i32),
+    /// A signal ended it, which this node did not send.
+    Signal(i32),
+    /// This node ended it: a promotion, a stop, another decision.
+    Stopped,
+    /// This node ended it, because it did not get on.
+    Stuck,
+}
+
+/// What it means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// The tree is complete.
+    Complete,
+    /// Files vanished while they were read. Complete only if the next pass is.
+    Vanished,
+    /// Some files could not be copied: the tree is not in sync.
+    Partial,
+    /// More files would have been deleted than the limit allows.
+    MassDelete,
+    /// The own disk is full.
+    DiskFull,
+    /// The own disk failed in another way.
+    Disk,
+    /// The own file system is read-only.
+    ReadOnly,
+    /// This node ended it.
+    Stopped,
+    /// No progress was made, and this node ended it.
+    Stuck,
+    /// Nobody answers.
+    Unreachable,
+    /// The peer's key is not the one that was agreed on.
+    HostKey,
+    /// The peer does not accept this node's key.
+    Refused,
+    /// The peer does not have the share, or does not let it be read so.
+    Module,
+    /// The connection broke.
+    Transport,
+    /// A program is missing.
+    Program,
+    /// The call is wrong, or one of the two rsyncs does not know it.
+    Setup,
+    /// Something else.
+    Other,
+}
+
+/// What to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// The next pass comes at its time.
+    Pace,
+    /// Once more at once; if it ends the same, then as after [`Next::BackOff`].
+    Again,
+    /// Later, and later each time: [`Backoff`](crate::sync::pace::Backoff).
+    BackOff,
+    /// Not before somebody has looked; the reason says why.
+    Hold(crate::sync::hold::HoldReason),
+    /// Nothing: who stopped it knows what comes.
+    Nothing,
+}
+
+impl Outcome {
+    /// What a status and the last lines of the errors mean.
+    #[must_use]
+    pub fn of(status: Status, errors: &[u8]) -> Self {
+        let code = match status {
+            Status::Stopped => return Self::Stopped,
+            Status::Stuck => return Self::Stuck,
+            Status::Signal(_) => return Self::Other,
+            Status::Code(code) => code,
+        };
+        let says = |what: &str| contains(errors, what.as_bytes());
+        match code {
+            0 => Self::Complete,
+            24 => Self::Vanished,
+            25 => Self::MassDelete,
+            11 | 23 if says("No space left on device") || says("Disk quota exceeded") => {
+                Self::DiskFull
+            }
+            11 | 23 if says("Read-only file system") => Self::ReadOnly,
+            11 => Self::Disk,
+            23 => Self::Partial,
+            5 if says("Unknown module") || says("refusing") => Self::Module,
+            5 | 10 | 12 | 14 | 30 | 35 | 255 => Self::transport(&says),
+            1..=4 => Self::Setup,
+            126 | 127 => Self::Program,
+            _ => Self::Other,
+        }
+    }
+
+    fn transport(says: &dyn Fn(&str) -> bool) -> Self {
+        if says("Host key verification failed") || says("HOST IDENTIFICATION HAS CHANGED") {
+            Self::HostKey
+        } else if says("Permission denied (") || says("Too many authentication failures") {
+            Self::Refused
+        } else if says("Unknown module") {
+            Self::Module
+        } else if says("command not found") || says("Failed to exec") {
+            Self::Program
+        } else if UNREACHABLE.iter().any(|what| says(what)) {
+            Self::Unreachable
+        } else {
+            Self::Transport
+        }
+    }
+
+    /// What follows.
+    #[must_use]
+    pub const fn next(self) -> Next {
+        use crate::sync::hold::HoldReason;
+        match self {
+            Self::Complete => Next::Pace,
+            Self::Vanished => Next::Again,
+            Self::MassDelete => Next::Hold(HoldReason::MassDelete),
+            Self::ReadOnly => Next::Hold(HoldReason::ReadOnlyTarget),
+            Self::Setup | Self::Module | Self::Program => Next::Hold(HoldReason::RsyncSetup),
+            Self::Stopped => Next::Nothing,
+            Self::Partial
+            | Self::DiskFull
+            | Self::Disk
+            | Self::Stuck
+            | Self::Unreachable
+            | Self::HostKey
+            | Self::Refused
+            | Self::Transport
+            | Self::Other => Next::BackOff,
+        }
+    }
+
+    /// Whether connections that are kept open for the next call should be closed: after a cut they fail
+    /// for some seconds more.
+    #[must_use]
+    pub const fn closes_connections(self) -> bool {
+        match self {
+            Self::Stuck | Self::Unreachable | Self::Transport | Self::HostKey | Self::Refused => {
+                true
+            }
+            Self::Complete
+            | Self::Vanished
+            | Self::Partial
+            | Self::MassDelete
+            | Self::DiskFull
+            | Self::Disk
+            | Self::ReadOnly
+            | Self::Stopped
+            | Self::Module
+            | Self::Program
+            | Self::Setup
+            | Self::Other => false,
+        }
+    }
+
+    /// What is wrong, and what to do.
+    #[must_use]
+    pub const fn message(self) -> &'static str {
+        match self {
+            Self::Complete => "the pass is complete",
+            Self::Vanished => "files vanished during the pass; it is repeated",
+            Self::Partial => {
+                "some files could not be copied, and the copy is not in sync; the list below says which and why"
+            }
+            Self::MassDelete => {
+                "the pass would delete more files than the limit; if that is meant, `carp sync approve`"
+            }
+            Self::DiskFull => {
+                "the disk of this node is full; the tree is as it was, and the pass is repeated when there is space"
+            }
+            Self::Disk => "this node's disk refused to be written; look at the kernel's log",
+            Self::ReadOnly => {
+                "the share is mounted read-only on this node; mount it writable, or look for errors of the disk"
+            }
+            Self::Stopped => "the pass was stopped by this node",
+            Self::Stuck => "the pass made no progress for 30 s and was ended; it is repeated",
+            Self::Unreachable => {
+                "the peer cannot be reached over ssh; check its address, its sshd, and the network"
+            }
+            Self::HostKey => {
+                "the peer's host key is not the one that was agreed on; if the peer was installed anew, \
+                 run `carp sync pair` again, otherwise find out who answers there"
+            }
+            Self::Refused => {
+                "the peer refuses this node's key; put the line that `carp sync pair` prints into its \
+                 authorized_keys"
+            }
+            Self::Module => {
+                "the peer does not offer this share; compare the names under [sync] on both nodes"
+            }
+            Self::Transport => "the connection to the peer broke; the pass is repeated",
+            Self::Program => {
+                "a program is missing: install rsync and openssh-client here, rsync on the peer"
+            }
+            Self::Setup => "rsync does not accept the call; `carp sync check` compares both nodes",
+            Self::Other => "rsync ended in an unexpected way; its last lines are below",
+        }
+    }
+}
+
+/// What ssh and rsync say when nobody is there.
+const UNREACHABLE: [&str; 7] = [
+    "Connection refused",
+    "Connection timed out",
+    "Operation timed out",
+    "No route to host",
+    "Network is unreachable",
+    "Could not resolve hostname",
+    "Timeout, server",
+];
+
+fn contains(haystack: &[u8], needle: &[u8]) -> bool {
+    haystack.windows(needle.len()).any(|window| window == needle)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(code: i32, errors: &str) -> Outcome {
+        Outcome::of(Status::Code(code), errors.as_bytes())
+    }
+
+    #[test]
+    fn codes_and_words_are_sorted_into_classes() {
+        for (code, errors, outcome) in [
+            (0, "", Outcome::Complete),
+            (24, "file has vanished: \"/x\"", Outcome::Vanished),
+            (
+                23,
+                "rsync: send_files failed to open \"/x\": Permission denied (13)",
+                Outcome::Partial,
+            ),
+            (25, "Deletions stopped due to --max-delete limit", Outcome::MassDelete),
+            (11, "write failed on \"x\": No space left on device (28)", Outcome::DiskFull),
+            (23, "mkstemp \"/x\" failed: Read-only file system (30)", Outcome::ReadOnly),
+            (11, "", Outcome::Disk),
+            (5, "@ERROR: Unknown module 'www'", Outcome::Module),
+            (255, "Host key verification failed.", Outcome::HostKey),
+            (255, "root@192.0.2.1: Permission denied (publickey).", Outcome::Refused),
+            (
+                255,
+                "ssh: connect to host 192.0.2.1 port 22: Connection refused",
+                Outcome::Unreachable,
+            ),
+            (12, "", Outcome::Transport),
+            (30, "", Outcome::Transport),
+            (255, "", Outcome::Transport),
+            (12, "bash: rsync: command not found", Outcome::Program),
+            (14, "rsync: Failed to exec ssh: No such file or directory (2)", Outcome::Program),
+            (1, "rsync: unknown option", Outcome::Setup),
+            (4, "", Outcome::Setup),
+            (127, "", Outcome::Program),
+            (99, "", Outcome::Other),
+            (-1, "", Outcome::Other),
+        ] {
+            assert_eq!(of(code, errors), outcome, "{code} {errors}");
+        }
+        assert_eq!(Outcome::of(Status::Stuck, b""), Outcome::Stuck);
+        assert_eq!(Outcome::of(Status::Stopped, b""), Outcome::Stopped);
+        assert_eq!(Outcome::of(Status::Signal(9), b""), Outcome::Other);
+    }
+
+    #[test]
+    fn only_a_complete_pass_goes_on_as_if_nothing_was() {
+        for code in -1..=256 {
+            let outcome = of(code, "");
+            assert_eq!(outcome.next() == Next::Pace, code == 0, "{code} is {outcome:?}");
+            assert!(!outcome.message().is_empty() && !outcome.message().ends_with('.'));
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! Walks through a share's tree: how many entries, the newest change, nothing kept in memory.
+//!
+//! Paths are bytes. What vanishes while it is looked at was not there.
+
+use std::fs::{self, Metadata, ReadDir};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::guards::marker::MARKER;
+use super::lineage::Stamp;
+use super::pattern::Patterns;
+use super::record::Walk;
+use super::rsync::command::PARTIAL_DIR;
+
+/// How deep a tree is followed. Each level keeps a directory open.
+const DEEPEST: usize = 256;
+
+/// An entry that a walk came to.
+#[derive(Debug)]
+pub struct Visit<'a> {
+    /// The whole path.
+    pub path: &'a Path,
+    /// The path below the root.
+    pub below: &'a Path,
+    /// What it is; symbolic links are not followed.
+    pub metadata: &'a Metadata,
+}
+
+impl Visit<'_> {
+    /// When it was changed last in any way (`st_ctime`), which no program can set.
+    #[must_use]
+    pub fn changed(&self) -> Stamp {
+        changed(self.metadata)
+    }
+}
+
+/// When an entry was changed last. What was before 1970 was not changed later than that.
+#[must_use]
+pub fn changed(metadata: &Metadata) -> Stamp {
+    let seconds = u64::try_from(metadata.ctime()).unwrap_or(0);
+    let nanos = u64::try_from(metadata.ctime_nsec()).unwrap_or(0);
+    Stamp(seconds.saturating_mul(1_000_000_000).saturating_add(nanos))
+}
+
+/// Whether to go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Go {
+    /// On.
+    On,
+    /// Enough.
+    Stop,
+}
+
+/// Visits every entry below `root` that is part of the share, directories before what is in them; not the
+/// root itself, not what `exclude` names, and not carp's own files. Says whether it came to the end.
+///
+/// # Errors
+/// What the system said about a directory that is there and cannot be read, or one that is too deep.
+pub fn visit(
+    root: &Path,
+    exclude: &Patterns,
+    mut look: impl FnMut(&Visit<'_>) -> Go,
+) -> io::Result<bool> {
+    let mut open: Vec<ReadDir> = vec![fs::read_dir(root)?];
+    while let Some(directory) = open.last_mut() {
+        let Some(entry) = directory.next() else {
+            open.pop();
+            continue;
+        };
+        let path = entry?.path();
+        let Some(metadata) = there(fs::symlink_metadata(&path))? else { continue };
+        let below = path.strip_prefix(root).unwrap_or(&path);
+        if is_ours(below) || exclude.covers(below.as_os_str().as_bytes(), metadata.is_dir()) {
+            continue;
+        }
+        if look(&Visit { path: &path, below, metadata: &metadata }) == Go::Stop {
+            return Ok(false);
+        }
+        if metadata.is_dir() {
+            if open.len() == DEEPEST {
+                let what = format!("{} is deeper than {DEEPEST} directories", path.display());
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+            }
+            open.extend(there(fs::read_dir(&path))?);
+        }
+    }
+    Ok(true)
+}
+
+fn there<T>(outcome: io::Result<T>) -> io::Result<Option<T>> {
+    match outcome {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        outcome => outcome.map(Some),
+    }
+}
+
+/// What carp itself puts into a share.
+fn is_ours(below: &Path) -> bool {
+    below == Path::new(MARKER) || below.file_name().is_some_and(|name| name == PARTIAL_DIR)
+}
+
+/// What a decision asks for with [`Decision::Scan`](super::decide::Decision::Scan).
+///
+/// # Errors
+/// As for [`visit`].
+pub fn scan(root: &Path, exclude: &Patterns) -> io::Result<Walk> {
+    let mut newest = changed(&fs::metadata(root)?);
+    let mut empty = true;
+    visit(root, exclude, |found| {
+        empty = false;
+        newest = newest.max(found.changed());
+        Go::On
+    })?;
+    Ok(Walk { empty, newest })
+}
+
+/// Removes what cut-off passes left in the partial directories. To be called after a pass that was complete,
+/// and after one for which the disk was full: what it had received is what fills it. Says how many
+/// directories it removed.
+///
+/// # Errors
+/// What the system said. What could be removed is gone.
+pub fn purge_partial(root: &Path) -> io::Result<u64> {
+    let mut found: Vec<PathBuf> = Vec::new();
+    let mut directories = vec![root.to_owned()];
+    while let Some(directory) = directories.pop() {
+        let Some(entries) = there(fs::read_dir(&directory))? else { continue };
+        for entry in entries {
+            let entry = entry?;
+            let Some(kind) = there(entry.file_type())? else { continue };
+            if kind.is_dir() && entry.file_name() == PARTIAL_DIR {
+                found.push(entry.path());
+            } else if kind.is_dir() {
+                directories.push(entry.path());
+            }
+        }
+    }
+    let mut removed = 0;
+    for directory in found {
+        if there(fs::remove_dir_all(&directory))?.is_some() {
+            removed += 1;
+        }
+    }
+    Ok(removed)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn tree() -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        for directory in ["a/b", ".sync-partial", "a/.sync-partial", "cache/x"] {
+            fs::create_dir_all(root.path().join(directory)).unwrap();
+        }
+        for file in [MARKER, "a/one", ".sync-partial/half", "a/.sync-partial/half", "cache/x/y"] {
+            fs::write(root.path().join(file), "x").unwrap();
+        }
+        fs::write(root.path().join(OsStr::from_bytes(b"a/\xff\n")), "x").unwrap();
+        symlink("/etc", root.path().join("a/link")).unwrap();
+        root
+    }
+
+    fn names(root: &Path, exclude: &[&str]) -> Vec<PathBuf> {
+        let exclude = Patterns::new(exclude.iter().map(|pattern| pattern.as_bytes().to_vec()));
+        let mut names = Vec::new();
+        let end = visit(root, &exclude, |found| {
+            names.push(found.below.to_owned());
+            Go::On
+        });
+        assert!(end.unwrap());
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_walk_sees_everything_but_what_is_excluded_or_carps_own() {
+        let root = tree();
+        let strange = PathBuf::from(OsStr::from_bytes(b"a/\xff\n"));
+        let expected: Vec<PathBuf> = ["a", "a/b", "a/link", "a/one"]
+            .map(PathBuf::from)
+            .into_iter()
+            .chain([strange])
+            .collect();
+        assert_eq!(names(root.path(), &["/cache/"]), expected);
+        assert!(names(root.path(), &[]).contains(&"cache/x/y".into()));
+    }
+
+    #[test]
+    fn an_empty_share_is_told_and_the_newest_change_too() {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join(MARKER), "x").unwrap();
+        let none = Patterns::default();
+        assert!(scan(root.path(), &none).unwrap().empty);
+        fs::write(root.path().join("file"), "x").unwrap();
+        let file = changed(&fs::metadata(root.path().join("file")).unwrap());
+        let walk = scan(root.path(), &none).unwrap();
+        assert!(!walk.empty && walk.newest >= file);
+        // Setting the time of an entry back is itself a change.
+        let old = fs::File::options().write(true).open(root.path().join("file")).unwrap();
+        old.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+        assert!(scan(root.path(), &none).unwrap().newest >= walk.newest);
+        assert!(scan(&root.path().join("gone"), &none).is_err());
+    }
+
+    #[test]
+    fn what_cut_off_passes_left_is_removed_and_nothing_else() {
+        let root = tree();
+        let before = names(root.path(), &[]);
+        assert_eq!(purge_partial(root.path()).unwrap(), 2);
+        assert!(!root.path().join(".sync-partial").exists());
+        assert!(!root.path().join("a/.sync-partial").exists());
+        assert_eq!(names(root.path(), &[]), before);
+        assert_eq!(purge_partial(root.path()).unwrap(), 0);
+    }
+}

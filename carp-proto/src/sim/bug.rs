@@ -1,0 +1,50 @@
+//! Faults of a program, planted so that a test shows that they are found.
+
+/// Something that a host does wrong. An [oracle](super::oracle) that does not see it is worth nothing, so
+/// every one of these is planted by a test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Bug {
+    /// Giving addresses back does nothing.
+    KeepsAddresses,
+    /// The addresses are taken, but the router is never told.
+    ForgetsToReport,
+    /// The addresses are there from the start of the daemon on.
+    TakesAddressesAtOnce,
+    /// The router never hears an advert of a better one.
+    IgnoresBetter,
+    /// A backup says that it is active whenever it hears an advert.
+    SpeaksAsBackup,
+    /// Deadlines pass, and nobody tells the router.
+    NeverWakes,
+    /// The router's clock stands still while it does not run.
+    StoppedClock,
+    /// The kernel never drops an address whose lease is over.
+    EndlessLease,
+    /// A resignation is never sent.
+    LeavesInSilence,
+    /// The second router of a group is not told what the group wants of it.
+    HalfAGroup,
+    /// A rejected datagram is taken for an advert.
+    BelievesEverything,
+    /// Adverts come half as often as they should.
+    SkipsAdverts,
+}
+
+impl Bug {
+    /// All of them.
+    pub const ALL: [Self; 12] = [
+        Self::KeepsAddresses,
+        Self::ForgetsToReport,
+        Self::TakesAddressesAtOnce,
+        Self::IgnoresBetter,
+        Self::SpeaksAsBackup,
+        Self::NeverWakes,
+        Self::StoppedClock,
+        Self::EndlessLease,
+        Self::LeavesInSilence,
+        Self::HalfAGroup,
+        Self::BelievesEverything,
+        Self::SkipsAdverts,
+    ];
+}

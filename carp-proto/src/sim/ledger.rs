@@ -1,0 +1,191 @@
+//! What a router has said and asked for, kept by somebody who watches it: does each of its actions fit the
+//! ones before?
+
+use core::time::Duration;
+
+use super::oracle::{Invariant, Violation};
+use crate::election::{Advertisement, Event, Phase, State};
+use crate::time::Instant;
+
+/// More actions than any one input has reason to cause.
+const MOST_ACTIONS: u32 = 16;
+
+/// More timeouts than can be due at one instant.
+const MOST_TIMEOUTS: u32 = 4;
+
+/// A resignation is said twice.
+const MOST_RESIGNATIONS: u32 = 2;
+
+/// The books of one router.
+#[derive(Clone, Debug)]
+pub(super) struct Ledger {
+    /// Whether it claims to be active: from the first advert until it gives the addresses back.
+    claims: bool,
+    /// Whether the addresses were asked for and not given back.
+    pub(super) wants: bool,
+    /// Whether they were there since they were asked for.
+    acquired: bool,
+    /// The state that the last event told of.
+    reported: State,
+    /// Resignations since the last claim.
+    resignations: u32,
+    /// When the last advert was sent, and the interval that it promised.
+    advertised: Option<(Instant, Duration)>,
+    /// No claim is allowed before.
+    quiet_until: Instant,
+    /// Jobs and notices that are under way.
+    pub(super) pending: u32,
+    actions: u32,
+    /// The latest timeout, and how many there were at that instant.
+    timeouts: (Instant, u32),
+}
+
+impl Default for Ledger {
+    fn default() -> Self {
+        Self {
+            claims: false,
+            wants: false,
+            acquired: false,
+            reported: State::Init,
+            resignations: 0,
+            advertised: None,
+            quiet_until: Instant::ZERO,
+            pending: 0,
+            actions: 0,
+            timeouts: (Instant::ZERO, 0),
+        }
+    }
+}
+
+type Checked = Result<(), Violation>;
+
+fn check(holds: bool, invariant: Invariant, text: &'static str) -> Checked {
+    if holds { Ok(()) } else { Err(Violation::local(invariant, text)) }
+}
+
+impl Ledger {
+    /// Something goes into the router.
+    pub(super) fn input(&mut self) {
+        self.actions = 0;
+    }
+
+    pub(super) fn timeout(&mut self, now: Instant) -> Checked {
+        self.input();
+        let (at, count) = &mut self.timeouts;
+        if *at == now {
+            *count += 1;
+        } else {
+            self.timeouts = (now, 1);
+        }
+        let few = self.timeouts.1 <= MOST_TIMEOUTS;
+        check(few, Invariant::Bounded, "its deadline does not move: it would be woken for ever")
+    }
+
+    /// It goes on after it did not run for longer than it takes to be declared dead.
+    pub(super) fn must_listen_until(&mut self, until: Instant) {
+        self.quiet_until = until;
+    }
+
+    /// It was not able to advertise for a while.
+    pub(super) fn excuse_lateness(&mut self) {
+        self.advertised = None;
+    }
+
+    pub(super) fn sent(
+        &mut self,
+        now: Instant,
+        advertisement: Advertisement,
+        interval: Duration,
+        lateness: Duration,
+    ) -> Checked {
+        match advertisement {
+            Advertisement::Claim => {
+                let listens = now >= self.quiet_until;
+                check(listens, Invariant::ListensFirst, "it claims before it has listened")?;
+                // Copies of one advert have one time, for each destination one.
+                if let Some((at, promised)) = self.advertised.filter(|_| self.claims) {
+                    let in_time = now <= at + promised.max(interval) + lateness;
+                    check(in_time, Invariant::Timeliness, "its advert is late")?;
+                }
+                self.advertised = Some((now, interval));
+                self.claims = true;
+                self.resignations = 0;
+            }
+            Advertisement::Resign => {
+                self.resignations += u32::from(self.advertised.is_some_and(|(at, _)| at != now));
+                self.advertised = None;
+                check(self.claims, Invariant::Order, "it resigns without having claimed")?;
+                let few = self.resignations <= MOST_RESIGNATIONS;
+                check(few, Invariant::Goodbye, "it resigns again and again")?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn asks_to_acquire(&mut self) -> Checked {
+        self.action()?;
+        self.wants = true;
+        self.acquired = false;
+        check(self.claims, Invariant::Order, "it takes the addresses before it has claimed them")
+    }
+
+    pub(super) fn acquired(&mut self) {
+        self.acquired = true;
+    }
+
+    pub(super) fn announces(&mut self) -> Checked {
+        self.action()?;
+        let may = self.claims && self.wants;
+        check(may, Invariant::Order, "it announces addresses that it does not want")
+    }
+
+    pub(super) fn asks_to_release(&mut self) -> Checked {
+        self.action()?;
+        let claimed = self.claims;
+        (self.claims, self.wants, self.acquired) = (false, false, false);
+        self.advertised = None;
+        check(claimed, Invariant::Order, "it gives back what it never claimed")
+    }
+
+    pub(super) fn reports(&mut self, event: &Event) -> Checked {
+        self.action()?;
+        let &Event::State { from, to, .. } = event else {
+            // The others tell of addresses and rivals, and an event of an equal state of a failure.
+            return Ok(());
+        };
+        let follows = from == self.reported;
+        self.reported = to;
+        check(follows, Invariant::Order, "its events do not follow each other")?;
+        let active = to == State::Active;
+        check(active == self.claims, Invariant::Order, "it reports another state than it claims")?;
+        check(!active || self.acquired, Invariant::Order, "it is active without its addresses")
+    }
+
+    /// All of its actions were carried out.
+    pub(super) fn settled(&mut self, state: State, phase: Option<Phase>) -> Checked {
+        if phase == Some(Phase::Leaving) {
+            // It says nothing more; if nobody takes over, it speaks again.
+            self.advertised = None;
+        }
+        let fits = self.claims == (state == State::Active);
+        check(fits, Invariant::Order, "what it is does not fit what it has said")
+    }
+
+    /// Whether the addresses are where they should be, while nothing is under way.
+    pub(super) fn agrees(&self, holds: bool, state: State, phase: Option<Phase>) -> Checked {
+        if self.pending > 0 {
+            return Ok(());
+        }
+        let active = state == State::Active;
+        check(!holds || active, Invariant::Agreement, "it has the addresses and is not active")?;
+        // What is removed from a router that is leaving is not taken again.
+        let serves = holds || !self.acquired || phase == Some(Phase::Leaving);
+        check(serves, Invariant::Agreement, "it serves without its addresses")
+    }
+
+    fn action(&mut self) -> Checked {
+        self.actions += 1;
+        let few = self.actions <= MOST_ACTIONS;
+        check(few, Invariant::Bounded, "one input causes more actions than it has reason to")
+    }
+}

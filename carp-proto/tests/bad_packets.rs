@@ -1,0 +1,310 @@
+//! More than ten thousand bad packets, each with a name and the label that it has to get. They are made from good
+//! ones, which are the adverts of real peers in `vectors/` and those of our own routers: every bit flipped, as it is
+//! and under a checksum that fits again; every other id; every other TTL; every other length.
+//!
+//! What label each gets is told by the tables here, which know the formats and not the code.
+
+#![expect(clippy::unwrap_used, reason = "a helper that fails has to fail its test")]
+
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use carp_proto::election::{Input, LinkState};
+use carp_proto::testing::{Extra, Peers, Said, Setup, Version};
+use carp_proto::wire::vrrp::{v2, v3};
+use carp_proto::wire::{Kind, carp, classify, ip};
+use carp_proto::{
+    Instant, Key, Priority, Reject, RouterConfig, RxMeta, VirtualAddress, VirtualRouter, Vrrp2,
+    Vrrp3,
+};
+use support::wire::{flipped, sum_v2, sum_v3};
+use support::{id, pcap};
+
+/// A good packet, and a backup that accepts it.
+struct Base {
+    name: String,
+    router: VirtualRouter,
+    meta: RxMeta,
+    message: Vec<u8>,
+    format: Format,
+}
+
+/// What the tables have to know of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    Carp,
+    /// Version 2, perhaps with a password.
+    V2 {
+        password: bool,
+    },
+    V3,
+}
+
+/// A bad one.
+struct Bad {
+    name: String,
+    meta: RxMeta,
+    message: Vec<u8>,
+    label: &'static str,
+}
+
+#[test]
+fn ten_thousand_bad_packets_have_names_and_get_their_labels() {
+    let bases = bases();
+    assert!(bases.len() >= 50, "{}", bases.len());
+    let (mut names, mut labels) = (BTreeSet::new(), BTreeMap::<_, usize>::new());
+    let mut wrong = Vec::new();
+    for base in &bases {
+        let accepted = verdict(base, &base.meta, &base.message);
+        assert_eq!(accepted, None, "{} is good", base.name);
+        for Bad { name, meta, message, label } in bad(base) {
+            let found = verdict(base, &meta, &message);
+            if found != Some(label) {
+                wrong.push(format!("{name}: {found:?} instead of {label}"));
+            }
+            *labels.entry(label).or_default() += 1;
+            assert!(names.insert(name.clone()), "{name} twice");
+        }
+    }
+    assert!(wrong.is_empty(), "{} are wrong:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(names.len() >= 10_000, "{}", names.len());
+    // The others have to do with the path, or with who sends: `bad_input.rs` has them.
+    let expected = [
+        "bad-authentication",
+        "bad-checksum",
+        "bad-interval",
+        "bad-length",
+        "bad-ttl",
+        "bad-type",
+        "bad-version",
+        "foreign-protocol",
+        "too-short",
+        "unknown-id",
+    ];
+    assert_eq!(labels.keys().copied().collect::<Vec<_>>(), expected, "{labels:?}");
+    println!("{} packets from {} good ones: {labels:?}", names.len(), bases.len());
+}
+
+fn verdict(base: &Base, meta: &RxMeta, message: &[u8]) -> Option<&'static str> {
+    let mut router = base.router.clone();
+    router.handle_datagram(Instant::ZERO, meta, message).err().map(Reject::label)
+}
+
+fn bad(base: &Base) -> Vec<Bad> {
+    let good = &base.message;
+    let named = |what: String, message: Vec<u8>, label| Bad {
+        name: format!("{}: {what}", base.name),
+        meta: base.meta,
+        message,
+        label,
+    };
+    let mut all = Vec::new();
+    for bit in 0..8 * good.len() {
+        let (byte, of) = (bit / 8, field(base.format, bit / 8, good.len()));
+        let message = flipped(good, bit);
+        let label = if_flipped(base.format, &message, byte);
+        let what = format!("bit {} of byte {byte} ({of}) flipped", 7 - bit % 8);
+        all.push(named(what.clone(), message.clone(), label));
+        if let Some(label) = if_mended(base.format, &message, byte) {
+            let message = mended(base, message);
+            all.push(named(format!("{what}, the checksum fits"), message, label));
+        }
+    }
+    for other in (0..=255).filter(|other| *other != good[1]) {
+        let mut message = good.clone();
+        message[1] = other;
+        all.push(named(format!("id {other}"), mended(base, message), "unknown-id"));
+    }
+    for ttl in 0..255 {
+        let bad = named(format!("ttl {ttl}"), good.clone(), "bad-ttl");
+        all.push(Bad { meta: RxMeta { ttl, ..bad.meta }, ..bad });
+    }
+    for len in (0..good.len()).chain(good.len() + 1..good.len() + 27) {
+        let mut message = good.clone();
+        message.resize(len, 0);
+        all.push(named(format!("{len} bytes"), message, if_of_length(base.format, len)));
+    }
+    all
+}
+
+/// The name of the field that a byte is in.
+fn field(format: Format, byte: usize, len: usize) -> &'static str {
+    match (format, byte) {
+        (_, 0) => "version and type",
+        (_, 1) => "id",
+        (Format::Carp, 2) => "advskew",
+        (Format::Carp, 3) => "authlen",
+        (Format::Carp, 4) => "demotion",
+        (Format::Carp, 5) => "advbase",
+        (_, 6 | 7) => "checksum",
+        (Format::Carp, 8..16) => "counter",
+        (Format::Carp, _) => "digest",
+        (_, 2) => "priority",
+        (_, 3) => "count of addresses",
+        (Format::V2 { .. }, 4) => "authentication type",
+        (Format::V2 { .. }, 5) | (Format::V3, 4 | 5) => "interval",
+        (Format::V2 { .. }, byte) if byte + 8 >= len => "authentication data",
+        _ => "addresses",
+    }
+}
+
+/// The label if a bit of this byte has changed on the way. The message is the changed one.
+fn if_flipped(format: Format, message: &[u8], byte: usize) -> &'static str {
+    let version = message[0] >> 4;
+    match (format, byte) {
+        // Version 3 is VRRP's; anything else is nobody's.
+        (Format::Carp, 0) if version == 3 => "foreign-protocol",
+        (Format::Carp | Format::V2 { .. }, 0) if version != 2 => "bad-version",
+        (Format::V3, 0) if version != 3 => "bad-version",
+        (_, 0) => "bad-type",
+        (_, 1) => "unknown-id",
+        // Five addresses of VRRP version 2 have the length of CARP.
+        (Format::Carp, 3) if message[3] == 5 => "foreign-protocol",
+        (_, 3) => "bad-length",
+        _ => "bad-checksum",
+    }
+}
+
+/// The label if somebody has changed it who knows how to compute a checksum; `None` if it is not a bad packet
+/// then, or the one without the checksum is the same.
+fn if_mended(format: Format, message: &[u8], byte: usize) -> Option<&'static str> {
+    match (format, byte) {
+        // It makes no difference to these; and CARP's digest does not cover how good a router is.
+        (_, 0 | 1 | 3 | 6 | 7) | (Format::Carp, 2 | 4 | 5) => None,
+        (Format::Carp, _) | (Format::V2 { .. }, 4) => Some("bad-authentication"),
+        (Format::V2 { .. }, 5) => Some("bad-interval"),
+        (Format::V2 { password: true }, byte) if byte + 8 >= message.len() => {
+            Some("bad-authentication")
+        }
+        // Nothing else protects VRRP, but a priority and a list of addresses are always some.
+        (Format::V2 { .. } | Format::V3, _) => None,
+    }
+}
+
+/// The label of a good message that was cut, or that zeros follow.
+fn if_of_length(format: Format, len: usize) -> &'static str {
+    match (format, len) {
+        (_, 0..8) | (Format::Carp, 8..36) => "too-short",
+        // The header, seven addresses as authlen says, and eight bytes of authentication: VRRP version 2.
+        (Format::Carp, 44) => "foreign-protocol",
+        _ => "bad-length",
+    }
+}
+
+/// The message with a checksum that fits it, in the form of the good one.
+fn mended(base: &Base, mut message: Vec<u8>) -> Vec<u8> {
+    match base.format {
+        Format::Carp | Format::V2 { .. } => sum_v2(&mut message),
+        Format::V3 => sum_v3(&base.meta, &mut message),
+    }
+    message
+}
+
+fn bases() -> Vec<Base> {
+    let mut bases = Vec::new();
+    for (file, key) in [
+        ("ucarp-default.pcap", "love"),
+        ("ucarp-tie-endianness.pcap", "tie"),
+        ("ucarp-linkdown.pcap", "love"),
+        ("ucarp-honours-bowout-255.pcap", "love"),
+        ("collision-ucarp-vhid42-keepalived-col2.pcap", "love"),
+        ("keepalived-v2-noauth-elect-stop.pcap", ""),
+        ("keepalived-v2-auth-pass.pcap", "s3cr3t"),
+        ("keepalived-v3-ipv4-centisec.pcap", ""),
+        ("keepalived-v3-ipv6.pcap", ""),
+        ("frr-v3-ipv4-ipv6-stop.pcap", ""),
+        ("frr-sigterm.pcap", ""),
+    ] {
+        bases.extend(captured(file, key));
+    }
+    bases.extend(own());
+    bases
+}
+
+/// The adverts of a capture that differ.
+fn captured(file: &str, secret: &str) -> Vec<Base> {
+    let mut seen = BTreeSet::new();
+    let mut bases = Vec::new();
+    for frame in pcap::read(file) {
+        let packet = &frame.bytes[14..];
+        let Ok((meta, message)) = ip::strip_ipv4(packet).or_else(|_| ip::strip_ipv6(packet)) else {
+            continue;
+        };
+        if !seen.insert((meta.source, message.to_vec())) {
+            continue;
+        }
+        let Some((config, format)) = receiver(&meta, message, secret) else { continue };
+        let router = backup(config, meta);
+        let name = format!("{file}, frame {}", frame.number);
+        bases.push(Base { name, router, meta, message: message.to_vec(), format });
+    }
+    assert!(!bases.is_empty(), "{file}");
+    bases
+}
+
+/// A router that accepts this advert.
+fn receiver(meta: &RxMeta, message: &[u8], secret: &str) -> Option<(RouterConfig, Format)> {
+    let addresses = |list: carp_proto::wire::vrrp::Addresses<'_>| {
+        list.iter().map(|ip| VirtualAddress::new(ip, None).unwrap()).collect::<Vec<_>>()
+    };
+    match classify(message) {
+        Kind::Carp => {
+            let advert = carp::parse(message).unwrap().advert;
+            let key = Key::new(secret.as_bytes()).unwrap();
+            let addresses = vec!["10.99.0.100".parse().unwrap()];
+            let config = RouterConfig::carp(id(advert.vhid), &key, addresses, 7).unwrap();
+            Some((config, Format::Carp))
+        }
+        Kind::Vrrp2 => {
+            let advert = v2::parse(message).unwrap().advert;
+            let password = advert.auth_type == v2::AuthType::Password;
+            let secret =
+                password.then(|| carp_proto::auth::Password::new(secret.as_bytes()).unwrap());
+            let settings =
+                Vrrp2 { priority: Priority::DEFAULT, interval: advert.interval, password: secret };
+            let (id, addresses) = (id(advert.vrid), addresses(advert.addresses));
+            let config = RouterConfig::vrrp2(id, addresses, settings).unwrap();
+            Some((config, Format::V2 { password }))
+        }
+        Kind::Vrrp3 => {
+            let advert = v3::parse(meta, message).unwrap().advert;
+            let mut list = addresses(advert.addresses);
+            // FRR lists no link-local address, and is heard nevertheless.
+            if meta.source.is_ipv6() {
+                list.insert(0, "fe80::1".parse().unwrap());
+            }
+            let config = RouterConfig::vrrp3(id(advert.vrid), list, Vrrp3::default()).unwrap();
+            Some((config, Format::V3))
+        }
+        Kind::Unknown => None,
+    }
+}
+
+/// The adverts of our own routers, of every kind that is not signed and sums its messages in the usual way.
+fn own() -> Vec<Base> {
+    let others = [Extra::Signatures, Extra::MessageChecksum, Extra::BothFamilies];
+    let setups = Setup::every().into_iter().filter(|setup| !others.contains(&setup.extra));
+    setups
+        .map(|setup| {
+            let said = Said { advbase: 1, advskew: 50, demotion: 0 };
+            let (meta, message) = Peers::new(setup).advert(Instant::ZERO, 9, said);
+            let format = match setup.vrrp {
+                None => Format::Carp,
+                Some(Version::V2) => Format::V2 { password: setup.extra == Extra::Password },
+                Some(Version::V3 | Version::V3Ipv6) => Format::V3,
+            };
+            let name = format!("ours, {:?} {:?} {}", setup.vrrp, setup.extra, setup.dialect);
+            Base { name, router: backup(setup.config(), meta), meta, message, format }
+        })
+        .collect()
+}
+
+/// A running router that has another address than the sender.
+fn backup(config: RouterConfig, meta: RxMeta) -> VirtualRouter {
+    let mut router = VirtualRouter::new(config);
+    let other = if meta.source.is_ipv4() { "10.99.0.5" } else { "fe80::5" };
+    router.handle(Instant::ZERO, Input::Start);
+    router.handle(Instant::ZERO, Input::Link(LinkState::Up { source: other.parse().unwrap() }));
+    router
+}

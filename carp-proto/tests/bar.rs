@@ -1,0 +1,126 @@
+//! A takeover that something outside of the election forbids.
+
+mod support;
+
+use carp_proto::election::{Bar, Cause, Fault, Input, Posture, State};
+use support::Effect::{self, Acquire, Claim, Priority};
+use support::vrrp::{Version, VrrpSetup};
+use support::{Rig, Rigged as _, Setup, ip, ms, secs};
+
+const PUT_OFF: Effect = Effect::State(State::Backup, State::Backup, Cause::Fault);
+
+fn barred(setup: Setup, bar: Bar) -> Rig {
+    let mut rig = setup.rig();
+    assert_eq!(rig.input(Input::Bar(bar)), []);
+    rig.backup()
+}
+
+fn preempting() -> Setup {
+    Setup { preempt: true, ..Setup::new() }
+}
+
+#[test]
+fn silence_is_no_reason_while_the_active_router_is_known_to_live() {
+    for bar in [Bar::Silence, Bar::Takeover] {
+        let mut rig = barred(Setup::new(), bar);
+        assert_eq!(rig.times_out(), [PUT_OFF], "{bar:?}");
+        assert_eq!(rig.fault(), Some(Fault::Barred));
+        for _ in 0..10 {
+            assert_eq!(rig.times_out(), [], "it has been told");
+        }
+        // The moment when it is allowed is the moment of the takeover.
+        assert_eq!(
+            rig.passes(ms(100)).input(Input::Bar(Bar::Nothing)),
+            [Claim(1, 100, 0), Acquire]
+        );
+        rig.input(Input::Acquired);
+        assert_eq!((rig.state(), rig.fault()), (State::Active, None));
+    }
+}
+
+#[test]
+fn a_bar_that_is_lifted_before_the_deadline_has_done_nothing() {
+    let mut rig = barred(Setup::new(), Bar::Silence);
+    assert_eq!(rig.passes(secs(1)).input(Input::Bar(Bar::Nothing)), []);
+    assert_eq!(rig.times_out(), [Claim(1, 100, 0), Acquire]);
+}
+
+#[test]
+fn an_advert_makes_it_an_ordinary_backup_again() {
+    let mut rig = barred(Setup::new(), Bar::Silence);
+    rig.times_out();
+    assert_eq!(rig.hears(ip(9), 1, 0), []);
+    assert_eq!(rig.fault(), None);
+    assert_eq!(rig.input(Input::Bar(Bar::Nothing)), [], "the active router is heard");
+}
+
+#[test]
+fn where_adverts_arrive_silence_is_not_what_it_acts_on() {
+    let mut rig = barred(preempting(), Bar::Silence);
+    assert_eq!(rig.hears(ip(9), 1, 200), [Claim(1, 100, 0), Acquire]);
+    let mut rig = barred(Setup::new(), Bar::Silence);
+    rig.hears(ip(9), 1, 0);
+    assert_eq!(rig.hears_resignation(ip(9)), [Claim(1, 100, 0), Acquire]);
+}
+
+#[test]
+fn data_that_are_too_old_are_never_served() {
+    let mut rig = barred(preempting(), Bar::Takeover);
+    assert_eq!(rig.hears(ip(9), 1, 200), [PUT_OFF]);
+    rig.hears(ip(9), 1, 200);
+    assert_eq!(rig.hears_resignation(ip(9)), []);
+    assert_eq!(rig.times_out(), []);
+    assert_eq!(rig.input(Input::Bar(Bar::Silence)), [Claim(1, 100, 0), Acquire], "it has resigned");
+}
+
+#[test]
+fn an_active_router_is_not_concerned() {
+    let mut rig = Setup::new().rig().serving();
+    assert_eq!(rig.input(Input::Bar(Bar::Takeover)), []);
+    rig.runs(secs(60));
+    assert_eq!(rig.state(), State::Active);
+}
+
+#[test]
+fn another_host_that_has_the_address_is_minded_when_the_bar_is_lifted() {
+    let mut rig = barred(Setup::new(), Bar::Silence);
+    rig.times_out();
+    rig.input(Input::AddressInUse);
+    assert_eq!(rig.input(Input::Bar(Bar::Nothing)), [PUT_OFF]);
+    assert_eq!(rig.fault(), Some(Fault::AddressInUse));
+}
+
+#[test]
+fn a_router_that_waits_for_its_group_does_not_count_as_willing_any_more() {
+    let mut rig = Setup::new().rig();
+    rig.input(Input::Permit(false));
+    let mut rig = rig.backup();
+    rig.times_out();
+    assert_eq!(rig.router.posture(), Posture::Willing);
+    assert_eq!(rig.input(Input::Bar(Bar::Silence)), [PUT_OFF]);
+    assert_eq!(rig.router.posture(), Posture::Backup);
+    assert_eq!(rig.input(Input::Permit(true)), []);
+    assert_eq!(rig.input(Input::Bar(Bar::Nothing)), [Claim(1, 100, 0), Acquire]);
+}
+
+#[test]
+fn in_vrrp_too_and_for_an_owner_only_if_its_data_are_too_old() {
+    for version in Version::ALL {
+        let mut rig = VrrpSetup::new(version).rig();
+        rig.input(Input::Bar(Bar::Silence));
+        let mut rig = rig.backup();
+        assert_eq!(rig.times_out(), [PUT_OFF], "{version:?}");
+        assert_eq!(rig.input(Input::Bar(Bar::Nothing)), [Priority(100), Acquire]);
+
+        let owner = VrrpSetup { priority: 255, ..VrrpSetup::new(version) };
+        let mut rig = owner.rig();
+        rig.input(Input::Bar(Bar::Silence));
+        rig.input(Input::Start);
+        assert_eq!(rig.link_up(), [Priority(255), Acquire], "{version:?}");
+        let mut rig = owner.rig();
+        rig.input(Input::Bar(Bar::Takeover));
+        let mut rig = rig.backup();
+        assert_eq!(rig.times_out(), [PUT_OFF]);
+        assert_eq!(rig.input(Input::Bar(Bar::Nothing)), [Priority(255), Acquire]);
+    }
+}

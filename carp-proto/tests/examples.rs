@@ -1,0 +1,38 @@
+//! The examples do what they say.
+
+#![expect(clippy::disallowed_methods, reason = "two routers run side by side, in real time")]
+
+use std::net::SocketAddr;
+use std::sync::mpsc;
+use std::thread;
+
+use carp_proto::election::{Event, State};
+
+#[path = "../examples/udp.rs"]
+#[expect(dead_code, reason = "its main function is not called here")]
+mod udp;
+
+#[test]
+fn two_routers_over_udp_elect_the_better_one() {
+    // Addresses of loopback that nobody else uses, so that the ports are free.
+    let ends: [SocketAddr; 2] =
+        ["127.77.0.1:7001".parse().unwrap(), "127.77.0.2:7002".parse().unwrap()];
+    let (sender, events) = mpsc::channel::<Result<(SocketAddr, Event), String>>();
+    for (own, peer, advskew) in [(ends[0], ends[1], 0), (ends[1], ends[0], 200)] {
+        let sender = sender.clone();
+        // They run until the test is over.
+        thread::spawn(move || {
+            let mut tell = |event: Event| sender.send(Ok((own, event))).is_ok();
+            let ended = udp::run(own, peer, advskew, &mut tell);
+            // Nobody listens any more if all went well.
+            drop(sender.send(Err(format!("{ended:?}"))));
+        });
+    }
+    drop(sender);
+    let active = events.iter().find_map(|told| match told {
+        Ok((own, Event::State { to: State::Active, .. })) => Some(own),
+        Ok(_) => None,
+        Err(ended) => panic!("a router ended: {ended}"),
+    });
+    assert_eq!(active, Some(ends[0]));
+}

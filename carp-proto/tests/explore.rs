@@ -1,0 +1,87 @@
+//! Every order of what can happen to two and three routers, to a depth.
+
+use carp_proto::election::Dialect;
+use carp_proto::sim::Bug;
+use carp_proto::sim::explore::{Budget, Model, Report, explore};
+
+const SOME: Budget = Budget { losses: 1, slow: 1, crashes: 1, cuts: 1, orders: 1 };
+
+/// Two or three routers in every protocol, the first one the best.
+fn models(routers: usize, depth: u32) -> Vec<(String, Model)> {
+    let skews = &[0, 100, 200][..routers];
+    let priorities = &[200, 150, 100][..routers];
+    let mut models: Vec<(String, Model)> = [Dialect::Native, Dialect::OpenBsd]
+        .map(|dialect| (format!("CARP {dialect}"), Model::carp(dialect, skews, depth)))
+        .to_vec();
+    models.push(("VRRPv2".into(), Model::vrrp2(priorities, depth)));
+    models.push(("VRRPv3".into(), Model::vrrp3(priorities, depth)));
+    models
+}
+
+fn explored(name: &str, model: &Model) -> Report {
+    let report = explore(model);
+    let routers = model.routers.len();
+    println!("{name}, {routers} routers: {report}");
+    assert_eq!(report.violation, None, "{name}, {routers} routers");
+    report
+}
+
+#[test]
+fn two_routers_are_safe_and_converge_whatever_happens() {
+    for (name, model) in models(2, 7) {
+        let model = Model { budget: SOME, converge_one_in: 8, ..model };
+        assert!(explored(&name, &model).states > 100);
+    }
+}
+
+#[test]
+fn three_routers_are_safe_and_converge_whatever_happens() {
+    let budget = Budget { losses: 1, crashes: 1, ..Budget::NONE };
+    for (name, model) in models(3, 6) {
+        let model = Model { budget, converge_one_in: 8, ..model };
+        assert!(explored(&name, &model).states > 100);
+    }
+}
+
+#[test]
+fn a_state_is_known_again_at_another_time() {
+    // Without faults there is an end: the adverts of a router that nothing happens to are all the same.
+    for (name, model) in models(2, 60) {
+        let report = explored(&name, &Model { converge_one_in: 0, ..model });
+        assert!(report.complete, "{name}");
+    }
+}
+
+#[test]
+fn planted_bugs_are_found_on_a_shortest_path() {
+    for (bug, hosts, longest) in [
+        (Bug::KeepsAddresses, &[0][..], 6),
+        (Bug::IgnoresBetter, &[1], 6),
+        (Bug::ForgetsToReport, &[0, 1], 0),
+        (Bug::NeverWakes, &[0, 1], 0),
+        (Bug::TakesAddressesAtOnce, &[0], 0),
+    ] {
+        let model = Model::carp(Dialect::Native, &[0, 100], 12);
+        let budget = Budget { orders: 1, crashes: 1, ..Budget::NONE };
+        let bugs = hosts.iter().map(|host| (*host, bug)).collect();
+        let report = explore(&Model { budget, bugs, ..model });
+        let (violation, path) = report.violation.unwrap_or_else(|| panic!("{bug:?} was not found"));
+        println!("{bug:?}: {violation} by {path:?}");
+        assert!(path.len() <= longest, "{bug:?}: {path:?}");
+    }
+}
+
+/// `make explore`: minutes, in release.
+#[test]
+#[ignore = "minutes of a processor: make explore"]
+fn deeper() {
+    for (name, model) in models(2, 16) {
+        let model = Model { budget: SOME, converge_one_in: 16, most_states: 1_500_000, ..model };
+        explored(&name, &model);
+    }
+    let budget = Budget { losses: 1, crashes: 1, cuts: 1, ..Budget::NONE };
+    for (name, model) in models(3, 12) {
+        let model = Model { budget, converge_one_in: 64, most_states: 1_000_000, ..model };
+        explored(&name, &model);
+    }
+}

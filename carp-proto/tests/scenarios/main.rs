@@ -1,0 +1,92 @@
+//! Conformance as data: each file here has scenarios, which are what happens to a router and what it does, as a
+//! transcript. `README.md` says how to read one. Most retell what other implementations test themselves with.
+//!
+//! `SCENARIOS=write cargo test -p carp-proto --test scenarios` writes what routers do into the files, for you to
+//! read and to judge.
+
+#![expect(clippy::unwrap_used, reason = "a scenario that cannot be read has to fail its test")]
+
+mod link;
+mod read;
+#[path = "../support/mod.rs"]
+mod support;
+mod words;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use self::read::{Line, Scenario};
+
+fn directory() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios")
+}
+
+/// The files with scenarios, and what is in them.
+fn files() -> Vec<(PathBuf, String)> {
+    let entries = fs::read_dir(directory()).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<_> = entries
+        .filter(|path| path.extension().is_some_and(|it| it == "txt"))
+        .map(|path| (path.clone(), fs::read_to_string(path).unwrap()))
+        .collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn every_scenario_goes_as_it_is_written() {
+    let writes = std::env::var("SCENARIOS").is_ok_and(|what| what == "write");
+    let mut wrong = Vec::new();
+    for (path, text) in files() {
+        let actual = played(&text);
+        if actual == text {
+            continue;
+        }
+        if writes {
+            fs::write(&path, &actual).unwrap();
+        }
+        let lines = text.lines().zip(actual.lines()).enumerate();
+        let first = lines.filter(|(_, (written, actual))| written != actual).map(
+            |(number, (written, actual))| format!("{}: {written}\n  but: {actual}", number + 1),
+        );
+        wrong.push(format!("{}:{}", path.display(), first.take(3).collect::<Vec<_>>().join("\n")));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+/// The text of a file with what routers really do.
+fn played(text: &str) -> String {
+    let mut actual = String::new();
+    for scenario in read::scenarios(text) {
+        actual += &scenario.head;
+        for line in link::play(&scenario) {
+            actual += &line;
+            actual.push('\n');
+        }
+        actual += &scenario.tail;
+    }
+    actual
+}
+
+#[test]
+fn the_scenarios_are_many_and_each_has_a_name_of_its_own_and_a_source() {
+    let mut names = BTreeSet::new();
+    for (path, text) in files() {
+        for Scenario { name, source, lines, .. } in read::scenarios(&text) {
+            assert!(names.insert(name.clone()), "{name} twice");
+            assert!(!source.is_empty(), "{name} in {}", path.display());
+            let asserts = |line: &Line| matches!(line, Line::Output(..) | Line::Is(..));
+            assert!(lines.iter().any(asserts), "{name} asserts nothing");
+        }
+    }
+    assert!(names.len() >= 70, "{}", names.len());
+}
+
+#[test]
+fn what_a_router_does_differently_is_noticed() {
+    for (_, text) in files().into_iter().take(1) {
+        let changed = text.replacen("is active", "is backup", 1);
+        assert_ne!(changed, text);
+        assert_ne!(played(&changed), changed);
+    }
+}
