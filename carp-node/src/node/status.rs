@@ -3,8 +3,9 @@
 use carp_proto::election::State;
 
 use super::Node;
+use super::neighbours::lost;
 use crate::backend::{Backend, Clock, PacketIo};
-use crate::control::proto::{RouterIdentity, RouterStatus};
+use crate::control::proto::{GatewayStatus, RouterIdentity, RouterStatus};
 use crate::control::units::WallTime;
 
 impl<B: Backend> Node<B> {
@@ -25,6 +26,13 @@ impl<B: Backend> Node<B> {
             status.fault = status.fault.or_else(|| member.send_fault.clone());
             status.fault = status.fault.or_else(|| member.contest.fault(&member.place.interface));
             status.last_removal = member.contest.status(now, wall);
+            let gateway = member.gateway.filter(|gateway| gateway.is_lost());
+            let gateway = gateway.map(|gateway| lost(gateway.address()));
+            status.fault = status.fault.or(gateway);
+            status.gateway = member.gateway.map(|gateway| GatewayStatus {
+                address: gateway.address(),
+                answers: !gateway.is_lost(),
+            });
             if status.fault.is_none() && snapshot.state == State::Init {
                 status.fault = self.link_fault(index, snapshot.link);
             }
