@@ -259,14 +259,14 @@ fn group_lives(group: i32) -> bool {
         let is_process = entry.file_name().as_bytes().first().is_some_and(u8::is_ascii_digit);
         // One that has gone meanwhile does not live.
         let read = |file: &str| fs::read(entry.path().join(file));
-        is_process
-            && match own_numbers {
-                true => read("stat").is_ok_and(|stat| lives_in(&stat, group)),
-                false => {
-                    read("status").is_ok_and(|status| lives_in_nested(&status, group))
-                        && is_of_this_namespace(&entry.path())
-                }
-            }
+        if !is_process {
+            return false;
+        }
+        if own_numbers {
+            return read("stat").is_ok_and(|stat| lives_in(&stat, group));
+        }
+        read("status").is_ok_and(|status| lives_in_nested(&status, group))
+            && is_of_this_namespace(&entry.path())
     })
 }
 
