@@ -62,7 +62,7 @@ fn equal_and_not(rack: &Rack) -> Tested {
     pair.b.write("only", "here")?;
     let (code, share) = check(&pair.b.config, &[])?;
     ensure(code == 0, share.to_string())?;
-    expect(&share, "trees", "remark", "2 of ")?;
+    expect(&share, "trees", "remark", "3 of 3 entries differ")?;
     let listed = share["differences"].to_string();
     ensure(listed.contains(r#"{"kind":"content","path":"page"}"#), listed.clone())?;
     ensure(listed.contains(r#"{"kind":"here","path":"only"}"#), listed)?;
