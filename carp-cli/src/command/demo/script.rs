@@ -51,7 +51,7 @@ const UNDER_WAY: Duration = Duration::from_millis(100);
 pub(super) fn setting(timers: Timers) -> Setting {
     let steady = timers.active_down(Who::Primary) + PASS * 2;
     let crash = timers.active_down(Who::Secondary) + STEADY;
-    let failback = timers.failback() + CATCH_UP + PASS + STEADY;
+    let failback = timers.failback() + CATCH_UP + PASS;
     let planned_stop = SETTLING * 2 + PASS + STEADY / 2;
     Setting {
         protocol: timers.protocol(),
@@ -71,7 +71,6 @@ pub(super) fn play(stage: Stage, timers: Timers, watch: &Watch) -> Result<Outcom
     std::thread::sleep(STEADY);
     let failback = show.failback(&client)?;
     let put_back = show.put_back()?;
-    std::thread::sleep(STEADY);
     let handover = show.planned_stop(&client, &tap)?;
     std::thread::sleep(STEADY / 2);
 
