@@ -11,9 +11,11 @@ mod config;
 mod control;
 mod decode;
 mod ip_strip;
+mod lan;
 mod ndp_parse;
 mod round_trip;
 pub mod router;
+mod scenario;
 mod vrrp_parse;
 
 /// A check: it panics if something is wrong.
@@ -21,16 +23,18 @@ pub type Check = fn(&[u8]);
 
 /// Every target by its name, which is that of its file in `fuzz/fuzz_targets` and of its directory in
 /// `fuzz/corpus`.
-pub const TARGETS: [(&str, Check); 10] = [
+pub const TARGETS: [(&str, Check); 12] = [
     ("arp_parse", arp_parse::check),
     ("carp_parse", carp_parse::check),
     ("config", config::check),
     ("control", control::check),
     ("decode", decode::check),
     ("ip_strip", ip_strip::check),
+    ("lan", lan::check),
     ("ndp_parse", ndp_parse::check),
     ("round_trip", round_trip::check),
     ("router_sequence", router::check),
+    ("scenario", scenario::check),
     ("vrrp_parse", vrrp_parse::check),
 ];
 
