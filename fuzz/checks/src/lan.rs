@@ -9,7 +9,8 @@ use carp_proto::sim::{Chance, judge, judge_on, scenario_of};
 /// More bytes than a scenario can use.
 const MOST_BYTES: usize = 1024;
 
-pub(crate) fn check(input: &[u8]) {
+/// Panics if these bytes show that something is wrong.
+pub fn check(input: &[u8]) {
     let scenario = scenario_of(&input[..input.len().min(MOST_BYTES)]);
     let verdict = judge(&scenario).expect("what the bytes choose can be played");
     if let Some(violation) = verdict.violation {

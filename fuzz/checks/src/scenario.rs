@@ -3,7 +3,8 @@
 
 use carp_proto::sim::Scenario;
 
-pub(crate) fn check(input: &[u8]) {
+/// Panics if these bytes show that something is wrong.
+pub fn check(input: &[u8]) {
     let Ok(text) = str::from_utf8(input) else { return };
     match text.parse::<Scenario>() {
         Ok(scenario) => {
