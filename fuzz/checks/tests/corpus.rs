@@ -39,7 +39,9 @@ fn every_prefix_of_a_committed_input_passes_its_check() {
         let directory = root().join("corpus").join(target);
         for name in names(&directory).iter().filter(|name| name.contains('-')) {
             let input = fs::read(directory.join(name)).unwrap();
-            let step = 1 + input.len() / 64;
+            // A LAN runs for minutes of its own time.
+            let prefixes = if target == "lan" { 8 } else { 64 };
+            let step = 1 + input.len() / prefixes;
             (0..input.len()).step_by(step).for_each(|len| check(&input[..len]));
         }
     }
