@@ -4,6 +4,7 @@
 //! Without root no sshd lets anybody in, so the remote shell is a script here that runs the rsync daemon of
 //! the other node, as the forced command of a key does.
 
+mod check;
 mod failover;
 mod guards;
 mod scene;
@@ -15,5 +16,5 @@ mod support;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    support::main(&[steady::TESTS, failover::TESTS, guards::TESTS])
+    support::main(&[steady::TESTS, failover::TESTS, guards::TESTS, check::TESTS])
 }

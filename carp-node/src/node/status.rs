@@ -3,8 +3,9 @@
 use carp_proto::election::{Fault, State};
 
 use super::Node;
+use super::neighbours::lost;
 use crate::backend::{Backend, Clock, PacketIo};
-use crate::control::proto::{RouterIdentity, RouterStatus};
+use crate::control::proto::{GatewayStatus, RouterIdentity, RouterStatus};
 use crate::control::units::WallTime;
 
 impl<B: Backend> Node<B> {
@@ -32,6 +33,13 @@ impl<B: Backend> Node<B> {
             status.fault = status.fault.or_else(own).or_else(|| member.send_fault.clone());
             status.fault = status.fault.or_else(|| member.contest.fault(&member.place.interface));
             status.last_removal = member.contest.status(now, wall);
+            let gateway = member.gateway.filter(|gateway| gateway.is_lost());
+            let gateway = gateway.map(|gateway| lost(gateway.address()));
+            status.fault = status.fault.or(gateway);
+            status.gateway = member.gateway.map(|gateway| GatewayStatus {
+                address: gateway.address(),
+                answers: !gateway.is_lost(),
+            });
             let packets = self.ports[member.port].packets.as_ref();
             status.counters.kernel_dropped = packets.map_or(0, PacketIo::kernel_dropped);
             status.address_interface = Some(member.place.interface.clone());
