@@ -91,6 +91,7 @@ fn damaged_memory(rack: &Rack) -> Tested {
     let second = pair.b.start()?;
     wait_held(&second, "state-damaged")?;
     ensure(pair.b.read("x").is_none(), "nothing is copied")?;
+    wait_until(LIMIT, "the peer is known", || share(&second)["peer_alive"] == true)?;
     sync(&second, &["resolve", "--keep", "peer"], 0)?;
     pair.b.wait_for("x", Some("1"))?;
     wait_in_sync(&second)

@@ -5,9 +5,10 @@ use std::os::unix::ffi::OsStringExt;
 use std::time::SystemTime;
 
 use carp_node::lab::wait_until;
+use libtest_mimic::Failed;
 
 use crate::scene::{Pair, equal, share, sync};
-use crate::support::{LIMIT, Rack, Test, Tested, ensure};
+use crate::support::{LIMIT, Rack, Test, Tested, ensure, told};
 
 pub(crate) const TESTS: &[Test] = &[
     ("f1_the_standby_has_everything_as_it_is", everything_as_it_is),
@@ -57,8 +58,14 @@ fn the_line(rack: &Rack) -> Tested {
     ensure(text.contains("this node is active"), text)?;
     sync(&second, &["now"], 0)?;
     let mut text = String::new();
-    wait_until(LIMIT, "the pass is over", || {
-        sync(&second, &["diff", "--json"], 0).map(|told| text = told).is_ok()
-    })?;
+    // While a pass runs, it is refused.
+    let asked = wait_until(LIMIT, "a comparison is made", || {
+        let told = second.ask(&["sync", "diff", "--json"]).map(|output| told(&output));
+        told.is_ok_and(|(code, said)| {
+            text = said;
+            code == Some(0)
+        })
+    });
+    asked.map_err(|error| Failed::from(format!("{error}: {text}")))?;
     ensure(text.contains("\"deleted\":0"), text)
 }

@@ -278,6 +278,8 @@ pub struct ShareRecord {
     pub untouched: bool,
     /// Its copy is good enough to take over.
     pub in_sync: bool,
+    /// Nothing is copied until somebody has looked.
+    pub held: bool,
     /// A request to take over.
     pub want: Option<Want>,
     /// The request for which writers stand still.

@@ -107,6 +107,7 @@ impl Engine {
             accepts: memory.accepts.clone(),
             untouched: untouched(&self.node_id, memory),
             in_sync: share.standing.as_ref().is_some_and(|standing| standing.in_sync),
+            held: share.hold().is_some(),
             want: router.requester.want(),
             quiesced: leaving.map(|leaving| leaving.want).or_else(|| router.server.quiesced()),
             changes: 0,
@@ -176,6 +177,7 @@ impl Engine {
         let now = now();
         let peer = &mut self.peers[number];
         peer.reading = false;
+        peer.answered = peer.asked_at;
         let closes = heard.as_ref().err().and_then(|trouble| trouble.outcome);
         let before = peer.trouble.clone();
         peer.note(heard, now);

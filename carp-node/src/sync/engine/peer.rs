@@ -35,6 +35,8 @@ pub(super) struct PeerState {
     pub(super) reading: bool,
     /// When that last began.
     pub(super) asked_at: Instant,
+    /// When the last reading began that has ended, well or not.
+    pub(super) answered: Instant,
 }
 
 /// A record, and when it was read.
@@ -78,6 +80,7 @@ impl PeerState {
             trouble: None,
             reading: false,
             asked_at: Instant::ZERO,
+            answered: Instant::ZERO,
         })
     }
 

@@ -98,6 +98,13 @@ impl Share {
         self.pass.as_ref().is_some_and(|pass| pass.dry.is_none())
     }
 
+    /// Ends a pass that changes something here. A comparison that somebody asked for goes on.
+    pub(super) fn stop_pulling(&mut self) {
+        if self.is_pulling() {
+            self.stop_pass();
+        }
+    }
+
     /// Ends the pass that runs, if one does. It is over when its end is told.
     pub(super) fn stop_pass(&mut self) {
         if let Some(pass) = &mut self.pass
