@@ -3,7 +3,7 @@
 CARGO ?= cargo
 
 .PHONY: test deps build lint doc pictures bench bench-lease bench-sync interop explore simulate-many simulate-speed \
-	fuzz coverage mutants instructions
+	fuzz coverage mutants instructions sync-histories sync-scale
 
 ## Install what the tests need (Debian's packages), then run all tests.
 test: deps
@@ -63,6 +63,16 @@ explore:
 simulate-many:
 	$(CARGO) run --release -p carp-benches --bin simulate-many -- $(MANY)
 
+## Drive this many random histories of two servers through the decisions about data: about a minute for 50000.
+HISTORIES ?= 50000
+sync-histories:
+	SYNC_HISTORIES=$(HISTORIES) $(CARGO) test --release -p carp-node --test sync_histories -- --nocapture
+
+## Copy a share of this many files: how long a pass takes that finds nothing to do, and the daemons' memory.
+FILES ?= 100000
+sync-scale: deps
+	SYNC_FILES=$(FILES) $(CARGO) test --release -p carp-cli --test sync f14 -- --nocapture
+
 ## How many seconds of a router are simulated in a second of one processor.
 simulate-speed:
 	$(CARGO) run --release -p carp-benches --bin simulate-many -- --speed
@@ -72,7 +82,7 @@ instructions: deps
 	$(CARGO) build --release -p carp-benches --bin instructions
 	./target/release/instructions write
 
-## Fuzz every target for ten minutes: under two hours. FUZZ="-max_total_time=60" is a quick look.
+## Fuzz every target for ten minutes: two hours. FUZZ="-max_total_time=60" is a quick look.
 FUZZ ?= -max_total_time=600
 fuzz:
 	for target in $$($(CARGO) fuzz list); do \

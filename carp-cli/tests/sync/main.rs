@@ -6,8 +6,11 @@
 
 mod check;
 mod failover;
+mod faults;
 mod guards;
+mod scale;
 mod scene;
+mod split;
 mod steady;
 #[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "each test program uses a part of it")]
@@ -16,5 +19,13 @@ mod support;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    support::main(&[steady::TESTS, failover::TESTS, guards::TESTS, check::TESTS])
+    support::main(&[
+        steady::TESTS,
+        failover::TESTS,
+        split::TESTS,
+        guards::TESTS,
+        faults::TESTS,
+        scale::TESTS,
+        check::TESTS,
+    ])
 }

@@ -185,7 +185,7 @@ impl Check<'_> {
                 return None;
             }
         }
-        let mode = fs::metadata(&files.key).map(|file| file.permissions().mode()).unwrap_or(0);
+        let mode = fs::metadata(&files.key).map_or(0, |file| file.permissions().mode());
         if mode & 0o077 != 0 {
             let key = files.key.display();
             report.bad(
