@@ -179,7 +179,10 @@ impl Show {
     fn patience_of_the_secondary(&self) -> Duration {
         let status = Control::connect(self.stage.secondary.socket()).and_then(|it| it.status(None));
         let router = status.ok().and_then(|status| status.routers.into_iter().next());
-        router.map_or_else(|| self.timers.active_down(Who::Secondary), |it| it.timers.active_down_ms.0)
+        router.map_or_else(
+            || self.timers.active_down(Who::Secondary),
+            |it| it.timers.active_down_ms.0,
+        )
     }
 
     /// Pages are changed, deleted and made while the primary is dead.
