@@ -18,7 +18,9 @@ impl<B: Backend> Node<B> {
         let (router, strange) = (report.router, report.strange);
         let Some(member) = self.members.get_mut(router) else { return };
         let waited_for = report.ticket == member.tickets.acquire;
-        let text = report.outcome.as_ref().err().map(ToString::to_string);
+        // What became of a takeover that is no longer wanted is no fault of the router.
+        let late = matches!(report.task, Task::Acquire { .. }) && !waited_for;
+        let text = report.outcome.as_ref().err().filter(|_| !late).map(ToString::to_string);
         let input = match (report.task, report.outcome) {
             (Task::Acquire { .. }, Ok(_)) if waited_for => {
                 member.fault_text = None;
@@ -50,7 +52,7 @@ impl<B: Backend> Node<B> {
             }
             (Task::Acquire { .. } | Task::Release | Task::Verify | Task::Clear, _)
             | (Task::Dismantle | Task::Prepare | Task::Announce { .. } | Task::Renew { .. }, _)
-            | (Task::Probe { .. } | Task::Confirm { .. }, _) => None,
+            | (Task::Probe { .. } | Task::Ask { .. } | Task::Confirm { .. }, _) => None,
         };
         if let Some(text) = text {
             member.fault_text = Some(text.clone());
@@ -77,7 +79,8 @@ impl<B: Backend> Node<B> {
             Command::HoldBack { seat, held, bar } => {
                 if seat < self.members.len() {
                     self.input(seat, Input::Held(held));
-                    self.input(seat, Input::Bar(bar));
+                    self.members[seat].data_bar = bar;
+                    self.bar(seat);
                 }
             }
             Command::Prepared { router, ticket, ok } => {

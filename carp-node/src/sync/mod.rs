@@ -33,6 +33,7 @@
 //! | [`rsync`] | command lines, output, exit codes, versions, ssh's texts | shares, roles |
 //! | [`guards`] | markers, live databases, limits, places | roles, lineage |
 //! | [`tree`], [`pattern`] | walks through a tree, and what they leave out | |
+//! | [`watch`] | what changes in a tree, as a hint | what follows |
 //! | [`rescue`] | sets of what was overwritten: made, told, restored, pruned | why a pass rescues |
 //!
 //! The decisions are pure functions and take the time as an argument: `tests/sync_histories/` drives
@@ -54,6 +55,7 @@
 //! a node that crashed does: the peer may have what it lost. A memory that is damaged is never
 //! guessed at: it is a memory of nothing, with a hold ([`StateDamaged`](hold::HoldReason::StateDamaged)).
 
+pub mod check;
 pub mod decide;
 pub mod engine;
 pub mod guards;
@@ -62,6 +64,7 @@ pub mod hold;
 pub mod lag;
 pub mod lineage;
 pub mod pace;
+pub mod pair;
 pub mod pattern;
 pub mod policy;
 pub mod record;
@@ -69,3 +72,4 @@ pub mod rescue;
 pub mod rsync;
 pub mod standing;
 pub mod tree;
+pub mod watch;

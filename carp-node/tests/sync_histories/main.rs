@@ -24,9 +24,16 @@ use crate::world::{PATHS, Seen, Violation, World};
 /// How a complaint begins that is about the end.
 const UNSETTLED: &str = "at the end";
 
+/// How many histories there are in a quick run.
+const FEW: u32 = 300;
+
+/// As many are tried at least before a planted fault counts as not found; the first one ends it.
+const MANY: u32 = 5_000;
+
 /// What happens in a history.
 #[derive(Clone, Copy, Debug)]
 enum Op {
+    Found(usize, u8),
     Tick(u32),
     Write(usize, u8),
     Delete(usize, u8),
@@ -72,6 +79,40 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
+/// What chance alone seldom puts together: a node whose disk forgets tenures of its own serves before the
+/// other one, which remembers them, is back.
+fn restored_alone() -> impl Strategy<Value = Vec<Op>> {
+    (0_usize..2, 0..PATHS, 60_u32..100).prop_map(|(n, path, alone)| {
+        vec![
+            Op::Snapshot(n),
+            Op::Handover(1 - n),
+            Op::Tick(30),
+            Op::Handover(n),
+            Op::Tick(30),
+            Op::Write(n, path),
+            Op::Tick(20),
+            Op::Crash(1 - n, false),
+            Op::Crash(n, false),
+            Op::RollBack(n),
+            Op::Start(n),
+            Op::Tick(alone),
+            Op::Start(1 - n),
+            Op::Tick(20),
+        ]
+    })
+}
+
+fn history() -> impl Strategy<Value = Vec<Op>> {
+    let step = prop_oneof![
+        60 => op().prop_map(|op| vec![op]),
+        1 => restored_alone(),
+    ];
+    let found = (0_usize..2, 0..PATHS).prop_map(|(n, path)| Op::Found(n, path));
+    let found = prop_oneof![3 => Just(vec![]), 1 => proptest::collection::vec(found, 1..4)];
+    (found, proptest::collection::vec(step, 1..60))
+        .prop_map(|(found, steps)| [found, steps.concat()].concat())
+}
+
 fn policy() -> impl Strategy<Value = Policy> {
     let stale = prop_oneof![
         Just(StaleTakeover::Allow),
@@ -91,6 +132,7 @@ fn policy() -> impl Strategy<Value = Policy> {
 
 fn apply(world: &mut World<'_>, op: Op) -> Result<(), Violation> {
     match op {
+        Op::Found(n, path) => world.found(n, path),
         Op::Tick(seconds) => world.tick(seconds)?,
         Op::Write(n, path) => world.write(n, path),
         Op::Delete(n, path) => world.delete(n, path),
@@ -124,11 +166,17 @@ fn settle(world: &mut World<'_>, keep: Keep) -> Result<(), Violation> {
     for n in [0, 1] {
         world.start(n);
     }
-    for _ in 0..3 {
+    for _ in 0..4 {
         wait(world)?;
-        let held = |n: &usize| matches!(world.decision(*n), Some(Decision::Hold(_)));
-        let Some(held) = [0, 1].into_iter().find(held) else { break };
-        world.resolve(held, keep);
+        let is = |n: usize, what: fn(&Decision) -> bool| world.decision(n).is_some_and(what);
+        let held = [0, 1].into_iter().find(|n| is(*n, |it| matches!(it, Decision::Hold(_))));
+        let keeps = [0, 1].into_iter().find(|n| is(*n, |it| matches!(it, Decision::Keep)));
+        match (held, keeps) {
+            (Some(held), _) => world.resolve(held, keep),
+            // Whoever said that a tree counts has it served, too; a restart forgets a request.
+            (None, Some(keeps)) => world.command_handover(keeps),
+            (None, None) => break,
+        }
     }
     if world.is_settled() {
         return Ok(());
@@ -157,6 +205,11 @@ fn run(policy: &Policy, ops: &[Op], keep: Keep, brain: &dyn Brain) -> Result<See
     Ok(world.seen)
 }
 
+/// How many histories are tried: as many as `SYNC_HISTORIES` says.
+fn cases() -> u32 {
+    std::env::var("SYNC_HISTORIES").map_or(FEW, |text| text.parse().unwrap())
+}
+
 fn histories(cases: u32, real: bool, brain: &dyn Brain) -> Result<Seen, String> {
     let config = Config {
         cases,
@@ -166,7 +219,7 @@ fn histories(cases: u32, real: bool, brain: &dyn Brain) -> Result<Seen, String> 
         ..Config::default()
     };
     let keep = any::<bool>().prop_map(|peer| if peer { Keep::Peer } else { Keep::Local });
-    let history = (policy(), proptest::collection::vec(op(), 1..60), keep);
+    let history = (policy(), history(), keep);
     let total = std::cell::Cell::new(Seen::default());
     let outcome = TestRunner::new(config).run(&history, |(policy, ops, keep)| {
         match run(&policy, &ops, keep, brain) {
@@ -196,7 +249,7 @@ impl Seen {
 
 #[test]
 fn no_history_loses_a_value_or_replaces_a_tree_without_leave() {
-    let seen = histories(3_000, true, &Real).unwrap_or_else(|error| panic!("{error}"));
+    let seen = histories(cases(), true, &Real).unwrap_or_else(|error| panic!("{error}"));
     println!("{seen:?}");
     // It went through all of it.
     for count in [
@@ -208,15 +261,16 @@ fn no_history_loses_a_value_or_replaces_a_tree_without_leave() {
         seen.superseded,
         seen.vetoes,
     ] {
-        assert!(count > 100, "{seen:?}");
+        assert!(count > 20, "{seen:?}");
     }
 }
 
 #[test]
 fn every_planted_fault_is_found() {
     for fault in Planted::ALL {
-        let found = histories(3_000, false, &fault).err();
+        let found = histories(cases().max(MANY), false, &fault).err();
         let found = found.unwrap_or_else(|| panic!("{fault:?} was not found"));
-        assert!(found.contains(fault.found_as()), "{fault:?}: {found}");
+        let named = fault.found_as().iter().any(|name| found.contains(name));
+        assert!(named, "{fault:?}: {found}");
     }
 }

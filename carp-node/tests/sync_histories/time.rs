@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use carp_node::sync::decide::untouched;
+use carp_node::sync::decide::{Decision, untouched};
 use carp_node::sync::handover::{RequesterInput, ServerInput, ServerOutput};
 use carp_node::sync::record::{NodeRecord, Peer, Role, ShareRecord};
 use carp_node::sync::standing::{Held, Takeover};
@@ -61,6 +61,7 @@ impl World<'_> {
             accepts: memory.accepts.clone(),
             untouched: untouched(&node.name, memory),
             in_sync,
+            held: matches!(node.decision, Some(Decision::Hold(_))),
             want: node.requester.want(),
             quiesced: node.server.quiesced(),
             changes: 0,

@@ -207,6 +207,16 @@ impl<'a> World<'a> {
         self.nodes[n].decision.as_ref()
     }
 
+    /// A file that was there before carp came. Nobody has ever copied it.
+    pub(crate) fn found(&mut self, n: usize, path: u8) {
+        self.values += 1;
+        let (value, changed) = (self.values, self.clock(n));
+        self.required.insert(value);
+        let old = self.nodes[n].disk.tree.insert(path, Cell { value, changed });
+        self.nodes[n].disk.root_changed = changed;
+        self.give_up(old);
+    }
+
     // What clients do.
 
     /// Writes through the address: to whoever has it, to `prefer` if both do.
@@ -343,6 +353,10 @@ impl<'a> World<'a> {
     }
 
     pub(crate) fn resolve(&mut self, n: usize, keep: Keep) {
+        // Whoever serves is told to yield first.
+        if keep == Keep::Peer && self.nodes[n].role == Role::Active {
+            return;
+        }
         let tip = self.nodes[n]
             .peer
             .as_ref()

@@ -10,6 +10,7 @@ use std::time::Duration;
 use carp_proto::Instant;
 use tokio::task::spawn_local;
 
+use super::changes::Watching;
 use super::peer::{self, Heard, Trouble, now, wall_stamp};
 use super::{Done, Engine, READ_EVERY, READ_OFTEN};
 use crate::config::SyncSpec;
@@ -107,9 +108,10 @@ impl Engine {
             accepts: memory.accepts.clone(),
             untouched: untouched(&self.node_id, memory),
             in_sync: share.standing.as_ref().is_some_and(|standing| standing.in_sync),
+            held: share.hold().is_some(),
             want: router.requester.want(),
             quiesced: leaving.map(|leaving| leaving.want).or_else(|| router.server.quiesced()),
-            changes: 0,
+            changes: share.watching.as_ref().map_or(0, Watching::changes),
         }
     }
 
@@ -176,6 +178,7 @@ impl Engine {
         let now = now();
         let peer = &mut self.peers[number];
         peer.reading = false;
+        peer.answered = peer.asked_at;
         let closes = heard.as_ref().err().and_then(|trouble| trouble.outcome);
         let before = peer.trouble.clone();
         peer.note(heard, now);

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use carp_proto::Instant;
-use tokio::sync::oneshot;
 use tokio::task::spawn_local;
 
 use super::peer::wall_stamp;
-use super::router::{Hooks, Leaving};
+use super::router::Hooks;
 use super::{Done, Engine, now};
 use crate::event::EventKind;
 use crate::runner::{Job, JobReport};
@@ -28,11 +27,11 @@ impl Engine {
         self.pull_for_leaving_peer(number);
     }
 
-    fn mine(&self, router: usize) -> Vec<usize> {
+    pub(super) fn mine(&self, router: usize) -> Vec<usize> {
         (0..self.shares.len()).filter(|share| self.shares[*share].router == router).collect()
     }
 
-    fn fresh_want() -> Want {
+    pub(super) fn fresh_want() -> Want {
         // The wall clock in nanoseconds: not used before, unless it was set back.
         Want(wall_stamp().0)
     }
@@ -242,7 +241,7 @@ impl Engine {
                 // Whoever asked may have gone.
                 let _ = reply.send(());
             }
-            if leaving.quiet_since.is_some() {
+            if !leaving.asks {
                 self.run_hooks(number, false);
             }
         }
@@ -250,7 +249,7 @@ impl Engine {
 
     /// Runs the hooks of a router's shares, one after the other: those that stop writers, or those that
     /// let them go on. What runs already comes to its end; its successor is of the new kind.
-    fn run_hooks(&mut self, number: usize, quiesces: bool) {
+    pub(super) fn run_hooks(&mut self, number: usize, quiesces: bool) {
         let runs = self.routers[number].hooks.replace(Hooks { quiesces, next: 0 }).is_some();
         if !runs {
             self.next_hook(number);
@@ -318,120 +317,8 @@ impl Engine {
         }
     }
 
-    fn tell(&self, number: usize, kind: EventKind) {
+    pub(super) fn tell(&self, number: usize, kind: EventKind) {
         let router: Arc<str> = self.routers[number].name.as_str().into();
         self.events.tell(Some(&router), kind);
-    }
-}
-
-/// Leaving as planned: a stop, or a yield.
-impl Engine {
-    pub(super) fn leave(&mut self, router: Option<&str>, reply: oneshot::Sender<()>) {
-        let named = |name: &str| router.is_none_or(|router| router == name);
-        let leaving: Vec<usize> = (0..self.routers.len())
-            .filter(|number| named(&self.routers[*number].name) && self.has_successor(*number))
-            .collect();
-        let mut waits = Vec::new();
-        for number in leaving {
-            let (ready, gone) = oneshot::channel();
-            waits.push(gone);
-            let timeout = self.timeout_of(number);
-            let router = &mut self.routers[number];
-            match &mut router.leaving {
-                Some(leaving) => leaving.replies.push(ready),
-                None => {
-                    router.leaving = Some(Leaving {
-                        want: Self::fresh_want(),
-                        until: now() + timeout,
-                        quiet_since: None,
-                        replies: vec![ready],
-                        gone: false,
-                    });
-                    self.run_hooks(number, true);
-                }
-            }
-        }
-        spawn_local(async move {
-            for gone in waits {
-                // An engine that ends lets everybody go.
-                let _ = gone.await;
-            }
-            let _ = reply.send(());
-        });
-    }
-
-    pub(super) fn stay(&mut self, router: &str) {
-        for number in 0..self.routers.len() {
-            let gone = self.routers[number].leaving.as_ref().is_some_and(|leaving| leaving.gone);
-            if self.routers[number].name == router && gone {
-                self.routers[number].leaving = None;
-                self.run_hooks(number, false);
-            }
-        }
-    }
-
-    fn timeout_of(&self, number: usize) -> std::time::Duration {
-        let mine = self.mine(number).into_iter();
-        let timeouts = mine.map(|share| self.shares[share].spec.policy.handover_timeout);
-        timeouts.max().unwrap_or_default()
-    }
-
-    /// Whether somebody is there who has a copy of what is served here: else nothing is gained by waiting.
-    fn has_successor(&self, number: usize) -> bool {
-        let now = now();
-        self.routers[number].role == Role::Active
-            && self.mine(number).into_iter().all(|share| {
-                let share = &self.shares[share];
-                let peer = self.peers[share.peer].peer();
-                let fresh = peer.filter(|peer| peer.is_fresh(now, RECORD_FRESH));
-                fresh.and_then(|peer| peer.share(&share.spec.name)).is_some_and(|theirs| {
-                    let tip = share.memory.history.tip();
-                    theirs.role == Role::Backup
-                        && theirs.as_of.as_ref().is_some_and(|as_of| Some(&as_of.tip) == tip)
-                })
-            })
-    }
-
-    /// Lets it go when the peer has everything that was written before the writers stood still.
-    fn see_to_leaving(&mut self, number: usize, now: Instant) {
-        let Some(leaving) = &self.routers[number].leaving else { return };
-        let has = |since| self.mine(number).into_iter().all(|share| self.peer_has(share, since));
-        let ready = leaving.quiet_since.is_some_and(has);
-        let late = now >= leaving.until;
-        if !ready && !late {
-            return;
-        }
-        let quiet = leaving.quiet_since;
-        let Some(leaving) = &mut self.routers[number].leaving else { return };
-        if !leaving.gone {
-            leaving.gone = true;
-            // From now on it may take until the router has handed over.
-            leaving.until = now + std::time::Duration::from_secs(120);
-            for reply in leaving.replies.drain(..) {
-                let _ = reply.send(());
-            }
-            if !ready {
-                let text = "the peer did not have everything in time; this router leaves all the same, and \
-                            what the peer lacks is kept when this node copies it again";
-                self.tell(number, EventKind::Fault { text: text.into() });
-            }
-            return;
-        }
-        // It did not leave after all: nobody took over.
-        if late {
-            self.routers[number].leaving = None;
-            if quiet.is_some() {
-                self.run_hooks(number, false);
-            }
-        }
-    }
-
-    fn peer_has(&self, share: usize, since: crate::sync::lineage::Stamp) -> bool {
-        let share = &self.shares[share];
-        let theirs = self.peers[share.peer].peer().and_then(|peer| peer.share(&share.spec.name));
-        let as_of = theirs.and_then(|theirs| theirs.as_of.as_ref());
-        as_of.is_some_and(|as_of| {
-            Some(&as_of.tip) == share.memory.history.tip() && as_of.source >= since
-        })
     }
 }

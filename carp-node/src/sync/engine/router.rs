@@ -54,7 +54,10 @@ pub(super) struct Promoting {
 #[derive(Debug)]
 pub(super) struct Leaving {
     pub(super) want: Want,
+    pub(super) since: Instant,
     pub(super) until: Instant,
+    /// What the peer says since then is not known yet: only that tells whether there is anybody to wait for.
+    pub(super) asks: bool,
     /// When the writers stood still, by the own wall clock.
     pub(super) quiet_since: Option<Stamp>,
     pub(super) replies: Vec<oneshot::Sender<()>>,

@@ -5,7 +5,10 @@ use std::rc::Rc;
 use carp_proto::Instant;
 use tokio::sync::Notify;
 
-use super::pass::{End, Figures, Shown};
+use super::call::Shown;
+use super::changes::Watching;
+use super::figures::Figures;
+use super::pass::End;
 use crate::config::SyncSpec;
 use crate::state::StateFile;
 use crate::sync::decide::Decision;
@@ -32,6 +35,8 @@ pub(super) struct Share {
     pub(super) standing: Option<Standing>,
     /// Whether the last pass was complete and moved nothing.
     pub(super) idle: bool,
+    /// Counts what changes, while this node serves it.
+    pub(super) watching: Option<Watching>,
     /// Whether the tree is being walked through.
     pub(super) walking: bool,
     /// What the guards of the last pass said.
@@ -96,6 +101,13 @@ impl Share {
     /// Whether a pass runs that changes something here.
     pub(super) fn is_pulling(&self) -> bool {
         self.pass.as_ref().is_some_and(|pass| pass.dry.is_none())
+    }
+
+    /// Ends a pass that changes something here. A comparison that somebody asked for goes on.
+    pub(super) fn stop_pulling(&mut self) {
+        if self.is_pulling() {
+            self.stop_pass();
+        }
     }
 
     /// Ends the pass that runs, if one does. It is over when its end is told.

@@ -30,6 +30,7 @@ pub(in crate::sync) fn share_of(of: &str, role: Role, epochs: u64) -> ShareRecor
         accepts: None,
         untouched: false,
         in_sync: false,
+        held: false,
         want: None,
         quiesced: None,
         changes: 0,

@@ -1,0 +1,156 @@
+//! Roles and decisions: what each share does now.
+
+use std::sync::Arc;
+
+use carp_proto::Instant;
+
+use super::build::random;
+use super::peer::wall_stamp;
+use super::{Engine, Role};
+use crate::control::proto::RouterStatus;
+use crate::event::EventKind;
+use crate::sync::decide::{Decision, Me, decide};
+use crate::sync::record::Memory;
+use crate::sync::standing::{Held, Moments, standing};
+
+impl Engine {
+    pub(super) fn note_role(&mut self, number: usize, status: &[RouterStatus], now: Instant) {
+        let router = &mut self.routers[number];
+        let before = router.role;
+        router.note(status, now);
+        let role = router.role;
+        if before == role {
+            return;
+        }
+        if before == Role::Active {
+            self.stepped_down(number, now);
+        }
+        if role == Role::Active {
+            self.became_active(number, now);
+        }
+        for share in self.shares.iter_mut().filter(|share| share.router == number) {
+            share.pace.reset();
+            share.guard = None;
+            if role == Role::Active {
+                share.stop_pass();
+            }
+        }
+        self.close_connections();
+    }
+
+    pub(super) fn decide(&mut self, number: usize, now: Instant) {
+        let share = &self.shares[number];
+        let router = &self.routers[share.router];
+        let peer = self.peers[share.peer].peer();
+        let me = Me {
+            node: &self.node_id,
+            share: &share.spec.name,
+            role: if router.promoting.is_some() { Role::Active } else { router.role },
+            memory: &share.memory,
+            clock: wall_stamp(),
+        };
+        // Adverts of the other family say nothing about who sends those of this one.
+        let theirs = peer.and_then(|peer| peer.share(&share.spec.name));
+        let heard = router.heard.filter(|heard| {
+            let same = |theirs: &std::net::IpAddr| theirs.is_ipv4() == heard.is_ipv4();
+            theirs.is_some_and(|share| share.speaks_from.iter().any(same))
+        });
+        let policy = &share.spec.policy;
+        let decision = decide(&me, peer, heard, policy, now);
+        let moments = Moments { started: self.started, heard: router.heard_at };
+        let mut standing = standing(&me, peer, &decision, share.idle, policy, moments, now);
+        if share.guard.is_some() && standing.held.is_some() && matches!(decision, Decision::Pull(_))
+        {
+            standing.in_sync = false;
+            standing.held = Some(Held::OnHold);
+        }
+        self.act(number, &decision, now);
+        let share = &mut self.shares[number];
+        share.decision = Some(decision);
+        share.standing = Some(standing);
+        self.tell_hold(number);
+    }
+
+    /// Does what was decided.
+    fn act(&mut self, number: usize, decision: &Decision, now: Instant) {
+        match decision {
+            Decision::Serve(renewal) => {
+                self.shares[number].stop_pulling();
+                if self.routers[self.shares[number].router].promoting.is_some() {
+                    return;
+                }
+                if let Some(renewal) = renewal {
+                    let Ok(nonce) = random() else { return };
+                    let memory = &self.shares[number].memory;
+                    let memory = memory.after_renewal(&self.node_id, wall_stamp(), nonce, renewal);
+                    self.remember(number, memory);
+                }
+                self.mark(number);
+            }
+            Decision::Pull(pull) => {
+                let share = &self.shares[number];
+                if let Some(pass) = &share.pass {
+                    if pass.tip != pull.tip || pass.given_up != pull.given_up {
+                        self.shares[number].stop_pulling();
+                    }
+                    return;
+                }
+                let changes = self.changes(number);
+                let due = share.pace.next(changes).is_some_and(|at| at <= now);
+                if due || share.wanted || share.approved {
+                    self.start_pass(number, pull.clone(), None, now);
+                }
+            }
+            Decision::Scan => {
+                self.shares[number].stop_pulling();
+                self.walk(number);
+            }
+            Decision::Keep | Decision::Hold(_) | Decision::Wait(_) => {
+                self.shares[number].stop_pulling();
+            }
+        }
+    }
+
+    fn changes(&self, number: usize) -> u64 {
+        let share = &self.shares[number];
+        let peer = self.peers[share.peer].peer();
+        peer.and_then(|peer| peer.share(&share.spec.name)).map_or(0, |theirs| theirs.changes)
+    }
+
+    /// Makes what is remembered last. What cannot be remembered does not hold.
+    pub(super) fn remember(&mut self, number: usize, memory: Memory) -> bool {
+        let share = &mut self.shares[number];
+        if share.memory == memory {
+            return true;
+        }
+        match memory.store(&share.file) {
+            Ok(()) => {
+                share.memory = memory;
+                share.fault = None;
+                true
+            }
+            Err(error) => {
+                share.fault = Some(error.to_string());
+                false
+            }
+        }
+    }
+
+    /// A hold is told once, and so is its end.
+    fn tell_hold(&mut self, number: usize) {
+        let share = &mut self.shares[number];
+        let hold = share.hold().map(|hold| hold.message.clone());
+        let news = hold.or_else(|| share.fault.clone());
+        if share.told == news {
+            return;
+        }
+        let name = &share.spec.name;
+        let kind = match &news {
+            Some(text) => EventKind::Fault { text: format!("share {name}: {text}") },
+            None => EventKind::Log { text: format!("share {name}: no longer held") },
+        };
+        let router: Arc<str> = share.spec.router.as_str().into();
+        share.told = news;
+        self.events.tell(Some(&router), kind);
+    }
+}

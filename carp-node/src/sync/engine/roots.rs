@@ -1,0 +1,87 @@
+//! The folder of a share on this node: its marker, and a walk through it.
+
+use std::io;
+
+use rustix::rand::{GetRandomFlags, getrandom};
+use tokio::task::{spawn_blocking, spawn_local};
+
+use super::{Done, Engine};
+use crate::sync::guards::{marker, place};
+use crate::sync::pattern::Patterns;
+use crate::sync::record::{Memory, Walk};
+use crate::sync::tree;
+
+impl Engine {
+    /// Sees to the marker in the root of a share that is served.
+    pub(super) fn mark(&mut self, number: usize) {
+        let share = &self.shares[number];
+        let root = match place::real_root(&share.spec.path) {
+            Ok(root) => root,
+            Err(hold) => {
+                self.shares[number].fault = Some(hold.message);
+                return;
+            }
+        };
+        let found = marker::read(&root);
+        let id = match (found, &share.memory.share_id) {
+            (Ok(Some(found)), None) => found,
+            (Ok(None), None) => {
+                let mut bytes = [0; 16];
+                if getrandom(&mut bytes, GetRandomFlags::empty()).is_err() {
+                    return;
+                }
+                let id = marker::ShareId::from_random(bytes);
+                if let Err(error) = marker::create(&root, &id) {
+                    let text =
+                        format!("cannot make {} in {}: {error}", marker::MARKER, root.display());
+                    self.shares[number].fault = Some(text);
+                    return;
+                }
+                id
+            }
+            (Ok(found), Some(known)) => {
+                let hold = marker::check_own(Some(known), found.as_ref(), &root);
+                self.shares[number].fault = hold.map(|hold| hold.message);
+                return;
+            }
+            (Err(error), _) => {
+                self.shares[number].fault = Some(format!("{}: {error}", root.display()));
+                return;
+            }
+        };
+        let memory = &self.shares[number].memory;
+        let memory = Memory { share_id: Some(id.to_string()), ..memory.clone() };
+        self.remember(number, memory);
+    }
+
+    pub(super) fn walk(&mut self, number: usize) {
+        let share = &mut self.shares[number];
+        if share.walking {
+            return;
+        }
+        share.walking = true;
+        let patterns = share.spec.exclude.iter().map(|text| text.clone().into_bytes());
+        let (path, patterns) = (share.spec.path.clone(), Patterns::new(patterns));
+        let done = self.done.clone();
+        spawn_local(async move {
+            let walk = spawn_blocking(move || {
+                let root =
+                    place::real_root(&path).map_err(|hold| io::Error::other(hold.message))?;
+                tree::scan(&root, &patterns)
+            });
+            let walk = walk.await.map_err(io::Error::other).flatten();
+            let _ = done.send(Done::Walked { share: number, walk });
+        });
+    }
+
+    pub(super) fn walked(&mut self, number: usize, walk: io::Result<Walk>) {
+        self.shares[number].walking = false;
+        match walk {
+            Ok(walk) => {
+                let memory = self.shares[number].memory.after_scan(walk);
+                self.remember(number, memory);
+            }
+            Err(error) => self.shares[number].fault = Some(error.to_string()),
+        }
+    }
+}

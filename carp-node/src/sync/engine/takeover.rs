@@ -1,0 +1,142 @@
+//! Takeovers: what is done before an address is taken, and what the election is told.
+
+use carp_proto::election::Bar;
+use tokio::sync::oneshot;
+use tokio::task::spawn_local;
+
+use super::build::random;
+use super::handle::Verdict;
+use super::peer::{now, wall_stamp};
+use super::router::Promoting;
+use super::{Engine, Role};
+use crate::sync::decide::{Decision, Me, Wait};
+use crate::sync::policy::Policy;
+use crate::sync::standing::{Delay, Moments, Takeover, standing};
+
+impl Engine {
+    pub(super) fn prepare(&mut self, seat: usize, reply: oneshot::Sender<Verdict>) {
+        let router = self.routers.iter().position(|router| router.seats.contains(&seat));
+        let Some(number) = router else {
+            // No share follows it.
+            let _ = reply.send(Ok(()));
+            return;
+        };
+        if let Some(older) = self.routers[number].promoting.replace(Promoting { reply }) {
+            // Of two elections of one router, both wait for the same.
+            let newer = self.routers[number].promoting.take();
+            let (one, two) = (older.reply, newer.map(|it| it.reply));
+            let (both, verdict) = oneshot::channel::<Verdict>();
+            spawn_local(async move {
+                let verdict = verdict.await.unwrap_or_else(|_| Err("it was given up".into()));
+                let _ = one.send(verdict.clone());
+                let _ = two.map(|two| two.send(verdict));
+            });
+            self.routers[number].promoting = Some(Promoting { reply: both });
+        }
+        for share in self.shares.iter_mut().filter(|share| share.router == number) {
+            share.stop_pass();
+        }
+        self.promote_if_ready(number);
+    }
+
+    /// Begins an epoch, once nothing is pulled any more.
+    pub(super) fn promote_if_ready(&mut self, number: usize) {
+        if self.routers[number].promoting.is_none() {
+            return;
+        }
+        let mine: Vec<usize> =
+            (0..self.shares.len()).filter(|share| self.shares[*share].router == number).collect();
+        if mine.iter().any(|share| self.shares[*share].pass.is_some()) {
+            return;
+        }
+        let verdict = mine.iter().try_for_each(|share| self.promote(*share));
+        let Some(promoting) = self.routers[number].promoting.take() else { return };
+        if verdict.is_ok() {
+            self.routers[number].role = Role::Active;
+            self.became_active(number, now());
+            self.export_now(now());
+        }
+        // The node may have ended.
+        let _ = promoting.reply.send(verdict);
+    }
+
+    fn promote(&mut self, number: usize) -> Verdict {
+        let share = &self.shares[number];
+        let name = share.spec.name.clone();
+        if share.fault.as_ref().is_some_and(|fault| fault.contains("cannot be killed")) {
+            return Err(format!("share {name}: {}", share.fault.clone().unwrap_or_default()));
+        }
+        let stale = self.takeover_of(number)?;
+        let nonce = random().map_err(|error| format!("share {name}: {error}"))?;
+        let memory =
+            self.shares[number].memory.after_promotion(&self.node_id, wall_stamp(), nonce, stale);
+        if self.remember(number, memory) {
+            return Ok(());
+        }
+        let why = self.shares[number].fault.clone().unwrap_or_default();
+        Err(format!("share {name}: the new epoch cannot be written: {why}"))
+    }
+
+    /// Whether the share may be served, and whether its copy is an old one.
+    fn takeover_of(&self, number: usize) -> Result<bool, String> {
+        let share = &self.shares[number];
+        let router = &self.routers[share.router];
+        let me = Me {
+            node: &self.node_id,
+            share: &share.spec.name,
+            role: Role::Backup,
+            memory: &share.memory,
+            clock: wall_stamp(),
+        };
+        // The election has seen to it that silence alone is no reason while the peer serves.
+        let policy = Policy { peer_alive_veto: false, ..share.spec.policy.clone() };
+        let peer = self.peers[share.peer].peer();
+        let decision = Decision::Wait(Wait::PeerSilent);
+        let moments = Moments { started: self.started, heard: router.heard_at };
+        match standing(&me, peer, &decision, false, &policy, moments, now()).takeover {
+            Takeover::Now { stale } => Ok(stale),
+            Takeover::NotBefore(_, why) => {
+                Err(format!("share {}: {}", share.spec.name, delay_words(why)))
+            }
+            Takeover::Never => Err(format!("share {}: {}", share.spec.name, NEVER)),
+        }
+    }
+
+    /// Tells the election what the shares of a router mean for it.
+    pub(super) async fn tell_election(&mut self, number: usize) {
+        let mine = self.shares.iter().filter(|share| share.router == number);
+        let standings: Vec<_> = mine.filter_map(|share| share.standing.as_ref()).collect();
+        let router = &mut self.routers[number];
+        let held =
+            standings.iter().any(|it| it.held.is_some()) && !router.requester.may_take_over();
+        let bar = standings.iter().map(|it| bar_of(it.takeover)).max().unwrap_or_default();
+        if router.told == Some((held, bar)) {
+            return;
+        }
+        router.told = Some((held, bar));
+        for seat in &router.seats {
+            self.node.hold_back(*seat, held, bar).await;
+        }
+    }
+}
+
+const NEVER: &str = "its copy is old, and stale_takeover is \"never\": `carp sync resolve --keep local` \
+                     lets it be served";
+
+const fn bar_of(takeover: Takeover) -> Bar {
+    match takeover {
+        Takeover::Now { .. } => Bar::Nothing,
+        Takeover::NotBefore(_, Delay::PeerServes) => Bar::Silence,
+        Takeover::NotBefore(_, Delay::PeerIsAhead | Delay::ColdStart | Delay::StaleCopy)
+        | Takeover::Never => Bar::Takeover,
+    }
+}
+
+const fn delay_words(why: Delay) -> &'static str {
+    match why {
+        Delay::PeerServes => "the peer says that it serves: the path of the adverts is broken",
+        Delay::PeerIsAhead => "the peer has newer data, and lives: it should serve",
+        Delay::ColdStart => "the peer may have newer data, and is waited for (cold_start_wait)",
+        Delay::StaleCopy => "the copy is old, and the better one is waited for (stale_takeover)",
+    }
+}
