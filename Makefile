@@ -3,7 +3,7 @@
 CARGO ?= cargo
 
 .PHONY: test deps build lint doc pictures bench bench-lease interop explore simulate-many simulate-speed \
-	fuzz coverage mutants instructions sync-histories
+	fuzz coverage mutants instructions sync-histories sync-scale
 
 ## Install what the tests need (Debian's packages), then run all tests.
 test: deps
@@ -62,6 +62,11 @@ simulate-many:
 HISTORIES ?= 50000
 sync-histories:
 	SYNC_HISTORIES=$(HISTORIES) $(CARGO) test --release -p carp-node --test sync_histories -- --nocapture
+
+## Copy a share of this many files: how long a pass takes that finds nothing to do, and the daemons' memory.
+FILES ?= 100000
+sync-scale: deps
+	SYNC_FILES=$(FILES) $(CARGO) test --release -p carp-cli --test sync f14 -- --nocapture
 
 ## How many seconds of a router are simulated in a second of one processor.
 simulate-speed:

@@ -3,6 +3,7 @@
 use std::fs;
 
 use carp_node::lab::wait_until;
+use libtest_mimic::Failed;
 
 use crate::scene::{Pair, equal, events, share, sync, wait_held, wait_in_sync};
 use crate::support::{LIMIT, Rack, Test, Tested, ensure, serves, wait_for_owner};
@@ -10,6 +11,8 @@ use crate::support::{LIMIT, Rack, Test, Tested, ensure, serves, wait_for_owner};
 pub(crate) const TESTS: &[Test] = &[
     ("f3_f4_a_crash_and_a_return_lose_nothing", crash_and_return),
     ("f5_a_handover_stops_the_writers_and_loses_nothing", handover),
+    ("f5_what_is_written_during_a_handover_is_on_both", writers),
+    ("f5_writers_go_on_when_the_one_that_asked_dies", requester_dies),
     ("a_yield_waits_until_the_other_has_everything", planned_yield),
     ("f12_a_pass_is_dead_before_the_address_is_there", promotion_during_a_pass),
     ("f7_what_both_sides_wrote_is_asked_about", both_wrote),
@@ -38,7 +41,7 @@ fn crash_and_return(rack: &Rack) -> Tested {
     wait_for_owner("the primary serves again", &rack.primary, &rack.secondary).map_err(
         |error| {
             let (told, other) = (events(&again), events(&second));
-            libtest_mimic::Failed::from(format!(
+            Failed::from(format!(
                 "{:?}: {}\n{told}\n{}\n{other}",
                 error.message(),
                 share(&again),
@@ -85,7 +88,7 @@ fn handover(rack: &Rack) -> Tested {
     let first = pair.a.start()?;
     first.wait_for_state("backup")?;
     wait_for_owner("the primary serves", &rack.primary, &rack.secondary).map_err(|error| {
-        libtest_mimic::Failed::from(format!(
+        Failed::from(format!(
             "{:?}: {}\n{}\n{}",
             error.message(),
             share(&first),
@@ -99,6 +102,81 @@ fn handover(rack: &Rack) -> Tested {
     })?;
     wait_until(LIMIT, "the freeze is told", || share(&first)["freeze_ms"].is_number())?;
     ensure(pair.a.rescued("written").is_empty(), "nothing had to be rescued")
+}
+
+fn writers(rack: &Rack) -> Tested {
+    let quiet = rack.path("quiet");
+    let hook = |program: &str| format!("[\"{program}\", \"{}\"]", quiet.display());
+    let settings = format!(
+        "cold_start_wait = \"0s\"\nquiesce = {}\nunquiesce = {}",
+        hook("/bin/touch"),
+        hook("/bin/rm")
+    );
+    let pair = Pair::with(rack, "", &settings)?;
+    let second = pair.b.start()?;
+    second.wait_for_state("active")?;
+    let (mut written, mut acknowledged) = (0, Vec::new());
+    // A client writes to whoever has the address. It has a yes if writers were not stopped meanwhile.
+    let mut write = || -> Tested {
+        let server = [(&pair.a, &rack.primary), (&pair.b, &rack.secondary)];
+        let Some((node, _)) = server.into_iter().find(|(_, host)| serves(host)) else {
+            return Ok(());
+        };
+        if quiet.exists() {
+            return Ok(());
+        }
+        written += 1;
+        let file = format!("{written:06}");
+        node.write(&file, &file)?;
+        if !quiet.exists() {
+            acknowledged.push(file);
+        }
+        Ok(())
+    };
+    let first = pair.a.start()?;
+    let handed_over = wait_until(LIMIT, "the primary serves", || {
+        write().is_ok() && serves(&rack.primary) && !serves(&rack.secondary)
+    });
+    handed_over.map_err(|error| {
+        Failed::from(format!("{error}: {}: {}: {}", share(&first), events(&first), events(&second)))
+    })?;
+    for _ in 0..20 {
+        write()?;
+    }
+    wait_in_sync(&second)?;
+    wait_until(LIMIT, "the trees are equal", || {
+        equal(&pair.a.share, &pair.b.share).unwrap_or(false)
+    })?;
+    ensure(acknowledged.len() > 20, format!("only {} files were written", acknowledged.len()))?;
+    let missing: Vec<_> =
+        acknowledged.iter().filter(|file| pair.a.read(file).as_ref() != Some(file)).collect();
+    ensure(missing.is_empty(), format!("{missing:?} of {} are missing", acknowledged.len()))
+}
+
+fn requester_dies(rack: &Rack) -> Tested {
+    let log = rack.path("hooks");
+    let hook = |what: &str| {
+        let (log, go) = (log.display(), rack.path("go"));
+        format!(
+            "[\"/bin/sh\", \"-c\", \"echo {what} >> {log}; until [ -e {} ]; do sleep 0.1; done\"]",
+            go.display()
+        )
+    };
+    let settings = format!(
+        "cold_start_wait = \"0s\"\nquiesce = {}\nunquiesce = {}",
+        hook("quiesce"),
+        hook("unquiesce")
+    );
+    let pair = Pair::with(rack, "", &settings)?;
+    let second = pair.b.start()?;
+    second.wait_for_state("active")?;
+    let first = pair.a.start()?;
+    let logged = |text: &str| fs::read_to_string(&log).is_ok_and(|found| found == text);
+    wait_until(LIMIT, "writers are being stopped", || logged("quiesce\n"))?;
+    first.kill_with_guard(&rack.primary)?;
+    rack.write("go", "", 0o644)?;
+    wait_until(LIMIT, "writers go on", || logged("quiesce\nunquiesce\n"))?;
+    ensure(second.state() == "active" && serves(&rack.secondary), "the secondary still serves")
 }
 
 fn planned_yield(rack: &Rack) -> Tested {

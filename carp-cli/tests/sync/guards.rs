@@ -44,11 +44,17 @@ fn mass_delete(rack: &Rack) -> Tested {
         fs::remove_file(pair.a.share.join(format!("f{file}")))?;
     }
     wait_held(&second, "mass-delete")?;
-    let left = fs::read_dir(&pair.b.share)?.count();
-    ensure(left > 30, format!("only {left} are left"))?;
+    let left = pair.b.tree()?.len();
+    // The marker is one more.
+    ensure(left == 41, format!("{left} are left: it is decided before anything is deleted"))?;
+    let text = sync(&second, &["status"], 1)?;
+    ensure(text.contains("would delete 38 files") && text.contains("carp sync approve"), text)?;
     sync(&second, &["approve"], 0)?;
     pair.b.wait_for("f37", None)?;
-    wait_in_sync(&second)
+    wait_in_sync(&second)?;
+    // Few go without a question.
+    fs::remove_file(pair.a.share.join("f38"))?;
+    pair.b.wait_for("f38", None)
 }
 
 fn live_database(rack: &Rack) -> Tested {

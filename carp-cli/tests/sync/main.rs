@@ -5,8 +5,11 @@
 //! the other node, as the forced command of a key does.
 
 mod failover;
+mod faults;
 mod guards;
+mod scale;
 mod scene;
+mod split;
 mod steady;
 #[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "each test program uses a part of it")]
@@ -15,5 +18,12 @@ mod support;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    support::main(&[steady::TESTS, failover::TESTS, guards::TESTS])
+    support::main(&[
+        steady::TESTS,
+        failover::TESTS,
+        split::TESTS,
+        guards::TESTS,
+        faults::TESTS,
+        scale::TESTS,
+    ])
 }

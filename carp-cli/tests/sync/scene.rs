@@ -1,7 +1,9 @@
 //! Two nodes with a share each.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use carp_node::lab::{Host, wait_until};
 use libtest_mimic::Failed;
@@ -64,20 +66,28 @@ impl<'a> Node<'a> {
         let share = rack.path(&format!("{name}.d/www"));
         fs::create_dir_all(&share)?;
         let conf = rack.path(&format!("{other}.state/sync/rsyncd.conf"));
-        let cut = rack.path(&format!("{name}.cut"));
         // What ssh would be called with is not looked at: the key's command is run, whatever is asked for.
         let script = format!(
-            "#!/bin/sh\n[ -e {} ] && exit 255\nexec rsync --server --daemon --config={} .\n",
-            cut.display(),
+            "#!/bin/sh\n\
+             me={}\n\
+             [ -e $me.cut ] && {{ cat $me.cut >&2; exit 255; }}\n\
+             if [ -e $me.steps ]; then\n\
+             \x20 left=$(cat $me.steps)\n\
+             \x20 [ $left -le 1 ] && kill -STOP $(cat $me.victims) && kill -KILL $(cat $me.victims)\n\
+             \x20 echo $((left - 1)) >$me.steps\n\
+             fi\n\
+             exec rsync --server --daemon --config={} .\n",
+            rack.path(name).display(),
             conf.display()
         );
         let rsh = rack.write(&format!("{name}.rsh"), &script, 0o755)?;
         let key = rack.write(&format!("{name}.key"), "secret", 0o600)?;
+        let every = if settings.contains("every =") { "" } else { "every = \"1s\"\n" };
         let text = format!(
             "[node]\nname = \"{name}\"\nstate_dir = \"{}\"\n\n[router.web]\nprotocol = \"carp\"\n\
              interface = \"eth0\"\nid = 1\naddresses = [\"{VIP}\"]\nkey_file = \"{}\"\n{router}\n\n\
              [sync.www]\nrouter = \"web\"\npath = \"{}\"\npeer = \"{other}\"\nrsh = [\"{}\"]\n\
-             every = \"1s\"\n{settings}\n",
+             {every}{settings}\n",
             rack.path(&format!("{name}.state")).display(),
             key.display(),
             share.display(),
@@ -102,11 +112,53 @@ impl<'a> Node<'a> {
 
     /// Whether the other node can no longer be reached by the remote shell.
     pub(crate) fn cut(&self, cut: bool) -> Tested {
-        let flag = self.rack.path(&format!("{}.cut", self.name));
         if cut {
-            return Ok(fs::write(flag, "")?);
+            return self.cut_saying("");
         }
-        Ok(fs::remove_file(flag)?)
+        Ok(fs::remove_file(self.rack.path(&format!("{}.cut", self.name)))?)
+    }
+
+    /// The remote shell does not get through, and this is what it says.
+    pub(crate) fn cut_saying(&self, what: &str) -> Tested {
+        Ok(fs::write(self.rack.path(&format!("{}.cut", self.name)), what)?)
+    }
+
+    /// This node's daemon and its guard are killed when it opens the connection of this number from now on.
+    pub(crate) fn kill_at(&self, daemon: &Daemon, connection: u32) -> Tested {
+        let (daemon, guard) = daemon.pids()?;
+        let victims = self.rack.path(&format!("{}.victims", self.name));
+        fs::write(victims, format!("{daemon} {guard}"))?;
+        Ok(fs::write(self.rack.path(&format!("{}.steps", self.name)), connection.to_string())?)
+    }
+
+    /// It is no longer.
+    pub(crate) fn kill_no_more(&self) -> Tested {
+        Ok(fs::remove_file(self.rack.path(&format!("{}.steps", self.name)))?)
+    }
+
+    /// What is in the tree: every file with its content.
+    pub(crate) fn tree(&self) -> Result<BTreeMap<String, Vec<u8>>, Failed> {
+        let mut found = BTreeMap::new();
+        for entry in fs::read_dir(&self.share)? {
+            let entry = entry?;
+            if entry.file_type()?.is_file() {
+                found.insert(entry.file_name().display().to_string(), fs::read(entry.path())?);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Puts the share on a disk of its own, with so many MiB.
+    pub(crate) fn mount(&self, size: u32) -> Tested {
+        let disk = self.share.parent().ok_or("no parent")?;
+        shell(&format!("mount -t tmpfs -o size={size}m tmpfs '{}'", disk.display()))?;
+        Ok(fs::create_dir(&self.share)?)
+    }
+
+    /// Mounts that disk with other options.
+    pub(crate) fn remount(&self, options: &str) -> Tested {
+        let disk = self.share.parent().ok_or("no parent")?;
+        shell(&format!("mount -o remount,{options} '{}'", disk.display()))
     }
 
     /// Waits until a file has this value, or is not there.
@@ -124,6 +176,19 @@ impl<'a> Node<'a> {
         }
         found
     }
+}
+
+/// Runs a script to its end, here.
+pub(crate) fn shell(script: &str) -> Tested {
+    let output = Command::new("sh").arg("-c").arg(script).output()?;
+    ensure(output.status.success(), format!("{script}: {}", told(&output).1))
+}
+
+/// Waits until the last pass of a share ended so.
+pub(crate) fn wait_outcome(daemon: &Daemon, outcome: &str) -> Tested {
+    let ended = || share(daemon)["last_pass"]["outcome"] == outcome;
+    let waited = wait_until(LIMIT, &format!("a pass ends: {outcome}"), ended);
+    waited.map_err(|error| Failed::from(format!("{error}: {}: {}", share(daemon), events(daemon))))
 }
 
 /// The first share of `carp status --json`.
@@ -157,7 +222,7 @@ pub(crate) fn sync(daemon: &Daemon, arguments: &[&str], code: i32) -> Result<Str
 
 /// Whether rsync, comparing every byte, finds no difference between two trees.
 pub(crate) fn equal(one: &Path, two: &Path) -> Result<bool, Failed> {
-    let output = std::process::Command::new("rsync")
+    let output = Command::new("rsync")
         .args(["-n", "-aHAXi", "--checksum", "--delete", "--exclude=.sync-partial"])
         .args([one.join(""), two.join("")])
         .output()?;

@@ -1,6 +1,7 @@
 //! F1, F2: what the active node writes is soon on the other one.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::ffi::OsStringExt;
 use std::time::SystemTime;
 
@@ -8,11 +9,13 @@ use carp_node::lab::wait_until;
 use libtest_mimic::Failed;
 
 use crate::scene::{Pair, equal, share, sync};
-use crate::support::{LIMIT, Rack, Test, Tested, ensure, told};
+use crate::support::{LIMIT, Rack, Test, Tested, carp, ensure, told};
 
 pub(crate) const TESTS: &[Test] = &[
     ("f1_the_standby_has_everything_as_it_is", everything_as_it_is),
     ("f2_two_writes_of_one_second_both_arrive", two_writes_of_one_second),
+    ("a_change_is_copied_long_before_the_interval_is_over", early),
+    ("progress_is_told_while_a_pass_runs", progress),
     ("one_line_tells_what_a_failover_would_lose", the_line),
 ];
 
@@ -68,4 +71,56 @@ fn the_line(rack: &Rack) -> Tested {
     });
     asked.map_err(|error| Failed::from(format!("{error}: {text}")))?;
     ensure(text.contains("\"deleted\":0"), text)
+}
+
+fn early(rack: &Rack) -> Tested {
+    let pair = Pair::new(rack, "every = \"1h\"")?;
+    let (first, second) = pair.start()?;
+    wait_until(LIMIT, "the tree is watched", || share(&first)["watched"]["directories"] == 1)?;
+    pair.a.write("x", "1")?;
+    pair.b.wait_for("x", Some("1"))?;
+    fs::create_dir_all(pair.a.share.join("new/newer"))?;
+    wait_until(LIMIT, "new directories are watched", || {
+        share(&first)["watched"]["directories"] == 3
+    })?;
+    pair.a.write("new/newer/y", "2")?;
+    pair.b.wait_for("new/newer/y", Some("2"))?;
+    ensure(share(&first)["watched"]["whole"] == true, "all of it is watched")?;
+    ensure(share(&second)["watched"].is_null(), "nobody watches a copy")
+}
+
+fn progress(rack: &Rack) -> Tested {
+    let pair = Pair::new(rack, "bandwidth = 200")?;
+    let (_first, second) = pair.start()?;
+    pair.a.write("a", "it comes first, and is counted")?;
+    fs::write(pair.a.share.join("large"), vec![7; 20 << 20])?;
+    wait_until(LIMIT, "files, bytes, the rate and the time left are told", || {
+        let progress = &share(&second)["progress"];
+        ["bytes", "rate", "left_ms", "running_ms"]
+            .iter()
+            .all(|it| progress[*it].as_f64().is_some_and(|figure| figure > 0.0))
+            && progress["files"].as_u64().is_some_and(|files| files > 0)
+            && progress["to_check"].is_u64()
+            && progress["percent"].as_u64().is_some_and(|percent| percent < 100)
+    })?;
+    let mut watch = carp();
+    watch.args(["sync", "status", "--watch", "--socket"]).arg(&second.socket);
+    let watch = watch.stdout(std::process::Stdio::piped()).spawn()?;
+    let lines = told_twice(watch)?;
+    ensure(lines.contains("bytes/s") && lines.contains(" left; files: "), lines)
+}
+
+/// What is printed until the share has been shown twice.
+fn told_twice(mut child: std::process::Child) -> Result<String, Failed> {
+    let stdout = child.stdout.take().ok_or("no output")?;
+    let mut text = String::new();
+    for line in BufReader::new(stdout).lines() {
+        text += &format!("{}\n", line?);
+        if text.matches("www (").count() == 2 {
+            break;
+        }
+    }
+    child.kill()?;
+    child.wait()?;
+    Ok(text)
 }

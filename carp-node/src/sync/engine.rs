@@ -6,6 +6,7 @@
 //! long, and every program, runs beside the loop.
 
 mod build;
+mod changes;
 mod decision;
 mod exchange;
 mod handle;
@@ -127,6 +128,7 @@ impl Engine {
         self.ask_version();
         self.read_peers(now);
         for share in 0..self.shares.len() {
+            self.watch(share);
             self.decide(share, now);
         }
         for router in 0..self.routers.len() {

@@ -33,6 +33,7 @@
 //! | [`rsync`] | command lines, output, exit codes, versions, ssh's texts | shares, roles |
 //! | [`guards`] | markers, live databases, limits, places | roles, lineage |
 //! | [`tree`], [`pattern`] | walks through a tree, and what they leave out | |
+//! | [`watch`] | what changes in a tree, as a hint | what follows |
 //! | [`rescue`] | sets of what was overwritten: made, told, restored, pruned | why a pass rescues |
 //!
 //! The decisions are pure functions and take the time as an argument: `tests/sync_histories/` drives
@@ -69,3 +70,4 @@ pub mod rescue;
 pub mod rsync;
 pub mod standing;
 pub mod tree;
+pub mod watch;

@@ -30,6 +30,13 @@ impl Patterns {
     pub fn covers(&self, path: &[u8], is_directory: bool) -> bool {
         self.0.iter().any(|pattern| pattern.covers(path, is_directory))
     }
+
+    /// Whether a name alone, wherever it is, is excluded: by patterns for the last part of a path.
+    #[must_use]
+    pub fn covers_name(&self, name: &[u8], is_directory: bool) -> bool {
+        let mut anywhere = self.0.iter().filter(|pattern| !pattern.anchored && !pattern.whole_path);
+        anywhere.any(|pattern| pattern.covers(name, is_directory))
+    }
 }
 
 impl Pattern {

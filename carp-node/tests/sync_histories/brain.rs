@@ -80,20 +80,23 @@ impl Planted {
         Self::SupersedesEverything,
     ];
 
-    /// What the oracle says about it.
-    pub(crate) const fn found_as(self) -> &'static str {
+    /// What the oracle says about it: one of these.
+    pub(crate) const fn found_as(self) -> &'static [&'static str] {
         match self {
             Self::IgnoresLineage | Self::TrustsRestoredSources | Self::SupersedesEverything => {
-                "does not descend from its own"
+                &["does not descend from its own"]
             }
-            Self::IgnoresWritesMeanwhile => "was written while the other one served",
-            Self::AdoptsOverEverything => "adopts a tree over its own",
+            Self::IgnoresWritesMeanwhile => &["was written while the other one served"],
+            // Of a tree whose memory was damaged, the model still knows what it descends from.
+            Self::AdoptsOverEverything => {
+                &["adopts a tree over its own", "does not descend from its own"]
+            }
             Self::ForgetsRescue | Self::RescuesOnlyStrangers => {
-                "is in no tree and in no rescue set"
+                &["is in no tree and in no rescue set"]
             }
-            Self::CallsNothingAnOrphan => "is called superseded",
-            Self::PullsWhileActive => "pulls while it is active",
-            Self::CountsFromItsOwnTip => "after it had seen",
+            Self::CallsNothingAnOrphan => &["is called superseded"],
+            Self::PullsWhileActive => &["pulls while it is active"],
+            Self::CountsFromItsOwnTip => &["after it had seen"],
         }
     }
 

@@ -127,6 +127,7 @@ impl Parts {
                 decision: None,
                 standing: None,
                 idle: false,
+                watching: None,
                 walking: false,
                 guard: None,
                 approved: false,

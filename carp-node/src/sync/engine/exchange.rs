@@ -10,6 +10,7 @@ use std::time::Duration;
 use carp_proto::Instant;
 use tokio::task::spawn_local;
 
+use super::changes::Watching;
 use super::peer::{self, Heard, Trouble, now, wall_stamp};
 use super::{Done, Engine, READ_EVERY, READ_OFTEN};
 use crate::config::SyncSpec;
@@ -110,7 +111,7 @@ impl Engine {
             held: share.hold().is_some(),
             want: router.requester.want(),
             quiesced: leaving.map(|leaving| leaving.want).or_else(|| router.server.quiesced()),
-            changes: 0,
+            changes: share.watching.as_ref().map_or(0, Watching::changes),
         }
     }
 

@@ -24,7 +24,7 @@ use crate::sync::pattern::Patterns;
 use crate::sync::record::{NodeRecord, ShareRecord};
 use crate::sync::rescue::{self, Report};
 use crate::sync::rsync::command::{Care, Pass, Remote};
-use crate::sync::rsync::exit::{Next, Outcome, Status};
+use crate::sync::rsync::exit::{self, Next, Outcome, Status};
 use crate::sync::rsync::output::{Change, Line, Progress, Reader, Stat};
 use crate::sync::rsync::version::Rsync;
 use crate::sync::rsync::watchdog::Watchdog;
@@ -104,6 +104,8 @@ pub(super) struct Figures {
     pub(super) deleted: u64,
     /// Bytes of the files that were received.
     pub(super) bytes: u64,
+    /// Bytes that crossed the network.
+    pub(super) received: u64,
     /// The first differences, in words.
     pub(super) listed: Vec<String>,
 }
@@ -133,6 +135,9 @@ impl Figures {
                 }
             }
             Line::Stat(Stat::Files, files) => self.files = *files,
+            Line::Stat(Stat::Received, bytes) => {
+                self.received = self.received.saturating_add(*bytes);
+            }
             Line::Stat(..) | Line::Progress(_) | Line::Other(_) => {}
         }
     }
@@ -151,6 +156,8 @@ enum Stop {
     Held(Hold),
     Failed(Outcome, String),
     Trouble(String),
+    /// Everything else is done, and so many files are still to be deleted, if rsync said how many.
+    Deletions(Option<u64>),
 }
 
 impl From<Hold> for Stop {
@@ -179,7 +186,11 @@ pub(super) async fn run(plan: Plan, stop: Rc<Notify>, shown: Shown) -> End {
     let mut end = End::default();
     if let Err(stopped) = carry_out(&plan, &stop, &shown, &mut end).await {
         match stopped {
-            Stop::Held(hold) => end.hold = Some(hold),
+            Stop::Held(hold) => {
+                // What went well before was not the pass.
+                end.outcome = end.outcome.filter(|outcome| *outcome != Outcome::Complete);
+                end.hold = Some(hold);
+            }
             Stop::Failed(outcome, text) => {
                 end.outcome = Some(outcome);
                 end.trouble = Some(text);
@@ -188,6 +199,8 @@ pub(super) async fn run(plan: Plan, stop: Rc<Notify>, shown: Shown) -> End {
                 }
             }
             Stop::Trouble(text) => end.trouble = Some(text),
+            // Whoever lets rsync count deals with the count.
+            Stop::Deletions(_) => end.outcome = Some(Outcome::MassDelete),
         }
     }
     shown.borrow_mut().take();
@@ -201,12 +214,9 @@ async fn carry_out(plan: &Plan, stop: &Notify, shown: &Shown, end: &mut End) -> 
         return rsync(plan, &root, Care::DryRun, u64::MAX, stop, shown, end).await;
     }
     let rescued = plan.pull.rescue.is_some();
-    if rescued || plan.probes {
-        rsync(plan, &root, Care::DryRun, u64::MAX, stop, shown, end).await?;
-        let would = std::mem::take(&mut end.figures);
-        if let Some(hold) = guards::mass_delete(would.deleted, plan.max_delete) {
-            return Err(hold.into());
-        }
+    let counts_first = rescued || plan.probes;
+    if counts_first {
+        let would = dry_run(plan, &root, stop, shown, end).await?;
         if rescued && let Some(hold) = place::rescue_space(&root, would.bytes)? {
             return Err(hold.into());
         }
@@ -216,7 +226,11 @@ async fn carry_out(plan: &Plan, stop: &Notify, shown: &Shown, end: &mut End) -> 
         None => None,
     };
     let care = set.as_ref().map_or(Care::Replace, |set| Care::Rescue(set.files()));
-    let passed = rsync(plan, &root, care, plan.max_delete, stop, shown, end).await;
+    let passed = if counts_first || plan.max_delete == u64::MAX {
+        rsync(plan, &root, care, plan.max_delete, stop, shown, end).await
+    } else {
+        delete_last(plan, &root, stop, shown, end).await
+    };
     let complete = passed.is_ok();
     if let Some(set) = set {
         // What was kept is told even if the pass was cut off.
@@ -239,6 +253,45 @@ async fn carry_out(plan: &Plan, stop: &Notify, shown: &Shown, end: &mut End) -> 
     let to = plan.scratch.join(format!("{}.after", plan.name));
     end.after = Some(peer::read(&plan.runner, &plan.remote, to).await?.record);
     Ok(())
+}
+
+/// Counts what a pass would do, and holds if it would delete too much.
+async fn dry_run(
+    plan: &Plan,
+    root: &Path,
+    stop: &Notify,
+    shown: &Shown,
+    end: &mut End,
+) -> Result<Figures, Stop> {
+    rsync(plan, root, Care::DryRun, u64::MAX, stop, shown, end).await?;
+    let would = std::mem::take(&mut end.figures);
+    match guards::mass_delete(would.deleted, plan.max_delete) {
+        Some(hold) => Err(hold.into()),
+        None => Ok(would),
+    }
+}
+
+/// A pass that deletes nothing until it is known how much that would be. With a limit of none, rsync does
+/// everything else, and says how many files it left: so a pass with nothing to delete costs no more than
+/// before, and one that deletes goes through the tree twice.
+async fn delete_last(
+    plan: &Plan,
+    root: &Path,
+    stop: &Notify,
+    shown: &Shown,
+    end: &mut End,
+) -> Result<(), Stop> {
+    let left = match rsync(plan, root, Care::Replace, 0, stop, shown, end).await {
+        Err(Stop::Deletions(Some(left))) => left,
+        Err(Stop::Deletions(None)) => dry_run(plan, root, stop, shown, end).await?.deleted,
+        other => return other,
+    };
+    if let Some(hold) = guards::mass_delete(left, plan.max_delete) {
+        return Err(hold.into());
+    }
+    // Directories that were not empty are not in the count, and the source goes on.
+    let bound = left.saturating_add(plan.max_delete);
+    rsync(plan, root, Care::Replace, bound, stop, shown, end).await
 }
 
 /// Looks at everything that must be right before a pass.
@@ -334,7 +387,11 @@ async fn rsync(
     let (mut out_open, mut err_open) = (true, true);
     let mut note = |line: Line| {
         if let Line::Progress(progress) = line {
-            *shown.borrow_mut() = Some(progress);
+            // In the middle of a file, nothing is said of the others.
+            let before = shown.borrow().unwrap_or_default();
+            let files = progress.files.or(before.files);
+            let to_check = progress.to_check.or(before.to_check);
+            *shown.borrow_mut() = Some(Progress { files, to_check, ..progress });
         }
         end.figures.note(&line);
     };
@@ -391,9 +448,16 @@ async fn rsync(
     if outcome == Outcome::Complete {
         return Ok(());
     }
-    let text = String::from_utf8_lossy(&errors);
-    let last = text.lines().rev().find(|line| !line.trim().is_empty());
-    let said = last.map(|line| format!(": {line}")).unwrap_or_default();
+    if max_delete == 0 && (outcome == Outcome::MassDelete || exit::left(&errors).is_some()) {
+        return Err(Stop::Deletions(exit::left(&errors)));
+    }
+    if outcome == Outcome::DiskFull {
+        // What it had received is what fills the disk.
+        let root = root.to_owned();
+        let purged = spawn_blocking(move || purge_partial(&root)).await;
+        purged.map_err(io::Error::other).flatten()?;
+    }
+    let said = exit::telling_line(&errors).map(|line| format!(": {line}")).unwrap_or_default();
     if outcome == Outcome::MassDelete {
         let what = format_args!("the pass would delete more than {max_delete} files");
         return Err(Hold::new(HoldReason::MassDelete, what).into());

@@ -14,7 +14,7 @@ use crate::runner::{Job, RunnerHandle};
 use crate::sync::lineage::Stamp;
 use crate::sync::record::{NodeRecord, Peer};
 use crate::sync::rsync::command::{ENVIRONMENT, Fetch, Remote};
-use crate::sync::rsync::exit::{Outcome, Status};
+use crate::sync::rsync::exit::{self, Outcome, Status};
 use crate::sync::rsync::ssh::{self, Destination, Files, RECORD_FILE, STATE_MODULE};
 
 /// How long the peer may take to tell its record: connecting takes 3 s at the most.
@@ -167,8 +167,8 @@ pub(super) async fn fetch(
     };
     let outcome = Outcome::of(status, report.output.as_bytes());
     if outcome != Outcome::Complete {
-        let last = report.output.lines().rev().find(|line| !line.trim().is_empty());
-        let said = last.map(|line| format!(": {line}")).unwrap_or_default();
+        let said = exit::telling_line(report.output.as_bytes());
+        let said = said.map(|line| format!(": {line}")).unwrap_or_default();
         return Err(Trouble {
             outcome: Some(outcome),
             text: format!("{}{said}", outcome.message()),

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use carp_proto::Instant;
 use tokio::sync::Notify;
 
+use super::changes::Watching;
 use super::pass::{End, Figures, Shown};
 use crate::config::SyncSpec;
 use crate::state::StateFile;
@@ -32,6 +33,8 @@ pub(super) struct Share {
     pub(super) standing: Option<Standing>,
     /// Whether the last pass was complete and moved nothing.
     pub(super) idle: bool,
+    /// Counts what changes, while this node serves it.
+    pub(super) watching: Option<Watching>,
     /// Whether the tree is being walked through.
     pub(super) walking: bool,
     /// What the guards of the last pass said.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::changes::Watching;
 use super::share::Share;
 use super::{Engine, now, wall_stamp};
 use crate::control::units::{Millis, WallTime};
@@ -13,6 +14,7 @@ use crate::sync::lag::Lag;
 use crate::sync::record::{RECORD_FRESH, Role};
 use crate::sync::rsync::exit::Outcome;
 use crate::sync::standing::Held;
+use crate::sync::watch::Covers;
 
 /// One share in a status.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -47,14 +49,27 @@ pub struct ShareStatus {
     pub peer_alive: bool,
     /// Why the peer's word cannot be read.
     pub peer_trouble: Option<String>,
+    /// The same as a label, if rsync or ssh said it: `unreachable`, `host-key`, `refused` and so on.
+    pub peer_outcome: Option<Outcome>,
     /// What is wrong on this node.
     pub fault: Option<String>,
+    /// How much of the tree is watched for changes, on the node that serves; `null` if nothing is.
+    pub watched: Option<WatchedStatus>,
     /// The pass that runs.
     pub progress: Option<ProgressStatus>,
     /// The last pass that ended.
     pub last_pass: Option<PassStatus>,
     /// How long writers stood still at the last handover.
     pub freeze_ms: Option<Millis>,
+}
+
+/// How much of a tree is watched for changes. What is not, the interval's pass finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WatchedStatus {
+    /// So many directories.
+    pub directories: u32,
+    /// Those are all.
+    pub whole: bool,
 }
 
 /// How far a pass is.
@@ -95,6 +110,8 @@ pub struct PassStatus {
     pub deleted: u64,
     /// Bytes of the files that were received.
     pub bytes: u64,
+    /// Bytes that crossed the network: less than that, if parts were here already.
+    pub received: u64,
 }
 
 impl Engine {
@@ -138,10 +155,14 @@ impl Engine {
             epoch: share.memory.history.tip().map(ToString::to_string),
             peer_alive: fresh.is_some(),
             peer_trouble: state.trouble.as_ref().map(|trouble| trouble.text.clone()),
+            peer_outcome: state.trouble.as_ref().and_then(|trouble| trouble.outcome),
             fault: share.fault.clone().or_else(|| match &self.rsync {
                 Some(Err(text)) => Some(text.clone()),
                 Some(Ok(_)) | None => None,
             }),
+            watched: share.watching.as_ref().and_then(Watching::covers).map(
+                |Covers { directories, whole }| WatchedStatus { directories, whole },
+            ),
             progress: share.pass.as_ref().map(|pass| {
                 let progress = pass.shown.borrow().unwrap_or_default();
                 ProgressStatus {
@@ -163,6 +184,7 @@ impl Engine {
                 changed: last.figures.changed,
                 deleted: last.figures.deleted,
                 bytes: last.figures.bytes,
+                received: last.figures.received,
             }),
             freeze_ms: router.freeze.map(Millis),
         }

@@ -209,6 +209,28 @@ impl Outcome {
     }
 }
 
+/// How many files rsync left undeleted because of its limit; `None` if it does not say so.
+#[must_use]
+pub fn left(errors: &[u8]) -> Option<u64> {
+    let text = String::from_utf8_lossy(errors);
+    let (_, told) = text.split_once("--max-delete limit (")?;
+    let (count, _) = told.split_once(" skipped")?;
+    count.parse().ok()
+}
+
+/// The line of the errors that says most: the last one that is not rsync's own summary of them.
+#[must_use]
+pub fn telling_line(errors: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(errors);
+    let lines = || text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let summary = |line: &&str| SUMMARIES.iter().any(|start| line.starts_with(start));
+    lines().rfind(|line| !summary(line)).or_else(|| lines().next_back()).map(str::to_owned)
+}
+
+/// How lines begin with which rsync says only that something was said before.
+const SUMMARIES: [&str; 3] =
+    ["rsync error: ", "rsync: connection unexpectedly closed", "rsync: [Receiver] connection "];
+
 /// What ssh and rsync say when nobody is there.
 const UNREACHABLE: [&str; 7] = [
     "Connection refused",
@@ -270,6 +292,24 @@ mod tests {
         assert_eq!(Outcome::of(Status::Stuck, b""), Outcome::Stuck);
         assert_eq!(Outcome::of(Status::Stopped, b""), Outcome::Stopped);
         assert_eq!(Outcome::of(Status::Signal(9), b""), Outcome::Other);
+    }
+
+    #[test]
+    fn the_line_that_says_most_is_told() {
+        let said = b"Host key verification failed.\r\nrsync: connection unexpectedly closed (0 bytes)\n\
+                     rsync error: error in rsync protocol data stream (code 12)\n\n";
+        assert_eq!(telling_line(said).as_deref(), Some("Host key verification failed."));
+        assert_eq!(telling_line(b"rsync error: x\n").as_deref(), Some("rsync error: x"));
+        assert_eq!(telling_line(b" \n"), None);
+    }
+
+    #[test]
+    fn what_the_limit_left_is_counted() {
+        let said = b"x\nDeletions stopped due to --max-delete limit (38 skipped)\nrsync error: y";
+        assert_eq!(left(said), Some(38));
+        for other in ["", "--max-delete limit (", "--max-delete limit (x skipped)"] {
+            assert_eq!(left(other.as_bytes()), None, "{other}");
+        }
     }
 
     #[test]

@@ -1,0 +1,202 @@
+//! F10, F11 and bad input: each ends in a named state, with a remedy, and both trees as they were or better.
+
+use std::fs;
+
+use carp_node::lab::wait_until;
+
+use crate::scene::{Pair, equal, share, shell, sync, wait_held, wait_in_sync, wait_outcome};
+use crate::support::{LIMIT, Rack, Test, Tested, ensure};
+
+pub(crate) const TESTS: &[Test] = &[
+    ("a_peer_that_cannot_be_reached_or_is_another_one_is_named", no_connection),
+    ("f10_a_full_disk_changes_nothing_and_recovers_by_itself", full_disk),
+    ("f11_a_pass_that_is_cut_off_goes_on_with_what_it_had", cut_off),
+    ("a_target_that_cannot_be_written_is_held", read_only),
+    ("a_share_that_vanished_here_is_held", vanished),
+    ("a_share_behind_a_symbolic_link_is_followed_once", symlinked),
+    ("a_daemon_killed_at_any_step_of_a_pass_leaves_both_trees_right", killed),
+];
+
+fn no_connection(rack: &Rack) -> Tested {
+    let pair = Pair::new(rack, "")?;
+    pair.a.write("x", "1")?;
+    let (_first, second) = pair.start()?;
+    pair.b.wait_for("x", Some("1"))?;
+    let before = pair.b.tree()?;
+    for (said, outcome, remedy) in [
+        ("ssh: connect to host primary port 22: Connection refused", "unreachable", "its sshd"),
+        ("Host key verification failed.", "host-key", "carp sync pair"),
+        ("root@primary: Permission denied (publickey).", "refused", "authorized_keys"),
+    ] {
+        pair.b.cut_saying(said)?;
+        wait_until(LIMIT, &format!("the state {outcome}"), || {
+            share(&second)["peer_outcome"] == outcome
+        })?;
+        let text = sync(&second, &["status"], 0)?;
+        ensure(text.contains(remedy) && text.contains(said), text)?;
+    }
+    pair.a.write("y", "2")?;
+    ensure(pair.b.tree()? == before, "the copy is as it was")?;
+    pair.b.cut(false)?;
+    pair.b.wait_for("y", Some("2"))?;
+    wait_until(LIMIT, "the trouble is over", || share(&second)["peer_trouble"].is_null())?;
+    Ok(())
+}
+
+fn full_disk(rack: &Rack) -> Tested {
+    let pair = Pair::new(rack, "")?;
+    pair.b.mount(64)?;
+    pair.a.write("page", "v1")?;
+    pair.a.write("gone", "1")?;
+    let (_first, second) = pair.start()?;
+    pair.b.wait_for("gone", Some("1"))?;
+    let before = pair.b.tree()?;
+    fs::remove_file(pair.a.share.join("gone"))?;
+    pair.a.write("page", "v2")?;
+    fs::write(pair.a.share.join("large"), vec![7; 80 << 20])?;
+    wait_outcome(&second, "disk-full")?;
+    ensure(pair.b.tree()? == before, "the visible tree is as it was")?;
+    let text = sync(&second, &["status"], 0)?;
+    ensure(text.contains("the disk of this node is full"), text)?;
+    pair.b.remount("size=256m")?;
+    pair.b.wait_for("page", Some("v2"))?;
+    pair.b.wait_for("gone", None)?;
+    wait_in_sync(&second)?;
+    ensure(equal(&pair.a.share, &pair.b.share)?, "the trees are equal")
+}
+
+fn cut_off(rack: &Rack) -> Tested {
+    const LARGE: u64 = 6 << 20;
+    let pair = Pair::new(rack, "bandwidth = 1000")?;
+    let (_first, second) = pair.start()?;
+    pair.a.write("page", "v2")?;
+    fs::write(pair.a.share.join("large"), noise(LARGE)?)?;
+    wait_until(LIMIT, "half of it is here", || {
+        share(&second)["progress"]["bytes"].as_u64().is_some_and(|bytes| bytes > LARGE / 2)
+    })?;
+    // Whatever serves the secondary at the other end, in this test's own namespace of processes.
+    shell(&format!(
+        "for pid in $(pgrep -f '[r]sync --server --daemon --config={}'); do kill -KILL $pid; done",
+        rack.path("primary.state/sync/rsyncd.conf").display()
+    ))?;
+    wait_outcome(&second, "transport")?;
+    ensure(pair.b.read("page").as_deref() != Some("v2"), "nothing of it is visible")?;
+    wait_outcome(&second, "complete")?;
+    let received = share(&second)["last_pass"]["received"].as_u64();
+    wait_in_sync(&second)?;
+    ensure(equal(&pair.a.share, &pair.b.share)?, "the trees are equal")?;
+    ensure(
+        received.is_some_and(|bytes| bytes < LARGE * 3 / 4),
+        format!("the second pass received {received:?} bytes of {LARGE}"),
+    )
+}
+
+/// What does not compress, and of which no two parts are alike.
+fn noise(len: u64) -> std::io::Result<Vec<u8>> {
+    use std::io::Read;
+    let mut bytes = Vec::new();
+    fs::File::open("/dev/urandom")?.take(len).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn read_only(rack: &Rack) -> Tested {
+    let pair = Pair::new(rack, "")?;
+    pair.b.mount(64)?;
+    let (_first, second) = pair.start()?;
+    let before = pair.b.tree()?;
+    pair.b.remount("ro")?;
+    wait_held(&second, "read-only-target")?;
+    pair.a.write("x", "1")?;
+    ensure(pair.b.tree()? == before, "the copy is as it was")?;
+    let text = sync(&second, &["status"], 1)?;
+    ensure(text.contains("mounted read-only"), text)?;
+    pair.b.remount("rw")?;
+    pair.b.wait_for("x", Some("1"))?;
+    wait_until(LIMIT, "no longer held", || share(&second)["held"].is_null())?;
+    Ok(())
+}
+
+fn vanished(rack: &Rack) -> Tested {
+    let pair = Pair::new(rack, "")?;
+    pair.a.write("x", "1")?;
+    let (_first, second) = pair.start()?;
+    pair.b.wait_for("x", Some("1"))?;
+    let aside = rack.path("aside");
+    fs::rename(&pair.b.share, &aside)?;
+    wait_held(&second, "root-missing")?;
+    // As if its disk were not mounted.
+    fs::create_dir(&pair.b.share)?;
+    wait_held(&second, "local-marker-missing")?;
+    let text = sync(&second, &["status"], 1)?;
+    ensure(text.contains("is the share mounted"), text)?;
+    ensure(pair.b.tree()?.is_empty(), "nothing is copied to where the share is not")?;
+    fs::remove_dir(&pair.b.share)?;
+    fs::rename(&aside, &pair.b.share)?;
+    pair.a.write("y", "2")?;
+    pair.b.wait_for("y", Some("2"))?;
+    wait_until(LIMIT, "no longer held", || share(&second)["held"].is_null())?;
+    Ok(())
+}
+
+fn symlinked(rack: &Rack) -> Tested {
+    let pair = Pair::new(rack, "")?;
+    for node in [&pair.a, &pair.b] {
+        let real = node.share.with_file_name("real");
+        fs::rename(&node.share, &real)?;
+        std::os::unix::fs::symlink("real", &node.share)?;
+    }
+    let (_first, second) = pair.start()?;
+    pair.a.write("x", "1")?;
+    pair.b.wait_for("x", Some("1"))?;
+    // It leads somewhere else now, where nothing is known to be the share.
+    let other = pair.b.share.with_file_name("other");
+    fs::create_dir(&other)?;
+    fs::write(other.join("precious"), "1")?;
+    fs::remove_file(&pair.b.share)?;
+    std::os::unix::fs::symlink("other", &pair.b.share)?;
+    wait_held(&second, "local-marker-missing")?;
+    ensure(fs::read_dir(&other)?.count() == 1, "nothing was copied over it")?;
+    fs::remove_file(&pair.b.share)?;
+    std::os::unix::fs::symlink("real", &pair.b.share)?;
+    pair.a.write("y", "2")?;
+    pair.b.wait_for("y", Some("2"))
+}
+
+fn killed(rack: &Rack) -> Tested {
+    let pair = Pair::new(rack, "")?;
+    pair.a.write("page", "0")?;
+    pair.a.write("old", "0")?;
+    let (_first, mut second) = pair.start()?;
+    pair.b.wait_for("old", Some("0"))?;
+    // The connections of a pass: the record, the marker, the files, what is deleted, the record again.
+    for step in 1..=6 {
+        let before = pair.b.tree()?;
+        let page = step.to_string();
+        pair.b.kill_at(&second, step)?;
+        pair.a.write("page", &page)?;
+        pair.a.write(&format!("new{step}"), &page)?;
+        fs::remove_file(pair.a.share.join(if step == 1 {
+            "old".to_owned()
+        } else {
+            format!("new{}", step - 1)
+        }))?;
+        second.process.wait(LIMIT)?;
+        pair.b.kill_no_more()?;
+        let (after, source) = (pair.b.tree()?, pair.a.tree()?);
+        for (name, content) in &after {
+            let known = before.get(name) == Some(content) || source.get(name) == Some(content);
+            ensure(known, format!("step {step}: {name} is neither as it was nor as it is"))?;
+        }
+        for (name, content) in &before {
+            let kept = after.contains_key(name) || !source.contains_key(name);
+            ensure(kept, format!("step {step}: {name} is gone, with {content:?}"))?;
+        }
+        second = pair.b.start()?;
+        pair.b.wait_for("page", Some(&page))?;
+        wait_in_sync(&second)?;
+        wait_until(LIMIT, "the trees are equal", || {
+            equal(&pair.a.share, &pair.b.share).unwrap_or(false)
+        })?;
+    }
+    Ok(())
+}

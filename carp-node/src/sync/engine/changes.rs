@@ -1,0 +1,119 @@
+//! On the active node: counts what changes in a share, so that the standby pulls sooner.
+
+use std::cell::Cell;
+use std::io;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::task::{JoinHandle, spawn_blocking, spawn_local};
+
+use super::{Engine, Role};
+use crate::sync::guards::place;
+use crate::sync::pattern::Patterns;
+use crate::sync::watch::{Covers, Noticed, Watch};
+
+/// Events are gathered for so long before they are counted: the record is not written more often.
+const GATHER: Duration = Duration::from_millis(250);
+
+/// Watching a tree anew may take a quarter of the time, and is not done more often than this.
+const REST_LEAST: Duration = Duration::from_secs(2);
+
+/// How long to wait before a tree that cannot be watched is tried again.
+const RETRY: Duration = Duration::from_secs(30);
+
+/// A share that is watched, until this is dropped.
+#[derive(Debug)]
+pub(super) struct Watching {
+    task: JoinHandle<()>,
+    shown: Rc<Shown>,
+}
+
+/// What the others see of it.
+#[derive(Debug, Default)]
+struct Shown {
+    changes: Cell<u64>,
+    covers: Cell<Option<Covers>>,
+}
+
+impl Watching {
+    fn begin(path: PathBuf, exclude: Patterns) -> Self {
+        let shown = Rc::new(Shown::default());
+        let task = spawn_local(watch(path, exclude, shown.clone()));
+        Self { task, shown }
+    }
+
+    /// Counts up with each change, as far as changes are noticed.
+    pub(super) fn changes(&self) -> u64 {
+        self.shown.changes.get()
+    }
+
+    /// How much of the tree is watched; `None` if nothing is.
+    pub(super) fn covers(&self) -> Option<Covers> {
+        self.shown.covers.get()
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Engine {
+    /// A share is watched as long as this node serves it.
+    pub(super) fn watch(&mut self, number: usize) {
+        let share = &mut self.shares[number];
+        let serves = self.routers[share.router].role == Role::Active;
+        match (serves, &share.watching) {
+            (true, None) => {
+                let patterns = share.spec.exclude.iter().map(|text| text.clone().into_bytes());
+                let patterns = Patterns::new(patterns);
+                share.watching = Some(Watching::begin(share.spec.path.clone(), patterns));
+            }
+            (false, Some(_)) => share.watching = None,
+            (true, Some(_)) | (false, None) => {}
+        }
+    }
+}
+
+async fn watch(path: PathBuf, exclude: Patterns, shown: Rc<Shown>) {
+    let exclude = Arc::new(exclude);
+    loop {
+        let began = Instant::now();
+        let (root, patterns) = (path.clone(), exclude.clone());
+        let watch = spawn_blocking(move || {
+            let root = place::real_root(&root).map_err(|hold| io::Error::other(hold.message))?;
+            Watch::over(&root, &patterns)
+        });
+        let watch = watch.await.map_err(io::Error::other).flatten();
+        let rest = (began.elapsed() * crate::sync::pace::REST).max(REST_LEAST);
+        // Whatever changed before it was watched is a change too.
+        shown.changes.update(|changes| changes + 1);
+        match watch {
+            Ok(watch) => {
+                shown.covers.set(Some(watch.covers()));
+                follow(&watch, &exclude, &shown).await;
+                tokio::time::sleep(rest).await;
+            }
+            Err(_) => {
+                shown.covers.set(None);
+                tokio::time::sleep(RETRY.max(rest)).await;
+            }
+        }
+    }
+}
+
+/// Counts until the tree has to be watched anew. The kernel gathers events meanwhile; more than it can are an
+/// overflow, which says as much.
+async fn follow(watch: &Watch, exclude: &Patterns, shown: &Shown) {
+    loop {
+        tokio::time::sleep(GATHER).await;
+        let Ok(Noticed { changed, anew }) = watch.take(exclude) else { return };
+        shown.changes.update(|changes| changes + u64::from(changed));
+        if anew {
+            return;
+        }
+    }
+}
