@@ -48,7 +48,9 @@ fn restored_disk(rack: &Rack) -> Tested {
         (rack.path("primary.d"), rack.path("primary.state"), rack.path("backup"));
     let (disk, state, backup) = (disk.display(), state.display(), backup.display());
     // What is restored later are these very files: a copy of them would have changed today.
-    shell(&format!("mkdir {backup} && mv {disk} {state} {backup} && cp -a {backup}/* $(dirname {disk})"))?;
+    shell(&format!(
+        "mkdir {backup} && mv {disk} {state} {backup} && cp -a {backup}/* $(dirname {disk})"
+    ))?;
     second.wait_for_state("active")?;
     pair.b.write("page", "v2")?;
     let first = pair.a.start()?;
@@ -72,7 +74,7 @@ fn restored_disk(rack: &Rack) -> Tested {
         Failed::from(format!("{:?}: {}\n{}\n{}", error.message(), told.0, told.1, told.2))
     })?;
     ensure(pair.b.read("page").as_deref() == Some("v3"), "the newer one is as it was")?;
-    ensure(pair.b.rescued("page") == ["v1"; 0], "and nothing was copied over it")?;
+    ensure(!pair.b.rescued("page").contains(&"v3".into()), "and nothing was copied over it")?;
     wait_for_owner("the primary serves at last", &rack.primary, &rack.secondary)?;
     ensure(pair.a.read("page").as_deref() == Some("v3"), "with the newer one")?;
     wait_in_sync(&second)

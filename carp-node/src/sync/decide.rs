@@ -243,6 +243,9 @@ fn lineage(me: &Me<'_>, source: &Source<'_>, policy: &Policy, now: Instant) -> D
     if kept(me, source.share) {
         return Decision::Keep;
     }
+    if source.peer.rewound && me.memory.as_of.is_some() {
+        return rewound(me, source);
+    }
     let Some(mine) = me.memory.history.tip() else { return adoption(me, source) };
     if source.share.history.contains(mine) {
         return descendant(me, source, mine, policy, now);
@@ -251,6 +254,18 @@ fn lineage(me: &Me<'_>, source: &Source<'_>, policy: &Policy, now: Instant) -> D
         return given_up(source, mine);
     }
     stranger(me, source, mine)
+}
+
+/// The source runs on an older disk than before, in the same epoch.
+fn rewound(me: &Me<'_>, source: &Source<'_>) -> Decision {
+    if accepted(me, source.share) {
+        return pull(source, Some(Rescue { orphans_since: None }), false);
+    }
+    let what = format_args!(
+        "{} was set back to a snapshot while it served {}",
+        source.peer.record.node, source.tip
+    );
+    Decision::Hold(Hold::new(HoldReason::RolledBackSource, what))
 }
 
 /// The first copy ever: without asking only into an empty tree.

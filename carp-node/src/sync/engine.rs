@@ -6,9 +6,11 @@
 //! long, and every program, runs beside the loop.
 
 mod build;
+mod call;
 mod changes;
 mod decision;
 mod exchange;
+mod figures;
 mod handle;
 mod handover;
 mod leaving;

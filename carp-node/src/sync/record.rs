@@ -363,20 +363,25 @@ pub struct Peer {
     pub moved: Instant,
     /// At least two different ones were read: the writer lived while this node watched.
     pub alive: bool,
+    /// Its process has counted back: the machine was set back to a snapshot while it ran. What it serves may be
+    /// older than what was copied from it, and its epoch does not show that.
+    pub rewound: bool,
 }
 
 impl Peer {
     /// The first record of a peer.
     #[must_use]
     pub const fn new(record: NodeRecord, now: Instant) -> Self {
-        Self { record, moved: now, alive: false }
+        Self { record, moved: now, alive: false, rewound: false }
     }
 
     /// Takes a record that was read now. The same one again proves nothing.
     pub fn update(&mut self, record: NodeRecord, now: Instant) {
-        let before = (self.record.process, self.record.beat);
-        if (record.process, record.beat) != before || record.node != self.record.node {
-            *self = Self { record, moved: now, alive: true };
+        let before = self.record.beat;
+        let same = record.process == self.record.process && record.node == self.record.node;
+        if !same || record.beat != before {
+            let rewound = same && (self.rewound || record.beat < before);
+            *self = Self { record, moved: now, alive: true, rewound };
         }
     }
 

@@ -168,7 +168,11 @@ mod tests {
         ];
         for (what, change) in changes {
             change();
-            assert_eq!(watch.take(&none).unwrap(), Noticed { changed: true, anew: false }, "{what}");
+            assert_eq!(
+                watch.take(&none).unwrap(),
+                Noticed { changed: true, anew: false },
+                "{what}"
+            );
         }
     }
 

@@ -56,6 +56,10 @@ impl World<'_> {
         let same = self.nodes[n].running.as_ref().is_some_and(|running| running.pull == *pull);
         if !same {
             self.abandon(n);
+            // What is off cannot be copied, whatever it said a second ago.
+            if !self.reaches(n) {
+                return Ok(());
+            }
             self.begin_pull(n, pull, false)?;
         }
         for _ in 0..PATHS_A_SECOND {

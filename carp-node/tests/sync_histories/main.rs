@@ -274,35 +274,3 @@ fn every_planted_fault_is_found() {
         assert!(named, "{fault:?}: {found}");
     }
 }
-
-#[test]
-fn zz_trace() {
-    use Op::*;
-    let ops = [Tick(3), Tick(3), Crash(0, false), Tick(3), Crash(1, false), Start(0), Start(1), Snapshot(1), Tick(4), Tick(2), Crash(1, false), RollBack(1), Tick(1)];
-    let policy = Policy { stale_takeover: StaleTakeover::Never, failback: Failback::Manual, ..Policy::default() };
-    let mut world = World::new(policy, &Real);
-    let show = |world: &World<'_>| {
-        for n in [0, 1] {
-            let node = &world.nodes[n];
-            println!("   {n} up {} {:?} tip {:?} as_of {:?} dirty {} walked {:?} truth {:?} run {:?} dec {:?} keeps {:?} acc {:?} sup {:?}", node.up, node.role, node.disk.memory.history.tip().map(ToString::to_string), node.disk.memory.as_of.as_ref().map(|a| a.tip.to_string()), node.disk.memory.dirty, node.disk.memory.walked.is_some(), node.disk.truth, node.running.is_some(), node.decision.as_ref().map(|d| format!("{d:?}").chars().take(160).collect::<String>()), node.disk.memory.keeps.is_some(), node.disk.memory.accepts.is_some(), node.disk.memory.supersedes.is_some());
-        }
-    };
-    for op in ops {
-        println!("{op:?}");
-        apply(&mut world, op).unwrap();
-        show(&world);
-    }
-    world.policy.stale_takeover = StaleTakeover::Allow;
-    for n in [0, 1] {
-        world.start(n);
-    }
-    for _ in 0..400 {
-        let r = world.tick(1);
-        println!("second {r:?}");
-        show(&world);
-        r.unwrap();
-        let held = [0, 1].into_iter().find(|n| matches!(world.decision(*n), Some(Decision::Hold(_))));
-        if let Some(h) = held { println!("resolve {h}"); world.resolve(h, Keep::Local); }
-        if world.is_settled() { break; }
-    }
-}

@@ -70,6 +70,30 @@ fn walked(memory: Memory, newest: u64) -> Memory {
     Memory { walked: Some(Walk { empty: false, newest: Stamp(newest) }), ..memory }
 }
 
+#[test]
+fn a_source_that_was_set_back_while_it_served_is_held_and_copied_with_rescue_on_demand() {
+    let memory = copy_of_b(2);
+    let mut peer = b(share_of("b", Role::Active, 2));
+    assert_eq!(rescue(&decided("a", &memory, Some(&peer), None)), None);
+    let mut older = peer.record.clone();
+    older.beat -= 1;
+    peer.update(older.clone(), now());
+    assert!(peer.rewound);
+    let decision = decided("a", &memory, Some(&peer), None);
+    assert_eq!(reason(&decision), HoldReason::RolledBackSource);
+    let tip = memory.history.tip().unwrap().clone();
+    let asked = memory.after_resolve(Keep::Peer, tip);
+    let kept = Rescue { orphans_since: None };
+    assert_eq!(rescue(&decided("a", &asked, Some(&peer), None)), Some(kept));
+    // It goes on counting, and is no better for it; a new process begins a new epoch.
+    older.beat += 5;
+    peer.update(older.clone(), now());
+    assert!(peer.rewound);
+    older.process += 1;
+    peer.update(older, now());
+    assert!(!peer.rewound);
+}
+
 fn served(epochs: u64) -> Memory {
     let memory = Memory { history: history("a", epochs), dirty: true, ..Memory::default() };
     Memory { share_id: Some("id".into()), ..memory }

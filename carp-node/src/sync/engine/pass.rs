@@ -1,46 +1,30 @@
 //! One pass: the guards before it, rsync, and what makes it count.
 
-use std::cell::RefCell;
-use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::time::Duration;
 
-use tokio::io::AsyncReadExt;
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 
-use super::peer::{self, Trouble, job, now};
+use super::call::{Shown, Stop, rsync};
+use super::figures::Figures;
+use super::peer::{self, Trouble};
 use crate::clock::wall_time;
 use crate::control::units::WallTime;
 use crate::runner::RunnerHandle;
 use crate::sync::decide::Pull;
 use crate::sync::guards::{self, database, marker, place};
-use crate::sync::hold::{Hold, HoldReason};
+use crate::sync::hold::Hold;
 use crate::sync::lineage::{Epoch, Stamp};
 use crate::sync::pattern::Patterns;
 use crate::sync::record::{NodeRecord, ShareRecord};
 use crate::sync::rescue::{self, Report};
-use crate::sync::rsync::command::{Care, Pass, Remote};
-use crate::sync::rsync::exit::{self, Next, Outcome, Status};
-use crate::sync::rsync::output::{Change, Line, Progress, Reader, Stat};
+use crate::sync::rsync::command::{Care, Remote};
+use crate::sync::rsync::exit::{Next, Outcome};
 use crate::sync::rsync::version::Rsync;
-use crate::sync::rsync::watchdog::Watchdog;
 use crate::sync::tree::purge_partial;
-
-/// How much of rsync's errors is kept.
-const ERRORS: usize = 4096;
-
-/// No pass takes longer than this: the watchdog ends it sooner.
-const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
-
-/// How long a pass has between SIGTERM and SIGKILL: a takeover waits for it.
-const GRACE: Duration = Duration::from_secs(1);
-
-/// How many differences are listed.
-const LISTED: usize = 1000;
 
 /// What a pass is to do.
 #[derive(Clone, Debug)]
@@ -92,93 +76,6 @@ pub(super) struct End {
     pub(super) after: Option<NodeRecord>,
     /// A process of it could not be killed.
     pub(super) lingers: bool,
-}
-
-/// The figures of a pass.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Figures {
-    /// Files in the share.
-    pub(super) files: u64,
-    /// Files and other entries that were changed or made.
-    pub(super) changed: u64,
-    pub(super) deleted: u64,
-    /// Bytes of the files that were received.
-    pub(super) bytes: u64,
-    /// Bytes that crossed the network.
-    pub(super) received: u64,
-    /// The first differences, in words.
-    pub(super) listed: Vec<String>,
-}
-
-impl Figures {
-    fn note(&mut self, line: &Line) {
-        match line {
-            Line::Item(item) => {
-                let mark = match item.change {
-                    Change::Received { new: true } | Change::Created | Change::Linked => "+",
-                    Change::Received { new: false } => "~",
-                    Change::Attributes => "=",
-                    Change::Deleted => "-",
-                    Change::Message => return,
-                };
-                match item.change {
-                    Change::Deleted => self.deleted += 1,
-                    Change::Received { .. } => {
-                        self.changed += 1;
-                        self.bytes = self.bytes.saturating_add(item.len);
-                    }
-                    Change::Created | Change::Linked | Change::Attributes => self.changed += 1,
-                    Change::Message => {}
-                }
-                if self.listed.len() < LISTED {
-                    self.listed.push(format!("{mark} {}", String::from_utf8_lossy(&item.path)));
-                }
-            }
-            Line::Stat(Stat::Files, files) => self.files = *files,
-            Line::Stat(Stat::Received, bytes) => {
-                self.received = self.received.saturating_add(*bytes);
-            }
-            Line::Stat(..) | Line::Progress(_) | Line::Other(_) => {}
-        }
-    }
-
-    /// Whether it moved nothing.
-    pub(super) fn is_idle(&self) -> bool {
-        self.changed == 0 && self.deleted == 0
-    }
-}
-
-/// Where others look how far a pass is.
-pub(super) type Shown = Rc<RefCell<Option<Progress>>>;
-
-/// Why a pass does not go on.
-enum Stop {
-    Held(Hold),
-    Failed(Outcome, String),
-    Trouble(String),
-    /// Everything else is done, and so many files are still to be deleted, if rsync said how many.
-    Deletions(Option<u64>),
-}
-
-impl From<Hold> for Stop {
-    fn from(hold: Hold) -> Self {
-        Self::Held(hold)
-    }
-}
-
-impl From<Trouble> for Stop {
-    fn from(trouble: Trouble) -> Self {
-        match trouble.outcome {
-            Some(outcome) => Self::Failed(outcome, trouble.text),
-            None => Self::Trouble(trouble.text),
-        }
-    }
-}
-
-impl From<io::Error> for Stop {
-    fn from(error: io::Error) -> Self {
-        Self::Trouble(error.to_string())
-    }
 }
 
 /// Carries a pass out. `stop` ends it, and then nothing of it runs any more when this returns.
@@ -353,114 +250,4 @@ async fn begin_set(
     let begun =
         spawn_blocking(move || rescue::begin(&directory, &root, &patterns, &pull, rescue)).await;
     Ok(begun.map_err(io::Error::other).flatten()?)
-}
-
-/// Runs rsync once.
-async fn rsync(
-    plan: &Plan,
-    root: &Path,
-    care: Care,
-    max_delete: u64,
-    stop: &Notify,
-    shown: &Shown,
-    end: &mut End,
-) -> Result<(), Stop> {
-    let pass = Pass {
-        remote: plan.remote.clone(),
-        module: plan.name.clone(),
-        path: root.to_owned(),
-        care,
-        max_delete: max_delete.min(u64::from(u32::MAX >> 1)),
-        attributes: plan.attributes,
-        bandwidth: plan.bandwidth,
-        compress: plan.compress,
-        exclude: plan.exclude.iter().map(OsString::from).collect(),
-    };
-    let mut job = job(pass.argv(&plan.rsync), LONGEST).map_err(Stop::Trouble)?;
-    job.grace = GRACE;
-    let mut stream = plan.runner.stream(job).await?;
-    let mut watchdog = Watchdog::new(now());
-    let mut why = None;
-    let mut reader = Reader::default();
-    let mut errors: Vec<u8> = Vec::new();
-    let (mut out, mut err) = ([0; 16 * 1024], [0; 4096]);
-    let (mut out_open, mut err_open) = (true, true);
-    let mut note = |line: Line| {
-        if let Line::Progress(progress) = line {
-            // In the middle of a file, nothing is said of the others.
-            let before = shown.borrow().unwrap_or_default();
-            let files = progress.files.or(before.files);
-            let to_check = progress.to_check.or(before.to_check);
-            *shown.borrow_mut() = Some(Progress { files, to_check, ..progress });
-        }
-        end.figures.note(&line);
-    };
-    while out_open || err_open {
-        let patience = watchdog.deadline().saturating_since(now());
-        tokio::select! {
-            read = stream.stdout.read(&mut out), if out_open => match read {
-                Ok(0) | Err(_) => out_open = false,
-                Ok(length) => {
-                    watchdog.progressed(now());
-                    reader.push(&out[..length], &mut note);
-                }
-            },
-            read = stream.stderr.read(&mut err), if err_open => match read {
-                Ok(0) | Err(_) => err_open = false,
-                Ok(length) => {
-                    errors.extend_from_slice(&err[..length]);
-                    let excess = errors.len().saturating_sub(ERRORS);
-                    errors.drain(..excess);
-                }
-            },
-            () = stop.notified(), if why.is_none() => {
-                why = Some(Status::Stopped);
-                stream.stop().await;
-            }
-            () = tokio::time::sleep(patience), if why.is_none() => {
-                why = Some(Status::Stuck);
-                stream.stop().await;
-            }
-        }
-    }
-    let report = loop {
-        tokio::select! {
-            report = stream.finished() => break report,
-            () = stop.notified(), if why.is_none() => {
-                why = Some(Status::Stopped);
-                stream.stop().await;
-            }
-        }
-    };
-    reader.finish(&mut note);
-    end.lingers |= report.lingers;
-    let status = match (why, report.outcome) {
-        (Some(status), _) => status,
-        (None, crate::runner::Outcome::Exited(code)) => Status::Code(code),
-        (None, crate::runner::Outcome::Signaled(signal)) => Status::Signal(signal),
-        (None, crate::runner::Outcome::TimedOut { .. }) => Status::Stuck,
-        (None, crate::runner::Outcome::Stopped { .. }) => Status::Stopped,
-        (None, crate::runner::Outcome::CouldNotStart(_)) => Status::Code(127),
-        (None, crate::runner::Outcome::Lost(reason)) => return Err(Stop::Trouble(reason)),
-    };
-    let outcome = Outcome::of(status, &errors);
-    end.outcome = Some(outcome);
-    if outcome == Outcome::Complete {
-        return Ok(());
-    }
-    if max_delete == 0 && (outcome == Outcome::MassDelete || exit::left(&errors).is_some()) {
-        return Err(Stop::Deletions(exit::left(&errors)));
-    }
-    if outcome == Outcome::DiskFull {
-        // What it had received is what fills the disk.
-        let root = root.to_owned();
-        let purged = spawn_blocking(move || purge_partial(&root)).await;
-        purged.map_err(io::Error::other).flatten()?;
-    }
-    let said = exit::telling_line(&errors).map(|line| format!(": {line}")).unwrap_or_default();
-    if outcome == Outcome::MassDelete {
-        let what = format_args!("the pass would delete more than {max_delete} files");
-        return Err(Hold::new(HoldReason::MassDelete, what).into());
-    }
-    Err(Stop::Failed(outcome, format!("{}{said}", outcome.message())))
 }

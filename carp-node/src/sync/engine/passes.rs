@@ -7,6 +7,7 @@ use carp_proto::Instant;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::spawn_local;
 
+use super::call::Shown;
 use super::pass::{self, End, Plan};
 use super::peer::now;
 use super::share::{Last, Running};
@@ -63,7 +64,7 @@ impl Engine {
             tip: pull.tip,
             given_up: pull.given_up,
             stop: Rc::new(Notify::new()),
-            shown: pass::Shown::default(),
+            shown: Shown::default(),
             began: now,
             last,
             stopping: false,
@@ -97,6 +98,10 @@ impl Engine {
             Some(after) => self.record_pass(number, &running, &end, &after),
             None => false,
         };
+        if recorded && let Some(said) = &mut self.peers[self.shares[number].peer].said {
+            // What it was set back to has been copied, and what that replaced is kept.
+            said.peer.rewound = false;
+        }
         let share = &mut self.shares[number];
         share.guard = end.hold.take();
         share.approved = false;

@@ -5,8 +5,10 @@ use std::rc::Rc;
 use carp_proto::Instant;
 use tokio::sync::Notify;
 
+use super::call::Shown;
 use super::changes::Watching;
-use super::pass::{End, Figures, Shown};
+use super::figures::Figures;
+use super::pass::End;
 use crate::config::SyncSpec;
 use crate::state::StateFile;
 use crate::sync::decide::Decision;

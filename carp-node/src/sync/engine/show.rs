@@ -160,9 +160,11 @@ impl Engine {
                 Some(Err(text)) => Some(text.clone()),
                 Some(Ok(_)) | None => None,
             }),
-            watched: share.watching.as_ref().and_then(Watching::covers).map(
-                |Covers { directories, whole }| WatchedStatus { directories, whole },
-            ),
+            watched: share
+                .watching
+                .as_ref()
+                .and_then(Watching::covers)
+                .map(|Covers { directories, whole }| WatchedStatus { directories, whole }),
             progress: share.pass.as_ref().map(|pass| {
                 let progress = pass.shown.borrow().unwrap_or_default();
                 ProgressStatus {

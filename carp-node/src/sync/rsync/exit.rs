@@ -296,7 +296,8 @@ mod tests {
 
     #[test]
     fn the_line_that_says_most_is_told() {
-        let said = b"Host key verification failed.\r\nrsync: connection unexpectedly closed (0 bytes)\n\
+        let said =
+            b"Host key verification failed.\r\nrsync: connection unexpectedly closed (0 bytes)\n\
                      rsync error: error in rsync protocol data stream (code 12)\n\n";
         assert_eq!(telling_line(said).as_deref(), Some("Host key verification failed."));
         assert_eq!(telling_line(b"rsync error: x\n").as_deref(), Some("rsync error: x"));

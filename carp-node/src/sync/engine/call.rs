@@ -1,0 +1,173 @@
+//! One call of rsync: what it prints is read, and it is ended when it hangs or is no longer wanted.
+
+use std::cell::RefCell;
+use std::ffi::OsString;
+use std::io;
+use std::path::Path;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt;
+use tokio::sync::Notify;
+use tokio::task::spawn_blocking;
+
+use super::pass::{End, Plan};
+use super::peer::{Trouble, job, now};
+use crate::sync::hold::{Hold, HoldReason};
+use crate::sync::rsync::command::{Care, Pass};
+use crate::sync::rsync::exit::{self, Outcome, Status};
+use crate::sync::rsync::output::{Line, Progress, Reader};
+use crate::sync::rsync::watchdog::Watchdog;
+use crate::sync::tree::purge_partial;
+
+/// How much of rsync's errors is kept.
+const ERRORS: usize = 4096;
+
+/// No pass takes longer than this: the watchdog ends it sooner.
+const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// How long a pass has between SIGTERM and SIGKILL: a takeover waits for it.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// Where others look how far a pass is.
+pub(super) type Shown = Rc<RefCell<Option<Progress>>>;
+
+/// Why a pass does not go on.
+pub(super) enum Stop {
+    Held(Hold),
+    Failed(Outcome, String),
+    Trouble(String),
+    /// Everything else is done, and so many files are still to be deleted, if rsync said how many.
+    Deletions(Option<u64>),
+}
+
+impl From<Hold> for Stop {
+    fn from(hold: Hold) -> Self {
+        Self::Held(hold)
+    }
+}
+
+impl From<Trouble> for Stop {
+    fn from(trouble: Trouble) -> Self {
+        match trouble.outcome {
+            Some(outcome) => Self::Failed(outcome, trouble.text),
+            None => Self::Trouble(trouble.text),
+        }
+    }
+}
+
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Self {
+        Self::Trouble(error.to_string())
+    }
+}
+
+/// Runs rsync once.
+pub(super) async fn rsync(
+    plan: &Plan,
+    root: &Path,
+    care: Care,
+    max_delete: u64,
+    stop: &Notify,
+    shown: &Shown,
+    end: &mut End,
+) -> Result<(), Stop> {
+    let pass = Pass {
+        remote: plan.remote.clone(),
+        module: plan.name.clone(),
+        path: root.to_owned(),
+        care,
+        max_delete: max_delete.min(u64::from(u32::MAX >> 1)),
+        attributes: plan.attributes,
+        bandwidth: plan.bandwidth,
+        compress: plan.compress,
+        exclude: plan.exclude.iter().map(OsString::from).collect(),
+    };
+    let mut job = job(pass.argv(&plan.rsync), LONGEST).map_err(Stop::Trouble)?;
+    job.grace = GRACE;
+    let mut stream = plan.runner.stream(job).await?;
+    let mut watchdog = Watchdog::new(now());
+    let mut why = None;
+    let mut reader = Reader::default();
+    let mut errors: Vec<u8> = Vec::new();
+    let (mut out, mut err) = ([0; 16 * 1024], [0; 4096]);
+    let (mut out_open, mut err_open) = (true, true);
+    let mut note = |line: Line| {
+        if let Line::Progress(progress) = line {
+            // In the middle of a file, nothing is said of the others.
+            let before = shown.borrow().unwrap_or_default();
+            let files = progress.files.or(before.files);
+            let to_check = progress.to_check.or(before.to_check);
+            *shown.borrow_mut() = Some(Progress { files, to_check, ..progress });
+        }
+        end.figures.note(&line);
+    };
+    while out_open || err_open {
+        let patience = watchdog.deadline().saturating_since(now());
+        tokio::select! {
+            read = stream.stdout.read(&mut out), if out_open => match read {
+                Ok(0) | Err(_) => out_open = false,
+                Ok(length) => {
+                    watchdog.progressed(now());
+                    reader.push(&out[..length], &mut note);
+                }
+            },
+            read = stream.stderr.read(&mut err), if err_open => match read {
+                Ok(0) | Err(_) => err_open = false,
+                Ok(length) => {
+                    errors.extend_from_slice(&err[..length]);
+                    let excess = errors.len().saturating_sub(ERRORS);
+                    errors.drain(..excess);
+                }
+            },
+            () = stop.notified(), if why.is_none() => {
+                why = Some(Status::Stopped);
+                stream.stop().await;
+            }
+            () = tokio::time::sleep(patience), if why.is_none() => {
+                why = Some(Status::Stuck);
+                stream.stop().await;
+            }
+        }
+    }
+    let report = loop {
+        tokio::select! {
+            report = stream.finished() => break report,
+            () = stop.notified(), if why.is_none() => {
+                why = Some(Status::Stopped);
+                stream.stop().await;
+            }
+        }
+    };
+    reader.finish(&mut note);
+    end.lingers |= report.lingers;
+    let status = match (why, report.outcome) {
+        (Some(status), _) => status,
+        (None, crate::runner::Outcome::Exited(code)) => Status::Code(code),
+        (None, crate::runner::Outcome::Signaled(signal)) => Status::Signal(signal),
+        (None, crate::runner::Outcome::TimedOut { .. }) => Status::Stuck,
+        (None, crate::runner::Outcome::Stopped { .. }) => Status::Stopped,
+        (None, crate::runner::Outcome::CouldNotStart(_)) => Status::Code(127),
+        (None, crate::runner::Outcome::Lost(reason)) => return Err(Stop::Trouble(reason)),
+    };
+    let outcome = Outcome::of(status, &errors);
+    end.outcome = Some(outcome);
+    if outcome == Outcome::Complete {
+        return Ok(());
+    }
+    if max_delete == 0 && (outcome == Outcome::MassDelete || exit::left(&errors).is_some()) {
+        return Err(Stop::Deletions(exit::left(&errors)));
+    }
+    if outcome == Outcome::DiskFull {
+        // What it had received is what fills the disk.
+        let root = root.to_owned();
+        let purged = spawn_blocking(move || purge_partial(&root)).await;
+        purged.map_err(io::Error::other).flatten()?;
+    }
+    let said = exit::telling_line(&errors).map(|line| format!(": {line}")).unwrap_or_default();
+    if outcome == Outcome::MassDelete {
+        let what = format_args!("the pass would delete more than {max_delete} files");
+        return Err(Hold::new(HoldReason::MassDelete, what).into());
+    }
+    Err(Stop::Failed(outcome, format!("{}{said}", outcome.message())))
+}
