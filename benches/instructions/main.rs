@@ -2,6 +2,9 @@
 //!
 //! A count does not depend on how busy a machine is. It comes from callgrind, twice for each case: a run of many
 //! repetitions less one of few is what the repetitions cost, without the start of the program.
+//!
+//! It depends on the compiler and on the library that copies bytes, so that there is a tolerance; and on the kind of
+//! processor: the budgets are those of x86-64, where valgrind offers no instructions for SHA, whatever the machine has.
 
 mod case;
 

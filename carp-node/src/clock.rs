@@ -84,19 +84,16 @@ impl Clock for BootClock {
             return Poll::Pending;
         }
         loop {
-            let mut guard = match ready!(self.timer.poll_read_ready(cx)) {
-                Ok(guard) => guard,
+            match ready!(self.timer.poll_read_ready(cx)) {
+                // The count of expirations is not read: to arm the timer sets it to zero, and the next one
+                // is told anew.
+                Ok(mut guard) => guard.clear_ready(),
                 Err(_) => return Poll::Pending,
-            };
-            let mut expirations = [0; 8];
-            match rustix::io::read(&self.timer, &mut expirations) {
-                Ok(_) => {
-                    // It fires once, so there is nothing more to read until it is armed again.
-                    guard.clear_ready();
-                    self.armed_for = None;
-                    return Poll::Ready(());
-                }
-                Err(_) => guard.clear_ready(),
+            }
+            // It may have been told of an expiration of before the timer was armed again.
+            if self.now() >= at {
+                self.armed_for = None;
+                return Poll::Ready(());
             }
         }
     }
@@ -124,4 +121,42 @@ fn read(clock: ClockId) -> Instant {
 #[must_use]
 pub fn wall_time() -> jiff::Timestamp {
     jiff::Timestamp::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn it_wakes_at_every_deadline_and_not_before() {
+        let mut clock = BootClock::new().unwrap();
+        for millis in [3, 0, 5, 1] {
+            let at = clock.now() + Duration::from_millis(millis);
+            poll_fn(|cx| clock.poll_deadline(cx, Some(at))).await;
+            assert!(clock.now() >= at);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_deadline_that_was_put_off_does_not_wake() {
+        let mut clock = BootClock::new().unwrap();
+        let early = clock.now() + Duration::from_millis(2);
+        let late = early + Duration::from_millis(30);
+        let mut asked = 0;
+        poll_fn(|cx| {
+            asked += 1;
+            // The first deadline passes before the second is asked for.
+            let at = if asked == 1 { early } else { late };
+            let polled = clock.poll_deadline(cx, Some(at));
+            if asked == 1 {
+                while clock.now() <= early {}
+                cx.waker().wake_by_ref();
+            }
+            polled
+        })
+        .await;
+        assert!(clock.now() >= late);
+    }
 }

@@ -5,12 +5,17 @@
 use std::net::SocketAddr;
 use std::sync::mpsc;
 use std::thread;
+use std::time::Duration;
 
 use carp_proto::election::{Event, State};
 
 #[path = "../examples/udp.rs"]
 #[expect(dead_code, reason = "its main function is not called here")]
 mod udp;
+
+#[path = "../examples/simulation.rs"]
+#[expect(dead_code, reason = "its main function is not called here")]
+mod simulation;
 
 #[test]
 fn two_routers_over_udp_elect_the_better_one() {
@@ -35,4 +40,13 @@ fn two_routers_over_udp_elect_the_better_one() {
         Err(ended) => panic!("a router ended: {ended}"),
     });
     assert_eq!(active, Some(ends[0]));
+}
+
+#[test]
+fn a_simulated_death_is_missed_for_an_active_down_interval_less_what_has_passed_of_it() {
+    let [least, most] = [2_390, 3_391].map(Duration::from_millis);
+    let takeover = Duration::from_millis(10);
+    for gap in simulation::gaps(50).expect("no invariant is violated") {
+        assert!(gap >= least && gap <= most + takeover, "{gap:?}");
+    }
 }

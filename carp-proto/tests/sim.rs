@@ -62,7 +62,7 @@ fn the_runs_of_these_seeds_never_change() {
         (0, "f073a2260f2e2844917a92036c76551c"),
         (1, "a4e1328a571d323cc1618eb98593f198"),
         (2, "c19a875d2b9b865b68378e85e4c87e21"),
-        (3, "99c5de1f060c7664fc978747aef568f1"),
+        (3, "a3c0747eb2eb73e008e490d9626546d3"),
     ];
     let runs =
         known.map(|(seed, _)| (seed, judge(&random_scenario(seed)).unwrap().hash.to_string()));

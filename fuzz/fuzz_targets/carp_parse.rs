@@ -2,4 +2,4 @@
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| carp_checks::run("carp_parse", input));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| carp_checks::carp_parse::check(input));

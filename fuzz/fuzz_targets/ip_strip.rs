@@ -2,4 +2,4 @@
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| carp_checks::run("ip_strip", input));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| carp_checks::ip_strip::check(input));

@@ -2,4 +2,4 @@
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| carp_checks::run("vrrp_parse", input));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| carp_checks::vrrp_parse::check(input));

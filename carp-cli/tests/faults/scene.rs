@@ -28,6 +28,8 @@ pub(crate) struct Watched {
     pub(crate) addresses: AddressWatch,
     /// What it sends.
     pub(crate) sent: Tap,
+    /// Whether it had the address when the watch began.
+    had: bool,
     _echo: Process,
 }
 
@@ -36,6 +38,7 @@ impl Watched {
         Ok(Self {
             addresses: host.watch_addresses()?,
             sent: host.tap_sent()?,
+            had: host.holds(vip())?,
             _echo: host.serve_echo(vip())?,
         })
     }
@@ -77,6 +80,12 @@ impl Watched {
         sum
     }
 
+    /// Whether the watch has been told that the address is there: what it knows may be a moment old, so who
+    /// asks for times waits for this.
+    pub(crate) fn has_it(&self) -> bool {
+        self.addresses.has(vip()).unwrap_or(self.had)
+    }
+
     /// When the address first came to it since then.
     pub(crate) fn came(&self, since: Instant) -> Option<Instant> {
         self.addresses.came(vip(), since)
@@ -102,13 +111,24 @@ impl<'a> Scene<'a> {
 
     /// Waits until a server has the address, the other has not, and the client is answered by the one.
     pub(crate) fn wait_until_served_by(&self, owner: &Host) -> Tested {
-        let rack = self.rack;
-        let other =
-            if std::ptr::eq(owner, &rack.primary) { &rack.secondary } else { &rack.primary };
+        let other = self.other(owner);
         let since = Instant::now();
         let what = format!("{} serves, and {} does not", owner.name(), other.name());
         let is_answered = || self.prober.first_answer(since, owner.name()).is_some();
-        Ok(wait_until(LIMIT, &what, || serves(owner) && !serves(other) && is_answered())?)
+        let is_so = || serves(owner) && !serves(other) && self.is_told_of(owner) && is_answered();
+        Ok(wait_until(LIMIT, &what, is_so)?)
+    }
+
+    /// The server that is not this one.
+    pub(crate) fn other(&self, host: &Host) -> &'a Host {
+        let rack = self.rack;
+        if std::ptr::eq(host, &rack.primary) { &rack.secondary } else { &rack.primary }
+    }
+
+    /// Whether the watches have been told that the address is at this server, and not at the other.
+    pub(crate) fn is_told_of(&self, owner: &Host) -> bool {
+        let is_primary = std::ptr::eq(owner, &self.rack.primary);
+        self.primary.has_it() == is_primary && self.secondary.has_it() != is_primary
     }
 
     /// For how long both servers had the address at once, since then.

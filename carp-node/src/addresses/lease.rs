@@ -203,11 +203,8 @@ impl<T: AddressTable, A: Announcer> AddressKeeper<T, A> {
         before: Option<Edition>,
     ) -> Result<Renewal, AddressFault> {
         let interface = &place.interface;
-        let installed = match self.list(interface) {
-            Err(AddressFault::Interface { source, .. }) if is_gone(&source) => {
-                return Ok(Renewal::default());
-            }
-            outcome => outcome?,
+        let Some(installed) = self.list_if_there(interface)? else {
+            return Ok(Renewal::default());
         };
         let missing = addresses.iter().any(|address| find(&installed, address.ip()).is_none());
         let mut ours: Vec<_> =

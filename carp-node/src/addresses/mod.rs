@@ -247,11 +247,7 @@ impl<T: AddressTable, A: Announcer> AddressKeeper<T, A> {
         interface: &str,
         addresses: &[VirtualAddress],
     ) -> Result<Vec<VirtualAddress>, AddressFault> {
-        let installed = match self.list(interface) {
-            Ok(installed) => installed,
-            Err(AddressFault::Interface { source, .. }) if is_gone(&source) => return Ok(vec![]),
-            Err(fault) => return Err(fault),
-        };
+        let installed = self.list_if_there(interface)?.unwrap_or_default();
         let ours: Vec<_> = addresses
             .iter()
             .filter(|address| {
@@ -285,10 +281,7 @@ impl<T: AddressTable, A: Announcer> AddressKeeper<T, A> {
         place: &Place,
         addresses: &[VirtualAddress],
     ) -> Result<bool, AddressFault> {
-        let installed = match self.list(&place.interface) {
-            Err(AddressFault::Interface { source, .. }) if is_gone(&source) => return Ok(true),
-            outcome => outcome?,
-        };
+        let installed = self.list_if_there(&place.interface)?.unwrap_or_default();
         Ok(addresses.iter().any(|address| find(&installed, address.ip()).is_none()))
     }
 
@@ -301,15 +294,23 @@ impl<T: AddressTable, A: Announcer> AddressKeeper<T, A> {
         place: &Place,
         addresses: &[VirtualAddress],
     ) -> Result<Vec<InstalledAddress>, AddressFault> {
-        let mut installed = match self.list(&place.interface) {
-            Err(AddressFault::Interface { source, .. }) if is_gone(&source) => return Ok(vec![]),
-            outcome => outcome?,
-        };
+        let mut installed = self.list_if_there(&place.interface)?.unwrap_or_default();
         installed.retain(|found| {
             addresses.iter().any(|address| address.ip() == found.ip)
                 && !self.is_ours(&place.interface, found)
         });
         Ok(installed)
+    }
+
+    /// As [`list`](Self::list), but `None` of an interface that is gone.
+    fn list_if_there(
+        &mut self,
+        interface: &str,
+    ) -> Result<Option<Vec<InstalledAddress>>, AddressFault> {
+        match self.list(interface) {
+            Err(AddressFault::Interface { source, .. }) if is_gone(&source) => Ok(None),
+            outcome => outcome.map(Some),
+        }
     }
 
     fn list(&mut self, interface: &str) -> Result<Vec<InstalledAddress>, AddressFault> {

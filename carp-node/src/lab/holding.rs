@@ -120,6 +120,14 @@ impl AddressWatch {
         self.first(ip, since, true)
     }
 
+    /// Whether the host has an address, by what was told since the watch began: what the kernel did a
+    /// moment ago may not have been told yet. Of an address that never came nor left, it is `None`.
+    #[must_use]
+    pub fn has(&self, ip: IpAddr) -> Option<bool> {
+        let told = lock(&self.told);
+        told.changes.iter().rfind(|change| change.ip == ip).map(|change| change.there)
+    }
+
     fn first(&self, ip: IpAddr, since: Instant, there: bool) -> Option<Instant> {
         let is_it = |change: &&AddressChange| {
             change.at >= since && change.ip == ip && change.there == there

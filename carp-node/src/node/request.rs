@@ -18,7 +18,9 @@ impl<B: Backend> Node<B> {
         let (router, strange) = (report.router, report.strange);
         let Some(member) = self.members.get_mut(router) else { return };
         let waited_for = report.ticket == member.tickets.acquire;
-        let text = report.outcome.as_ref().err().map(ToString::to_string);
+        // What became of a takeover that is no longer wanted is no fault of the router.
+        let late = matches!(report.task, Task::Acquire { .. }) && !waited_for;
+        let text = report.outcome.as_ref().err().filter(|_| !late).map(ToString::to_string);
         let input = match (report.task, report.outcome) {
             (Task::Acquire { .. }, Ok(_)) if waited_for => {
                 member.fault_text = None;

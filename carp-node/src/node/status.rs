@@ -1,6 +1,6 @@
 //! What a node says of its routers.
 
-use carp_proto::election::State;
+use carp_proto::election::{Fault, State};
 
 use super::Node;
 use crate::backend::{Backend, Clock, PacketIo};
@@ -21,13 +21,17 @@ impl<B: Backend> Node<B> {
             };
             let snapshot = member.router.snapshot(now);
             let mut status = RouterStatus::new(identity, &snapshot, now, wall);
-            status.fault = snapshot.fault.map(|fault| member.fault_words(fault));
-            status.fault = status.fault.or_else(|| member.send_fault.clone());
+            // Where there is no link, whatever else failed did so for want of it, but for an address that
+            // could not be taken away.
+            status.fault = match snapshot.fault {
+                Some(Fault::Release { .. }) => None,
+                _ if snapshot.state == State::Init => self.link_fault(index, snapshot.link),
+                _ => None,
+            };
+            let own = || snapshot.fault.map(|fault| member.fault_words(fault));
+            status.fault = status.fault.or_else(own).or_else(|| member.send_fault.clone());
             status.fault = status.fault.or_else(|| member.contest.fault(&member.place.interface));
             status.last_removal = member.contest.status(now, wall);
-            if status.fault.is_none() && snapshot.state == State::Init {
-                status.fault = self.link_fault(index, snapshot.link);
-            }
             let packets = self.ports[member.port].packets.as_ref();
             status.counters.kernel_dropped = packets.map_or(0, PacketIo::kernel_dropped);
             status.address_interface = Some(member.place.interface.clone());

@@ -1,4 +1,4 @@
-//! Scenarios by the million: every kind of host, router and fault, from a seed.
+//! Scenarios by the million: every kind of host, router and fault, from a seed or from bytes.
 
 use alloc::format;
 use alloc::vec;
@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::time::Duration;
 
+use super::choices::{Bytes, Choices};
 use super::fault::{Fault, Weather};
 use super::host::{HostModel, LeaseModel};
 use super::random::{Chance, Random};
@@ -26,8 +27,20 @@ const WORSE: [u8; 8] = [0, 1, 40, 80, 100, 140, 200, 240];
 /// text is the same for ever.
 #[must_use]
 pub fn random_scenario(seed: u64) -> Scenario {
-    let mut random = Random::new(seed);
-    let hosts = size(&mut random);
+    scenario(&mut Random::new(seed))
+}
+
+/// The scenario that a fuzzer's or a property test's bytes choose, of the same kinds as [`random_scenario`].
+///
+/// Any bytes are a scenario in which every invariant has to hold. Where they end, the first choice is taken: what is
+/// shorter is simpler, and none at all are two hosts to which nothing happens. About 300 bytes are used at most.
+#[must_use]
+pub fn scenario_of(bytes: &[u8]) -> Scenario {
+    scenario(&mut Bytes::new(bytes))
+}
+
+fn scenario(random: &mut impl Choices) -> Scenario {
+    let hosts = size(random);
     let links = match random.below(8) {
         0 => 2,
         1 => 3,
@@ -35,10 +48,10 @@ pub fn random_scenario(seed: u64) -> Scenario {
     };
     let preempts = random.below(3);
     let links: Vec<Vec<Spec>> = (0..links)
-        .map(|link| routers(&mut random, hosts, u8::try_from(link).unwrap_or(0), preempts))
+        .map(|link| routers(random, hosts, u8::try_from(link).unwrap_or(0), preempts))
         .collect();
     let calm = random.below(4) == 0;
-    let model = model(&mut random);
+    let model = model(random);
     let host = |number: usize| {
         let last = u8::try_from(number).unwrap_or(0).saturating_add(1);
         HostSpec {
@@ -52,14 +65,14 @@ pub fn random_scenario(seed: u64) -> Scenario {
         }
     };
     let mut scenario = Scenario::new(random.next(), (0..hosts).map(host).collect());
-    scenario.weather = weather(&mut random, calm);
+    scenario.weather = weather(random, calm);
     let mut at = Duration::ZERO;
     for _ in 0..random.below(24) {
         // In a calm one, each fault finds all well.
         let pause = if calm { 20_000 } else { 4_000 };
         at += Duration::from_millis(if calm { 10_000 } else { 0 });
         at += Duration::from_micros(random.below(pause * 1_000));
-        let fault = fault(&mut random, hosts, links.len(), calm);
+        let fault = fault(random, hosts, links.len(), calm);
         scenario.steps.push(Step { at, fault });
         if at > Duration::from_secs(60) {
             break;
@@ -83,7 +96,7 @@ fn has_mixed_demotion(links: &[Vec<Spec>]) -> bool {
     links.iter().any(mixed)
 }
 
-fn size(random: &mut Random) -> usize {
+fn size(random: &mut impl Choices) -> usize {
     match random.below(8) {
         0..=3 => 2,
         4..=5 => 3,
@@ -92,24 +105,25 @@ fn size(random: &mut Random) -> usize {
     }
 }
 
-fn model(random: &mut Random) -> HostModel {
-    let millis = |random: &mut Random, most: u64| Duration::from_micros(random.below(most * 1_000));
+fn model(random: &mut impl Choices) -> HostModel {
+    let mut millis = |most: u64| Duration::from_micros(random.below(most * 1_000));
+    let [lateness, acquire, release, notice] = [20, 50, 20, 100].map(&mut millis);
     HostModel {
-        lateness: millis(random, 20),
-        acquire: millis(random, 50),
-        release: millis(random, 20),
-        notice: millis(random, 100),
+        lateness,
+        acquire,
+        release,
+        notice,
         lease: match random.below(4) {
             0 => LeaseModel::Off,
             1 => LeaseModel::Of(Duration::from_secs(random.between(1, 5))),
             _ => LeaseModel::Auto,
         },
         guard: random.below(3) > 0,
-        restart: (random.below(2) == 0).then(|| millis(random, 3_000)),
+        restart: (random.below(2) == 0).then(|| Duration::from_micros(random.below(3_000_000))),
     }
 }
 
-fn weather(random: &mut Random, calm: bool) -> Weather {
+fn weather(random: &mut impl Choices, calm: bool) -> Weather {
     let mut weather = Weather {
         delay: Duration::from_micros(random.below(5_000)),
         jitter: Duration::from_micros(random.below(10_000)),
@@ -126,7 +140,7 @@ fn weather(random: &mut Random, calm: bool) -> Weather {
 }
 
 /// One router of a link for each host.
-fn routers(random: &mut Random, hosts: usize, link: u8, preempts: u64) -> Vec<Spec> {
+fn routers(random: &mut impl Choices, hosts: usize, link: u8, preempts: u64) -> Vec<Spec> {
     let protocol = random.below(6);
     let dialect = random.pick(&Dialect::ALL).copied().unwrap_or_default();
     let mixed = random.below(4) == 0;
@@ -192,7 +206,13 @@ fn routers(random: &mut Random, hosts: usize, link: u8, preempts: u64) -> Vec<Sp
     specs
 }
 
-fn spec(random: &mut Random, speech: SpecSpeech, link: u8, ipv6: bool, preempts: u64) -> Spec {
+fn spec(
+    random: &mut impl Choices,
+    speech: SpecSpeech,
+    link: u8,
+    ipv6: bool,
+    preempts: u64,
+) -> Spec {
     let bare = |ip| VirtualAddress::new(ip, None).expect("a host's address");
     let number = u16::from(link) + 0x100;
     let addresses = if ipv6 {
@@ -214,13 +234,11 @@ fn spec(random: &mut Random, speech: SpecSpeech, link: u8, ipv6: bool, preempts:
     }
 }
 
-fn fault(random: &mut Random, hosts: usize, links: usize, calm: bool) -> Fault {
-    let below = |random: &mut Random, limit: usize| {
+fn fault(random: &mut impl Choices, hosts: usize, links: usize, calm: bool) -> Fault {
+    let mut below = |limit: usize| {
         usize::try_from(random.below(u64::try_from(limit).unwrap_or(1))).unwrap_or(0)
     };
-    let host = below(random, hosts);
-    let link = below(random, links);
-    let byte = |random: &mut Random| u8::try_from(random.below(255)).unwrap_or(0);
+    let (host, link) = (below(hosts), below(links));
     let time = {
         let most = random.pick(&[20, 300, 2_000, 8_000]).copied().unwrap_or(20);
         Duration::from_micros(random.below(most * 1_000))
@@ -237,10 +255,13 @@ fn fault(random: &mut Random, hosts: usize, links: usize, calm: bool) -> Fault {
         10 => Fault::Pause { host, time },
         11 => Fault::Unplug { host, link },
         12 => Fault::PlugIn { host, link },
-        13 => Fault::Demote { host, points: byte(random) },
+        13 => Fault::Demote { host, points: u8::try_from(random.below(255)).unwrap_or(0) },
         14 => Fault::Remove { host, link },
         15 => Fault::InUse { host, link },
-        17 | 18 => Fault::Cut { link, from: host, to: below(random, hosts) },
+        17 | 18 => {
+            let to = usize::try_from(random.below(u64::try_from(hosts).unwrap_or(1)));
+            Fault::Cut { link, from: host, to: to.unwrap_or(0) }
+        }
         19 => Fault::Split { sides: u32::try_from(random.below(1 << hosts)).unwrap_or(0) },
         20 => Fault::Weather(weather(random, false)),
         21 => Fault::Refuse { host, refuses: random.below(3) == 0 },

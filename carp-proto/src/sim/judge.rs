@@ -20,6 +20,7 @@ const GUARD_LIMIT: Duration = Duration::from_secs(1);
 
 /// What came of a scenario.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Verdict {
     /// The fingerprint of the run.
     pub hash: TraceHash,

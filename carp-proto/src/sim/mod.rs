@@ -10,7 +10,7 @@
 //! | [`Scenario`], [`Spec`] | a run to be, as a value and as a text |
 //! | [`judge`], [`Invariant`] | whether a run fulfils what every run has to fulfil |
 //! | [`minimise`] | from a scenario that fails to a small one |
-//! | [`random_scenario`] | scenarios by the million |
+//! | [`random_scenario`], [`scenario_of`] | scenarios by the million, from seeds or from a fuzzer's bytes |
 //! | [`explore`] | all that can happen to a few routers, in every order |
 //! | [`Bug`] | what a program may do wrong, planted to test all of the above |
 //!
@@ -18,6 +18,7 @@
 //! written, carried, read and verified byte by byte.
 
 mod bug;
+mod choices;
 pub mod explore;
 mod fault;
 mod generate;
@@ -35,7 +36,7 @@ mod trace;
 
 pub use bug::Bug;
 pub use fault::{Described, Fault, Weather};
-pub use generate::random_scenario;
+pub use generate::{random_scenario, scenario_of};
 pub use host::{HostModel, HostPlan, LeaseModel, View};
 pub use judge::{Verdict, judge, judge_on};
 pub use lan::Lan;

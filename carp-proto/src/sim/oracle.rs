@@ -72,6 +72,7 @@ impl fmt::Display for Invariant {
 
 /// A run that did not fulfil an invariant.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Violation {
     /// Which one.
     pub invariant: Invariant,
@@ -110,6 +111,7 @@ impl fmt::Display for Violation {
 
 /// The times of a LAN from which the bounds are made, in the words of `docs/invariants.md`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Bounds {
     /// A: the longest advert interval of a router.
     pub interval: Duration,

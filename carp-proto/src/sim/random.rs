@@ -78,11 +78,6 @@ impl Random {
         u64::try_from(product >> u64::BITS).unwrap_or(0)
     }
 
-    /// A number of a range, both ends included.
-    pub fn between(&mut self, least: u64, most: u64) -> u64 {
-        least + self.below(most.saturating_sub(least).saturating_add(1))
-    }
-
     /// Whether something of this chance happens.
     pub fn happens(&mut self, chance: Chance) -> bool {
         match chance {
@@ -99,12 +94,6 @@ impl Random {
         }
         let nanos = u64::try_from(most.as_nanos()).unwrap_or(u64::MAX);
         Duration::from_nanos(self.below(nanos.saturating_add(1)))
-    }
-
-    /// One of them; `None` of none.
-    pub fn pick<'a, T>(&mut self, choices: &'a [T]) -> Option<&'a T> {
-        let number = self.below(u64::try_from(choices.len()).unwrap_or(u64::MAX));
-        choices.get(usize::try_from(number).ok()?)
     }
 }
 
@@ -138,9 +127,7 @@ mod tests {
     fn numbers_stay_in_their_range() {
         let mut random = Random::new(2);
         assert_eq!(random.below(0), 0);
-        assert_eq!(random.pick::<u8>(&[]), None);
         for _ in 0..1000 {
-            assert!((3..=5).contains(&random.between(3, 5)));
             assert!(random.up_to(Duration::from_nanos(2)) <= Duration::from_nanos(2));
         }
     }

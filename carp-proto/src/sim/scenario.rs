@@ -146,6 +146,7 @@ impl Scenario {
 
 /// Why a scenario cannot be run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ScenarioError {
     /// No host or no router, or too many.
     #[error("a scenario has 1 to 32 hosts, each with 1 to 32 routers")]

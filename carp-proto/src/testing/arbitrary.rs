@@ -190,3 +190,11 @@ fn millis(bytes: &mut Unstructured<'_>) -> Result<Duration> {
 fn some_millis(bytes: &mut Unstructured<'_>) -> Result<Option<Duration>> {
     if bytes.arbitrary()? { millis(bytes).map(Some) } else { Ok(None) }
 }
+
+/// All the bytes that there are choose the scenario.
+#[cfg(feature = "sim")]
+impl<'a> Arbitrary<'a> for crate::sim::Scenario {
+    fn arbitrary(bytes: &mut Unstructured<'a>) -> Result<Self> {
+        Ok(crate::sim::scenario_of(bytes.bytes(bytes.len())?))
+    }
+}

@@ -138,6 +138,7 @@ pub fn any_fault() -> impl Strategy<Value = Fault> {
         Just(Fault::Refused),
         Just(Fault::PrepareTimeout),
         Just(Fault::AddressInUse),
+        Just(Fault::Barred),
     ]
 }
 
@@ -235,4 +236,11 @@ prop_compose! {
 /// The configuration of any router.
 pub fn any_config() -> impl Strategy<Value = RouterConfig> {
     any_setup().prop_map(Setup::config)
+}
+
+/// Any scenario of [`random_scenario`](crate::sim::random_scenario)'s kinds, in which every invariant has to hold. What
+/// it shrinks to has fewer hosts and faults; [`minimise`](crate::sim::minimise) makes it smaller still.
+#[cfg(feature = "sim")]
+pub fn any_scenario() -> impl Strategy<Value = crate::sim::Scenario> {
+    prop::collection::vec(any::<u8>(), 0..400).prop_map(|bytes| crate::sim::scenario_of(&bytes))
 }

@@ -2,7 +2,8 @@
 
 use carp_proto::wire::{arp, ethernet};
 
-pub(crate) fn check(packet: &[u8]) {
+/// Panics if these bytes show that something is wrong.
+pub fn check(packet: &[u8]) {
     let Ok((announcement, form)) = arp::parse(packet) else { return };
     assert!(packet.len() >= arp::PACKET_LEN);
 

@@ -10,7 +10,8 @@ use carp_proto::{Authenticator, Key, VirtualId};
 
 const CHECKSUM: core::ops::Range<usize> = 6..8;
 
-pub(crate) fn check(message: &[u8]) {
+/// Panics if these bytes show that something is wrong.
+pub fn check(message: &[u8]) {
     let read = as_it_came(message);
 
     let setup = Setup::new();

@@ -17,7 +17,8 @@ static OTHER: LazyLock<Config> = LazyLock::new(|| {
     Config::parse(FILE, text, &AnyHost).expect("a valid configuration").config
 });
 
-pub(crate) fn check(text: &[u8]) {
+/// Panics if these bytes show that something is wrong.
+pub fn check(text: &[u8]) {
     let shown = match Config::parse(FILE, text, &AnyHost) {
         Ok(loaded) => {
             assert!(loaded.warnings.iter().all(|it| it.severity() == Severity::Warning));

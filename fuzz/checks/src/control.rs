@@ -5,7 +5,8 @@ use carp_node::control::proto::Answer;
 use carp_node::control::{ControlError, ErrorCode, Request, Response, VERSION};
 use serde::Serialize;
 
-pub(crate) fn check(input: &[u8]) {
+/// Panics if these bytes show that something is wrong.
+pub fn check(input: &[u8]) {
     for line in input.split(|byte| *byte == b'\n') {
         match Request::from_line(line) {
             Ok(request) => {

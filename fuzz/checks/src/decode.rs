@@ -11,7 +11,8 @@ use carp_node::dissect::{Dissected, Layer, LinkType, Message, dissect, guess};
 use carp_proto::wire::carp::{self, HEADER_LEN};
 use carp_proto::wire::vrrp::{v2, v3};
 
-pub(crate) fn check(input: &[u8]) {
+/// Panics if these bytes show that something is wrong.
+pub fn check(input: &[u8]) {
     let at_once = frames(input);
     assert_eq!(at_once, frames(Pieces(input)));
 

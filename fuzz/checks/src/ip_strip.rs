@@ -8,7 +8,8 @@ use carp_proto::wire::ip::{self, HEADER_LEN, IPV6_HEADER_LEN};
 
 const PADDING: [u8; 18] = [0xa5; 18];
 
-pub(crate) fn check(packet: &[u8]) {
+/// Panics if these bytes show that something is wrong.
+pub fn check(packet: &[u8]) {
     found(packet);
     let length = |at: usize| usize::from(u16::from_be_bytes([packet[at], packet[at + 1]]));
     if stripped(packet, HEADER_LEN, ip::strip_ipv4) {

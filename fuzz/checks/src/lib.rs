@@ -1,44 +1,40 @@
 //! What the fuzz targets hold the code to, as ordinary functions: each takes any bytes, and panics if something
 //! is wrong. The targets in `fuzz/` call them with what libFuzzer makes up; `tests/corpus.rs` calls them with
-//! what is committed, on any toolchain.
+//! what is committed, on any toolchain. A target names its own function alone: after every input libFuzzer looks
+//! at all code that is linked.
 //!
 //! Where a checksum, a digest or a signature stands in the way of what a fuzzer can reach, an input counts twice:
 //! as it came, and [mended](carp_proto::testing::Peers::mend). Nothing is ever switched off.
 
-mod arp_parse;
-mod carp_parse;
-mod config;
-mod control;
-mod decode;
-mod ip_strip;
-mod ndp_parse;
-mod round_trip;
+pub mod arp_parse;
+pub mod carp_parse;
+pub mod config;
+pub mod control;
+pub mod decode;
+pub mod ip_strip;
+pub mod lan;
+pub mod ndp_parse;
+pub mod round_trip;
 pub mod router;
-mod vrrp_parse;
+pub mod scenario;
+pub mod vrrp_parse;
 
 /// A check: it panics if something is wrong.
 pub type Check = fn(&[u8]);
 
 /// Every target by its name, which is that of its file in `fuzz/fuzz_targets` and of its directory in
 /// `fuzz/corpus`.
-pub const TARGETS: [(&str, Check); 10] = [
+pub const TARGETS: [(&str, Check); 12] = [
     ("arp_parse", arp_parse::check),
     ("carp_parse", carp_parse::check),
     ("config", config::check),
     ("control", control::check),
     ("decode", decode::check),
     ("ip_strip", ip_strip::check),
+    ("lan", lan::check),
     ("ndp_parse", ndp_parse::check),
     ("round_trip", round_trip::check),
     ("router_sequence", router::check),
+    ("scenario", scenario::check),
     ("vrrp_parse", vrrp_parse::check),
 ];
-
-/// Runs one target.
-///
-/// # Panics
-/// If something is wrong, or if there is no such target.
-pub fn run(target: &str, input: &[u8]) {
-    let (_, check) = TARGETS.iter().find(|(name, _)| *name == target).expect("a target");
-    check(input);
-}

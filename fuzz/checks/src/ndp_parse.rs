@@ -12,7 +12,8 @@ const MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 0x0a]);
 const ICMPV6: u8 = 58;
 const CHECKSUM: core::ops::Range<usize> = 2..4;
 
-pub(crate) fn check(packet: &[u8]) {
+/// Panics if these bytes show that something is wrong.
+pub fn check(packet: &[u8]) {
     as_it_came(packet);
     if let Some(mended) = mended(packet) {
         as_it_came(&mended);

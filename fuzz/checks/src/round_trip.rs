@@ -14,7 +14,8 @@ use carp_proto::wire::vrrp::{
 use carp_proto::wire::{Kind, arp, carp, classify, ethernet};
 use carp_proto::{Centiseconds, Priority, RxMeta, Seconds, VirtualId};
 
-pub(crate) fn check(input: &[u8]) {
+/// Panics if these bytes show that something is wrong.
+pub fn check(input: &[u8]) {
     // Bytes that end too early make nothing, which is no mistake.
     let _ = made(&mut Unstructured::new(input));
 }

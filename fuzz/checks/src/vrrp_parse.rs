@@ -18,7 +18,8 @@ use carp_proto::wire::vrrp::{
 use carp_proto::wire::{Kind, carp, classify};
 use carp_proto::{RxMeta, VirtualId};
 
-pub(crate) fn check(input: &[u8]) {
+/// Panics if these bytes show that something is wrong.
+pub fn check(input: &[u8]) {
     let Some((&family, rest)) = input.split_first() else { return };
     let Some((source, message)) = rest.split_first_chunk::<16>() else { return };
     let meta = match family {

@@ -1,4 +1,4 @@
-//! The seeds of `router_sequence` are stories, and their files say what they are called.
+//! The seeds of `router_sequence` and of `lan` are stories, and their files say what they are called.
 //!
 //! `SEEDS=write cargo test -p carp-checks --test seeds` writes them again, after a change to how a fuzzer's bytes are
 //! read.
@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use carp_checks::router::scenario;
 use carp_proto::election::{Dialect, Fault, Input, LinkState};
+use carp_proto::sim::{self, Random, SpecSpeech, scenario_of};
 use carp_proto::testing::{Extra, Said, Setup, Step, Version};
 
 const BETTER: Said = Said { advbase: 1, advskew: 0, demotion: 0 };
@@ -183,6 +184,73 @@ impl Bytes {
             Input::AnnouncementHeard => self.0.push(13),
             Input::Fault(Fault::AcquireTimeout) => self.0.extend([15, 1]),
             other => panic!("no story has {other:?}"),
+        }
+    }
+}
+
+/// What is to happen on a LAN, by its name.
+type LanStory = (&'static str, fn(&sim::Scenario) -> bool);
+
+const LANS: [LanStory; 9] = [
+    ("two-hosts-at-rest", |it| it.hosts.len() == 2 && it.steps.is_empty()),
+    ("carp-crash", |it| {
+        is_carp(it) && happens(it, |fault| matches!(fault, sim::Fault::Crash { .. }))
+    }),
+    ("carp-yield", |it| {
+        is_carp(it) && happens(it, |fault| matches!(fault, sim::Fault::Yield { .. }))
+    }),
+    ("carp-freeze", |it| {
+        is_carp(it) && happens(it, |fault| matches!(fault, sim::Fault::Freeze { .. }))
+    }),
+    ("vrrp-cut", |it| !is_carp(it) && happens(it, |fault| matches!(fault, sim::Fault::Cut { .. }))),
+    ("vrrp-signed-split", |it| {
+        is_signed(it) && happens(it, |fault| matches!(fault, sim::Fault::Split { .. }))
+    }),
+    ("group-loses-a-link", |it| {
+        it.links() > 1 && happens(it, |fault| matches!(fault, sim::Fault::Unplug { .. }))
+    }),
+    ("five-hosts-in-bad-weather", |it| it.hosts.len() == 5 && it.weather.loss.parts() > 300_000),
+    ("much-happens", |it| it.steps.len() > 20),
+];
+
+fn speech(scenario: &sim::Scenario) -> SpecSpeech {
+    scenario.hosts[0].routers[0].speech
+}
+
+fn is_carp(scenario: &sim::Scenario) -> bool {
+    matches!(speech(scenario), SpecSpeech::Carp { .. })
+}
+
+fn is_signed(scenario: &sim::Scenario) -> bool {
+    matches!(speech(scenario), SpecSpeech::Vrrp3 { signed: true, .. })
+}
+
+fn happens(scenario: &sim::Scenario, what: fn(&sim::Fault) -> bool) -> bool {
+    (1..6).contains(&scenario.steps.len()) && scenario.steps.iter().any(|step| what(&step.fault))
+}
+
+#[test]
+fn the_seeds_of_the_lan_are_the_stories_that_their_names_tell() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../corpus/lan");
+    let writes = std::env::var("SEEDS").is_ok_and(|what| what == "write");
+    for (story, tells) in LANS {
+        let path = directory.join(format!("seed-{story}"));
+        if writes {
+            fs::create_dir_all(&directory).unwrap();
+            fs::write(&path, bytes_of_a_lan(tells)).unwrap();
+        }
+        let scenario = scenario_of(&fs::read(&path).unwrap());
+        assert!(tells(&scenario), "{}:\n{scenario}", path.display());
+    }
+}
+
+/// The first bytes, by chance, that choose such a scenario.
+fn bytes_of_a_lan(tells: fn(&sim::Scenario) -> bool) -> Vec<u8> {
+    let mut random = Random::new(0);
+    loop {
+        let bytes: Vec<u8> = (0..64).flat_map(|_| random.next().to_le_bytes()).collect();
+        if tells(&scenario_of(&bytes)) {
+            return bytes;
         }
     }
 }

@@ -116,6 +116,7 @@ impl Model {
 
 /// What an exploration saw.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Report {
     /// Different states.
     pub states: usize,

@@ -19,6 +19,7 @@ use crate::sim::trace::TraceHash;
 /// A text that is no scenario: the line, from 1 on, and what is wrong with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {problem}")]
+#[non_exhaustive]
 pub struct ReadError {
     /// The line.
     pub line: usize,

@@ -31,7 +31,8 @@ const MOST_TIMEOUTS_OF_A_STOP: usize = 8;
 /// Longer scenarios find nothing that shorter ones do not.
 const MOST_STEPS: usize = 256;
 
-pub(crate) fn check(input: &[u8]) {
+/// Panics if these bytes show that something is wrong.
+pub fn check(input: &[u8]) {
     if let Ok((setup, steps)) = scenario(input) {
         let mut bench = Bench::new(setup);
         steps.iter().for_each(|step| bench.step(step));
