@@ -353,6 +353,10 @@ impl<'a> World<'a> {
     }
 
     pub(crate) fn resolve(&mut self, n: usize, keep: Keep) {
+        // Whoever serves is told to yield first.
+        if keep == Keep::Peer && self.nodes[n].role == Role::Active {
+            return;
+        }
         let tip = self.nodes[n]
             .peer
             .as_ref()
