@@ -110,6 +110,7 @@ fn confirm(host: &str, found: &HostKey, expected: Option<&str>) -> Result<(), Fa
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is what map_err calls")]
 fn failure(error: PairError) -> Failure {
     let exit = match &error {
         PairError::Missing { .. } => Exit::Missing,
