@@ -35,6 +35,11 @@ pub const CONCURRENT_MARGIN: Duration = Duration::from_secs(5);
 /// writes back for half a minute. Copies that are younger than this when it comes back are orphans.
 pub const WRITEBACK_MARGIN: Duration = Duration::from_secs(120);
 
+/// A pass without rescue wants a source that was seen to live not longer ago than this. A machine that crashed
+/// may have lost what it had written, and can be reached again before anybody there says so; but no machine
+/// is back so soon.
+pub const SOURCE_FRESH: Duration = Duration::from_secs(4);
+
 /// What this node knows of a share.
 #[derive(Clone, Copy, Debug)]
 pub struct Me<'a> {
@@ -296,7 +301,8 @@ fn descendant(
     now: Instant,
 ) -> Decision {
     let copied = me.memory.as_of.as_ref().filter(|as_of| as_of.tip == *mine);
-    if mine == source.tip && copied.is_some() {
+    let lives = source.peer.is_fresh(now, SOURCE_FRESH);
+    if mine == source.tip && copied.is_some() && lives {
         return pull(source, None, false);
     }
     if mine.node != *me.node {

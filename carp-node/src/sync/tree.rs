@@ -6,7 +6,7 @@ use std::fs::{self, Metadata, ReadDir};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::guards::marker::MARKER;
 use super::lineage::Stamp;
@@ -123,24 +123,23 @@ pub fn scan(root: &Path, exclude: &Patterns) -> io::Result<Walk> {
 /// # Errors
 /// What the system said. What could be removed is gone.
 pub fn purge_partial(root: &Path) -> io::Result<u64> {
-    let mut found: Vec<PathBuf> = Vec::new();
-    let mut directories = vec![root.to_owned()];
-    while let Some(directory) = directories.pop() {
-        let Some(entries) = there(fs::read_dir(&directory))? else { continue };
-        for entry in entries {
-            let entry = entry?;
-            let Some(kind) = there(entry.file_type())? else { continue };
-            if kind.is_dir() && entry.file_name() == PARTIAL_DIR {
-                found.push(entry.path());
-            } else if kind.is_dir() {
-                directories.push(entry.path());
-            }
-        }
-    }
     let mut removed = 0;
-    for directory in found {
-        if there(fs::remove_dir_all(&directory))?.is_some() {
-            removed += 1;
+    let mut open: Vec<ReadDir> = there(fs::read_dir(root))?.into_iter().collect();
+    while let Some(directory) = open.last_mut() {
+        let Some(entry) = directory.next() else {
+            open.pop();
+            continue;
+        };
+        let entry = entry?;
+        let kind = there(entry.file_type())?;
+        if !kind.is_some_and(|kind| kind.is_dir()) {
+            continue;
+        }
+        if entry.file_name() == PARTIAL_DIR {
+            removed += u64::from(there(fs::remove_dir_all(entry.path()))?.is_some());
+        } else if open.len() < DEEPEST {
+            // Below that, what is left is of use to the next pass, and harmless.
+            open.extend(there(fs::read_dir(entry.path()))?);
         }
     }
     Ok(removed)
@@ -150,6 +149,7 @@ pub fn purge_partial(root: &Path) -> io::Result<u64> {
 mod tests {
     use std::ffi::OsStr;
     use std::os::unix::fs::symlink;
+    use std::path::PathBuf;
 
     use super::*;
 

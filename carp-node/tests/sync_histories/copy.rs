@@ -53,7 +53,9 @@ impl World<'_> {
         if self.nodes[n].role == Role::Active {
             return Err(format!("{} pulls while it is active", self.nodes[n].name));
         }
-        let same = self.nodes[n].running.as_ref().is_some_and(|running| running.pull == *pull);
+        let same = self.nodes[n].running.as_ref().is_some_and(|running| {
+            running.pull.tip == pull.tip && running.pull.given_up == pull.given_up
+        });
         if !same {
             self.abandon(n);
             // What is off cannot be copied, whatever it said a second ago.

@@ -139,7 +139,7 @@ fn apply(world: &mut World<'_>, op: Op) -> Result<(), Violation> {
         Op::Rename(n, from, to) => world.rename(n, from, to),
         Op::Crash(n, lossy) => world.crash(n, lossy),
         Op::KillDaemon(n) => world.kill_daemon(n),
-        Op::Start(n) => world.start(n),
+        Op::Start(n) => world.start(n)?,
         Op::Cut => world.linked = false,
         Op::Heal => world.linked = true,
         Op::CutAdverts => world.adverts = false,
@@ -164,7 +164,7 @@ fn settle(world: &mut World<'_>, keep: Keep) -> Result<(), Violation> {
     world.adverts = true;
     world.policy.stale_takeover = StaleTakeover::Allow;
     for n in [0, 1] {
-        world.start(n);
+        world.start(n)?;
     }
     for _ in 0..4 {
         wait(world)?;

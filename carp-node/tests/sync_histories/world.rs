@@ -21,6 +21,9 @@ pub(crate) const SHARE: &str = "www";
 /// How many paths there are.
 pub(crate) const PATHS: u8 = 6;
 
+/// No machine is back sooner after it crashed.
+const BOOT: Duration = Duration::from_secs(5);
+
 /// What a file has in it. Each write makes a value of its own.
 pub(crate) type Value = u32;
 
@@ -87,6 +90,8 @@ pub(crate) struct Node {
     pub(crate) snapshot: Option<Disk>,
     /// The machine runs: its files can be read.
     pub(crate) machine: bool,
+    /// Not before this it runs again.
+    pub(crate) boots: Instant,
     /// The daemon runs.
     pub(crate) up: bool,
     pub(crate) role: Role,
@@ -148,6 +153,7 @@ impl<'a> World<'a> {
             disk: Disk::default(),
             snapshot: None,
             machine: true,
+            boots: now,
             up: true,
             role: Role::Backup,
             rank,
@@ -275,8 +281,10 @@ impl<'a> World<'a> {
     pub(crate) fn crash(&mut self, n: usize, lossy: bool) {
         self.kill_daemon(n);
         let horizon = self.clock(n).before(Duration::from_secs(5));
+        let boots = self.now + BOOT;
         let node = &mut self.nodes[n];
         node.machine = false;
+        node.boots = boots;
         if lossy {
             node.disk.tree.retain(|_, cell| cell.changed < horizon);
             self.excuse();
@@ -297,9 +305,12 @@ impl<'a> World<'a> {
         node.commanded = false;
     }
 
-    pub(crate) fn start(&mut self, n: usize) {
+    pub(crate) fn start(&mut self, n: usize) -> Result<(), Violation> {
+        while !self.nodes[n].machine && self.now < self.nodes[n].boots {
+            self.tick(1)?;
+        }
         if self.nodes[n].up {
-            return;
+            return Ok(());
         }
         let process = self.number();
         let now = self.now;
@@ -310,6 +321,7 @@ impl<'a> World<'a> {
         node.process = process;
         node.beat = 0;
         node.moments = Moments { started: now, heard: now };
+        Ok(())
     }
 
     pub(crate) fn snapshot(&mut self, n: usize) {

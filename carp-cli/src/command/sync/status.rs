@@ -68,7 +68,7 @@ fn render(share: &ShareStatus) -> String {
             pass.rate,
             age(pass.left_ms.0),
             pass.files.unwrap_or(0),
-            pass.to_check.unwrap_or(0)
+            pass.to_check.map_or_else(|| "not counted yet".to_owned(), |left| left.to_string())
         );
     }
     if let Some(last) = &share.last_pass {
@@ -81,6 +81,13 @@ fn render(share: &ShareStatus) -> String {
             last.bytes,
             age(last.took_ms.0),
             last.text
+        );
+    }
+    if let Some(watched) = share.watched.filter(|watched| !watched.whole) {
+        let _ = writeln!(
+            text,
+            "  changes are noticed in {} directories; in the others the interval's pass finds them",
+            watched.directories
         );
     }
     if let Some(freeze) = share.freeze_ms {

@@ -71,6 +71,19 @@ fn walked(memory: Memory, newest: u64) -> Memory {
 }
 
 #[test]
+fn a_source_that_may_have_crashed_is_copied_with_rescue() {
+    let memory = copy_of_b(2);
+    let peer = b(share_of("b", Role::Active, 2));
+    let (node, clock) = (node("a"), Stamp(1_000 * SECOND));
+    let me = Me { node: &node, share: "www", role: Role::Backup, memory: &memory, clock };
+    let at = |later| decide(&me, Some(&peer), None, &Policy::default(), now() + later);
+    assert_eq!(rescue(&at(SOURCE_FRESH)), None);
+    let late = rescue(&at(SOURCE_FRESH + Duration::from_millis(1))).unwrap();
+    assert_eq!(late.orphans_since, Some(Stamp(500 * SECOND).before(WRITEBACK_MARGIN)));
+    assert_eq!(at(RECORD_FRESH * 2), Decision::Wait(Wait::PeerSilent));
+}
+
+#[test]
 fn a_source_that_was_set_back_while_it_served_is_held_and_copied_with_rescue_on_demand() {
     let memory = copy_of_b(2);
     let mut peer = b(share_of("b", Role::Active, 2));

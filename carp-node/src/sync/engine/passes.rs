@@ -122,7 +122,9 @@ impl Engine {
             }
         };
         let ended = WallTime(wall_time());
-        let (outcome, figures) = (end.outcome, end.figures);
+        let (outcome, mut figures) = (end.outcome, end.figures);
+        // Only a comparison is asked for them.
+        figures.listed = Vec::new();
         share.last = Some(Last { ended, took, outcome, text, figures });
         if let Some(report) = &end.report {
             let text = format!(
