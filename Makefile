@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: test deps build lint doc pictures bench bench-lease interop explore simulate-many simulate-speed \
+.PHONY: test deps build lint doc pictures bench bench-lease bench-sync interop explore simulate-many simulate-speed \
 	fuzz coverage mutants instructions sync-histories sync-scale
 
 ## Install what the tests need (Debian's packages), then run all tests.
@@ -48,6 +48,11 @@ bench:
 bench-lease:
 	$(CARGO) build --release -p carp-cli -p carp-benches
 	./target/release/lease
+
+## Measure what it costs to keep data in step, beside bare rsync: about five minutes. Wants root, for sshd.
+bench-sync: deps
+	$(CARGO) build --release -p carp-cli -p carp-benches
+	./target/release/sync $(BENCH)
 
 ## Visit every order of what can happen to two and three routers, deeper than the tests do: some minutes.
 explore:

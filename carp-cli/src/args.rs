@@ -53,12 +53,13 @@ pub(crate) struct Socket {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Show the whole system on this machine: two servers, a client, a crash, a failback
+    /// Show the whole system on this machine: two servers, their pages, a client, a crash, a failback
     #[command(after_help = "\
 On a terminal it is redrawn in place. Into a pipe, with NO_COLOR, or on a terminal below 60x23 it prints a
 line an event; into a pipe with --color always, one picture at the end.
 
-Needs no root where the kernel allows user namespaces. Nothing is left behind.")]
+Pages are edited on whichever server is active; a table at the end says where they are. Needs rsync, and no
+root where the kernel allows user namespaces. Nothing is left behind.")]
     Demo {
         /// Print one JSON object instead of a timeline
         #[arg(long)]
@@ -397,12 +398,50 @@ pub(crate) enum SyncVerb {
         /// The share
         name: Option<String>,
     },
-    #[command(hide = true)]
-    /// Look for what could keep a share from being copied
-    Check(Anything),
-    #[command(hide = true)]
-    /// Make two nodes known to each other
-    Pair(Anything),
+    /// Look for what could keep a share from being copied, and compare both trees; needs no daemon here
+    #[command(after_help = "\
+Run it on both nodes: each looks at its own rsync, key, disk and markers, and at the other one as it is reached.
+Both trees are compared by the checksums of all files, which reads all of them; --fast leaves that out.
+Exits with 1 if a share cannot be copied.")]
+    Check(SyncCheck),
+    /// Make two nodes known to each other: a key, the peer's host key, and the line that lets the key in
+    #[command(after_help = "\
+On each node once, as root:
+  carp sync pair                     # prints a command for the other node, and fixes its host key
+  carp sync pair --authorize 'LINE'  # what the other node has printed
+
+The key can read the shares and the node's record, and do nothing else. Running it again changes nothing.")]
+    Pair(SyncPair),
+}
+
+/// `carp sync check`.
+#[derive(Debug, Args)]
+pub(crate) struct SyncCheck {
+    /// The share; all if none is named
+    pub(crate) name: Option<String>,
+    /// The configuration
+    #[arg(short, long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+    pub(crate) config: PathBuf,
+    /// Compare no trees
+    #[arg(long)]
+    pub(crate) fast: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `carp sync pair`.
+#[derive(Debug, Args)]
+pub(crate) struct SyncPair {
+    /// The configuration
+    #[arg(short, long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+    pub(crate) config: PathBuf,
+    /// Let the other node in, with the line that it has printed; "-" reads it from stdin
+    #[arg(long, value_name = "LINE", conflicts_with = "fingerprint")]
+    pub(crate) authorize: Option<String>,
+    /// The fingerprint of the peer's host key, as somebody has read it there
+    #[arg(long, value_name = "SHA256:…")]
+    pub(crate) fingerprint: Option<String>,
 }
 
 /// Which tree counts.

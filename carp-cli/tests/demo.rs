@@ -66,6 +66,17 @@ fn loses_nothing(arguments: &[&str]) {
     assert!(number("handover", "outage_ms") >= 0.0 && number("failback", "outage_ms") >= 0.0);
     let requests = |key: &str| result["requests"][key].as_u64().unwrap();
     assert_eq!(requests("sent"), requests("answered") + requests("failed"));
+    let sync = |key: &str| result["sync"][key].as_u64().unwrap();
+    assert_eq!((sync("files"), sync("lost")), (29, 0), "{result}");
+}
+
+#[test]
+fn without_rsync_the_demo_names_the_package() {
+    let empty = tempfile::tempdir().unwrap();
+    let output = demo(&[]).env("PATH", empty.path()).output().unwrap();
+    assert_eq!((output.status.code(), text(&output.stdout)), (Some(7), String::new()));
+    let errors = text(&output.stderr);
+    assert!(errors.contains("no rsync") && errors.contains("apt-get install rsync"), "{errors}");
 }
 
 #[test]
@@ -152,13 +163,17 @@ fn a_pipe_gets_a_line_an_event_without_escape_codes() {
         "primary: init -> backup (start)",
         "primary: backup -> active",
         "steady: the primary answers",
+        "20 pages are written on the primary, and copied",
         "the primary's machine dies",
         "client: no answer for 50 ms",
         "secondary: backup -> active: no advert from 192.168.130.50",
         "client: answered by the secondary after a gap of",
+        "on the secondary 5 pages are changed, 2 deleted and 5 written",
         "the primary's machine is back",
-        "the primary's daemon is stopped as planned",
+        "both servers have all pages",
+        "3 more pages, and at once the primary's daemon is stopped as planned",
         "crash of the primary",
+        "29 pages, edited on both servers in turn: both have all of them",
     ] {
         let Some((_, after)) = rest.split_once(event) else { panic!("no `{event}` in {rest}") };
         rest = after;

@@ -90,11 +90,35 @@ fn commands_of_later_versions_say_so() {
 }
 
 #[test]
-fn verbs_of_sync_that_come_later_say_so() {
+fn verbs_of_sync_that_need_no_daemon_need_a_configuration() {
     for verb in ["check", "pair"] {
-        let output = carp(&["sync", verb, "--anything"]);
-        assert_eq!(output.status.code(), Some(1), "{verb}");
-        let expected = format!("carp: error: \"carp sync {verb}\" is not supported yet\n");
-        assert_eq!(err(&output), expected);
+        let output = carp(&["sync", verb, "-c", "/no/such/file"]);
+        assert_eq!(output.status.code(), Some(3), "{verb}: {}", err(&output));
+        assert!(err(&output).contains("/no/such/file"), "{}", err(&output));
     }
+}
+
+#[test]
+fn pairing_takes_only_what_another_node_has_printed() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let config = |name: &str, rsh: &str| {
+        let (state, path) = (directory.path(), directory.path().join(name));
+        let text = format!(
+            "[node]\nstate_dir = \"{}\"\n[router.web]\nprotocol = \"vrrp3\"\ninterface = \"eth0\"\n\
+             id = 1\naddresses = [\"192.0.2.7\"]\n[sync.www]\nrouter = \"web\"\npath = \"/srv\"\n\
+             peer = \"192.0.2.1\"\n{rsh}\n",
+            state.display()
+        );
+        std::fs::write(&path, text).expect("a file");
+        path.display().to_string()
+    };
+    let (plain, own) = (config("plain.toml", ""), config("own.toml", "rsh = [\"/bin/false\"]"));
+    for line in ["nonsense", "ssh-ed25519 AAAA x", "from=\"192.0.2.1\",command=\"sh\""] {
+        let output = carp(&["sync", "pair", "-c", &plain, "--authorize", line]);
+        assert_eq!(output.status.code(), Some(2), "{line}: {}", err(&output));
+        assert!(err(&output).contains("`carp sync pair` printed"), "{}", err(&output));
+    }
+    let output = carp(&["sync", "pair", "-c", &own]);
+    assert_eq!(output.status.code(), Some(6), "{}", err(&output));
+    assert!(err(&output).contains("needs no keys"), "{}", err(&output));
 }

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::time::Duration;
 
+use carp_proto::Family;
 use rustix::rand::{GetRandomFlags, getrandom};
 use thiserror::Error;
 
@@ -21,7 +22,7 @@ use crate::event::{self, EventRecord};
 use crate::guard::Guard;
 use crate::hooks::HookRouter;
 use crate::lock::{LockError, RouterLock};
-use crate::node::{Extras, Handle, Node, RouterSetup};
+use crate::node::{Extras, GiveWay, Handle, Node, RouterSetup};
 use crate::runner::Runner;
 use crate::service::{self, Service, Setup};
 use crate::sync::engine;
@@ -102,6 +103,7 @@ impl Daemon {
             .map_err(system("cannot start the protocol task"))?;
         let (events, inbox) = event::channel();
         let (prepare, takeovers) = service::takeovers();
+        let (give_way, giving_way) = service::giving_way();
         let extras = Extras {
             events: events.clone(),
             record: Record::open(&self.config.node.state_dir).telling(events.clone()),
@@ -111,8 +113,8 @@ impl Daemon {
             let _context = runtime.enter();
             let held = held_seats(&self.config);
             let node = match &self.guard {
-                Ok(guard) => start(guard.around(Linux), self.setups, extras, &held),
-                Err(_) => start(Linux, self.setups, extras, &held),
+                Ok(guard) => start(guard.around(Linux), self.setups, extras, &held, give_way),
+                Err(_) => start(Linux, self.setups, extras, &held, give_way),
             };
             node.map_err(system("cannot open the network"))?
         };
@@ -126,6 +128,7 @@ impl Daemon {
             inbox,
             takeovers,
             sync: sync_setup(&self.config),
+            giving_way,
             show: Box::new(show),
         };
         let service = Service::start(service, handle, task)
@@ -147,9 +150,11 @@ fn start<B: Backend + 'static>(
     setups: Vec<RouterSetup>,
     extras: Extras,
     held: &[usize],
+    give_way: GiveWay,
 ) -> io::Result<(Running, Handle)> {
     let (mut node, handle) = Node::new(backend, setups, extras)?;
     node.begin_held(held);
+    node.give_way_with(give_way);
     Ok((Box::pin(node.run()), handle))
 }
 
@@ -211,6 +216,10 @@ fn setup(
         hold: router.hold,
         group,
         duplicate: router.duplicate,
+        gateway: router.gateway.filter(|gateway| {
+            let family = Family::of(*gateway);
+            election.addresses().iter().any(|address| address.family() == family)
+        }),
     })
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
 use bytes::BytesMut;
-use carp_proto::election::{Advertisement, Cause, Event, Fault, Input, State};
+use carp_proto::election::{Advertisement, Bar, Cause, Event, Fault, Input, State};
 use carp_proto::{Action, Family, Instant, MacAddr, VirtualAddress, VirtualRouter};
 use tokio::sync::oneshot;
 
@@ -17,6 +17,7 @@ use crate::demotion::Contributions;
 use crate::event::{EventKind, EventSource};
 use crate::guard::Post;
 use crate::node::contest::Contest;
+use crate::node::gateway::Gateway;
 use crate::node::lease::Renewals;
 use crate::node::probe::Probe;
 use crate::node::remark::Told;
@@ -55,6 +56,10 @@ pub(crate) struct Member {
     pub(crate) renewals: Renewals,
     /// What it asks its neighbours.
     pub(crate) probe: Probe,
+    /// What is known of its gateway, if one is to be watched.
+    pub(crate) gateway: Option<Gateway>,
+    /// What its data forbid it.
+    pub(crate) data_bar: Bar,
 }
 
 impl Member {

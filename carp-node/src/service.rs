@@ -18,7 +18,7 @@ use crate::event::{
 };
 use crate::guard::{Guard, GuardHandle};
 use crate::hooks::{HookEvent, HookOn, HookRouter, Hooks};
-use crate::node::{Handle, Prepare, YieldError};
+use crate::node::{GiveWay, Handle, Prepare, YieldError};
 use crate::runner::{Runner, RunnerHandle};
 use crate::sync::engine::{self, Order, SyncHandle};
 
@@ -45,6 +45,8 @@ pub struct Setup {
     pub takeovers: Takeovers,
     /// The shares that follow the routers; `None` if there are none.
     pub sync: Option<engine::Setup>,
+    /// Routers that give way.
+    pub giving_way: GivingWay,
     /// Shows an event to people. It may block.
     pub show: Box<dyn Fn(&EventRecord) + Send>,
 }
@@ -68,6 +70,21 @@ pub fn takeovers() -> (Prepare, Takeovers) {
         let _ = sender.send((router, ticket));
     });
     (prepare, Takeovers(receiver))
+}
+
+/// Routers that have lost their gateway, and give way.
+#[derive(Debug)]
+pub struct GivingWay(mpsc::UnboundedReceiver<usize>);
+
+/// Makes the way from a node to a handover in order: see [`Node::give_way_with`](crate::node::Node::give_way_with).
+#[must_use]
+pub fn giving_way() -> (GiveWay, GivingWay) {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let give_way = Box::new(move |router| {
+        // Without a service thread it stays active.
+        let _ = sender.send(router);
+    });
+    (give_way, GivingWay(receiver))
 }
 
 /// The running thread.
@@ -114,8 +131,19 @@ impl Service {
 }
 
 async fn work(setup: Setup, handle: Handle, finished: oneshot::Receiver<()>) -> io::Result<()> {
-    let Setup { node, routers, runner, guard, control, events, inbox, takeovers, sync, show } =
-        setup;
+    let Setup {
+        node,
+        routers,
+        runner,
+        guard,
+        control,
+        events,
+        inbox,
+        takeovers,
+        sync,
+        giving_way,
+        show,
+    } = setup;
     let runner = match runner {
         Ok(runner) => runner.into_handle()?,
         Err(reason) => RunnerHandle::absent(&reason),
@@ -143,6 +171,7 @@ async fn work(setup: Setup, handle: Handle, finished: oneshot::Receiver<()>) -> 
     if let Some(sync) = &sync {
         handle.leave_with(sync.clone());
     }
+    tokio::task::spawn_local(give_way(giving_way, names.clone(), handle.clone(), events.clone()));
     let desk = Desk {
         node,
         handle: handle.clone(),
@@ -268,6 +297,23 @@ async fn prepare(
     }
     // The node has ended.
     std::future::pending::<()>().await;
+}
+
+/// Hands over for routers that have lost their gateway, one after the other.
+async fn give_way(
+    mut giving_way: GivingWay,
+    names: Vec<String>,
+    handle: Handle,
+    events: EventSource,
+) {
+    while let Some(index) = giving_way.0.recv().await {
+        let Some(name) = names.get(index) else { continue };
+        // Of a router with two elections both come here, and the first one takes the other along.
+        if let Err(error @ YieldError::Unanswered) = handle.yield_router(name).await {
+            let text = format!("it cannot give way: {error}");
+            events.tell(Some(&Arc::from(name.as_str())), EventKind::Log { text });
+        }
+    }
 }
 
 /// Answers the control socket.

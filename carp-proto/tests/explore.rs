@@ -37,7 +37,7 @@ fn two_routers_are_safe_and_converge_whatever_happens() {
 #[test]
 fn three_routers_are_safe_and_converge_whatever_happens() {
     let budget = Budget { losses: 1, crashes: 1, ..Budget::NONE };
-    for (name, model) in models(3, 6) {
+    for (name, model) in models(3, 8) {
         let model = Model { budget, converge_one_in: 8, ..model };
         assert!(explored(&name, &model).states > 100);
     }

@@ -1,15 +1,18 @@
 //! `carp demo`: the whole system on one machine.
 //!
-//! Three hosts on a switch, in private namespaces: two servers, each with a web server and a real
+//! Three hosts on a switch, in private namespaces: two servers, each with a web server, pages and a real
 //! `carp run`, and a client that asks through the virtual address all the time. The primary's machine
-//! dies, comes back, and is stopped as planned; what the client saw is the result.
+//! dies, comes back, and is stopped as planned, and meanwhile pages are edited on whichever server is active.
+//! What the client saw, and what is on both servers at the end, is the result.
 //!
 //! The `script` plays on the `stage`. What happens there is seen by the `watch`, which keeps it in a
 //! `model`; the `terminal` shows that while it grows, and the `plot` draws it at the end.
 
 mod model;
+mod pages;
 mod plot;
 mod report;
+mod rsync;
 mod script;
 mod stage;
 mod terminal;
@@ -48,6 +51,9 @@ pub(crate) fn run(
         let message = format!("the demo cannot show {protocol} at this interval");
         Failure::new(Exit::Usage, message).with_help(help)
     })?;
+    if !lab::is_inside() {
+        rsync::expect()?;
+    }
     // Before anything is mounted over the directory that it lies in.
     let plot = plot.map(PlotFile::prepare).transpose()?;
     let form = if json { Form::Silent } else { Form::of(output.canvas()) };

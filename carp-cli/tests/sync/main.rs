@@ -4,6 +4,7 @@
 //! Without root no sshd lets anybody in, so the remote shell is a script here that runs the rsync daemon of
 //! the other node, as the forced command of a key does.
 
+mod check;
 mod failover;
 mod faults;
 mod guards;
@@ -25,5 +26,6 @@ fn main() -> ExitCode {
         guards::TESTS,
         faults::TESTS,
         scale::TESTS,
+        check::TESTS,
     ])
 }

@@ -23,7 +23,7 @@ pub(crate) struct Node<'a> {
     pub(crate) host: &'a Host,
     pub(crate) name: &'static str,
     pub(crate) share: PathBuf,
-    config: PathBuf,
+    pub(crate) config: PathBuf,
 }
 
 impl<'a> Pair<'a> {

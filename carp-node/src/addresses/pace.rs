@@ -63,6 +63,7 @@ impl<'a> Jobs<'a> {
             Task::Prepare
             | Task::Renew { .. }
             | Task::Probe { .. }
+            | Task::Ask { .. }
             | Task::Confirm { .. }
             | Task::Verify
             | Task::Clear

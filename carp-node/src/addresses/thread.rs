@@ -1,6 +1,7 @@
 //! The address thread: jobs in, reports out.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::task::{Context, Poll};
@@ -47,6 +48,10 @@ pub(crate) enum Task {
     /// Ask who has the addresses, and where these hosts are.
     Probe {
         hosts: Hosts,
+    },
+    /// Ask a host where it is.
+    Ask {
+        host: IpAddr,
     },
     /// Ask these hosts and the default gateway from the address of a family.
     Confirm {
@@ -177,6 +182,11 @@ fn work<T: AddressTable, A: Announcer>(
             }),
             Task::Release => keeper.release(&place, &addresses).map(|_| false),
             Task::Probe { hosts } => keeper.probe(&place, &addresses, hosts).map(|()| false),
+            Task::Ask { host } => {
+                let mut hosts = Hosts::default();
+                hosts[0] = Some(host);
+                keeper.probe(&place, &[], hosts).map(|()| false)
+            }
             Task::Confirm { family, hosts } => keeper.confirm(&place, &addresses, family, hosts),
             Task::Dismantle => keeper.dismantle(&place).map(|()| false),
             Task::Renew { asked_at } if keeper.is_too_late_to_renew(&place, asked_at) => continue,

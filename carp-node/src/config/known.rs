@@ -125,8 +125,9 @@ pub(super) const ROUTER: Schema = Schema {
         "priority",
         "protocol",
         "receive_keys",
+        "track",
     ],
-    later: &["check", "key_credential", "ready_when", "track"],
+    later: &["check", "key_credential", "ready_when"],
     limited: &[
         Limited {
             key: "advbase",
@@ -207,6 +208,13 @@ pub(super) const HOLD: Schema = Schema {
         ("vrrp_delay_after_boot", "boot"),
         ("vrrp_startup_delay", "boot"),
     ],
+};
+
+pub(super) const TRACK: Schema = Schema {
+    now: &["gateway"],
+    later: &["interfaces"],
+    limited: &[],
+    elsewhere: &[("interface", "interfaces"), ("ping", "gateway"), ("router", "gateway")],
 };
 
 pub(super) const ON: Schema = Schema {
@@ -333,7 +341,7 @@ mod tests {
     #[test]
     fn no_key_is_listed_twice() {
         for schema in
-            [&ROOT, &NODE, &GROUP, &ROUTER, &PREVIOUS, &RECEIVE_KEY, &ANNOUNCE, &HOLD, &ON]
+            [&ROOT, &NODE, &GROUP, &ROUTER, &PREVIOUS, &RECEIVE_KEY, &ANNOUNCE, &HOLD, &TRACK, &ON]
         {
             let ours: Vec<_> = schema.now.iter().chain(schema.later).collect();
             let mut all: Vec<_> = ours.iter().map(|&&key| (key, "")).collect();

@@ -163,6 +163,7 @@ impl RouterSpec {
             ("handover", Value::Duration(self.timers.handover)),
             ("hold.boot", Value::Duration(self.hold.boot)),
             ("hold.link_up", Value::Duration(self.hold.link_up)),
+            ("track.gateway", self.gateway.map_or(Value::Nothing, |it| text(&it.to_string()))),
             ("lease", self.timers.lease.map_or(Value::Nothing, |it| Value::Duration(it.time()))),
             ("on.active", program(&hooks.active)),
             ("on.backup", program(&hooks.backup)),

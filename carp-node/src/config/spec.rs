@@ -76,6 +76,8 @@ pub struct RouterSpec {
     pub lease: LeaseSpec,
     /// `hold`: how long the router waits before it takes part. Each 0 to 1 h.
     pub hold: Hold,
+    /// `track.gateway`: a host that has to answer; `None` for none.
+    pub gateway: Option<IpAddr>,
     /// `[router.NAME.on]`: programs that run when the state changes. Each is a list of arguments, run
     /// without a shell, that begins with the absolute path of the program.
     pub hooks: HookSpec,

@@ -1,5 +1,6 @@
 //! Hosts: machines with one interface, plugged into a switch, and the faults that befall them.
 
+use std::ffi::OsString;
 use std::io;
 use std::net::IpAddr;
 use std::process::Command;
@@ -14,7 +15,7 @@ use super::machine::Machine;
 use super::net::{Netlink, Port};
 use super::process::{Shared, lock};
 use super::switch::Backplane;
-use super::{AddressWatch, Flood, LabError, Process, Switch, Tap, echo, wait_until, web};
+use super::{AddressWatch, Flood, LabError, Process, Switch, Tap, echo, shell, wait_until, web};
 
 /// The name of a host's interface.
 const INTERFACE: &str = "eth0";
@@ -117,6 +118,17 @@ impl Host {
     pub fn serve_echo(&self, address: IpAddr) -> Result<Process, LabError> {
         let server = self.spawn(echo::command(address, &self.name))?;
         server.wait_for_line(LINK_LIMIT, echo::LISTENING)?;
+        Ok(server)
+    }
+
+    /// Lets others in: whoever uses the lab's [remote shell](super::Lab::remote_shell) with an address of this
+    /// host gets the input and the output of this command.
+    ///
+    /// # Errors
+    /// As [`serve_web`](Self::serve_web).
+    pub fn serve_shell(&self, argv: &[OsString]) -> Result<Process, LabError> {
+        let server = self.spawn(shell::command(argv))?;
+        server.wait_for_line(LINK_LIMIT, shell::LISTENING)?;
         Ok(server)
     }
 

@@ -47,6 +47,7 @@ mod machine;
 mod net;
 mod prober;
 mod process;
+mod shell;
 mod switch;
 mod sys;
 mod tap;
@@ -79,5 +80,9 @@ pub fn init() {
         web::main(arguments.next());
     } else if name == echo::PROGRAM {
         echo::main(arguments.next(), arguments.next());
+    } else if name == shell::PROGRAM {
+        shell::serve(arguments.collect());
+    } else if std::path::Path::new(&name).file_name().is_some_and(|name| name == shell::CLIENT) {
+        shell::connect(arguments.next());
     }
 }

@@ -3,6 +3,7 @@
 mod arrival;
 pub(crate) mod contest;
 mod daytime;
+pub(crate) mod gateway;
 mod group;
 mod handle;
 mod hearing;
@@ -32,6 +33,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use self::arrival::RejectTold;
 use self::daytime::DayTime;
+use self::gateway::Gateway;
 use self::group::SyncGroup;
 use self::handle::Command;
 pub use self::handle::{Handle, YieldError, Yielded};
@@ -65,6 +67,10 @@ const BUFFER: usize = 4608;
 /// Starts what must come before a takeover: called with the number of the router in the list that the
 /// node was made with, and a ticket for [`Handle::prepared`]. Must not block.
 pub type Prepare = Box<dyn Fn(usize, u64) + Send>;
+
+/// Makes a router give way, by its number in the list that the node was made with: as
+/// [`Handle::yield_router`] does. Must not block.
+pub type GiveWay = Box<dyn Fn(usize) + Send>;
 
 /// What a node does beside elections.
 pub struct Extras {
@@ -100,6 +106,7 @@ pub struct Node<B: Backend> {
     commands: mpsc::Receiver<Command>,
     events: EventSource,
     prepare: Option<Prepare>,
+    give_way: Option<GiveWay>,
     guard: Option<Post>,
     buffer: Box<[u8]>,
     scratch: BytesMut,
@@ -177,6 +184,7 @@ impl<B: Backend> Node<B> {
             commands,
             events: extras.events,
             prepare: extras.prepare,
+            give_way: None,
             guard,
             buffer: vec![0; BUFFER].into(),
             scratch: BytesMut::with_capacity(64),
@@ -191,13 +199,20 @@ impl<B: Backend> Node<B> {
         Ok((node, Handle { commands: sender, sync: Arc::default() }))
     }
 
+    /// A router that has lost its gateway, and is active, calls this to give way; without it, it yields at once. To be
+    /// called before [`run`](Self::run).
+    pub fn give_way_with(&mut self, give_way: GiveWay) {
+        self.give_way = Some(give_way);
+    }
+
     /// Lets these routers begin held and barred from every takeover, until
     /// [`Handle::hold_back`] says otherwise. To be called before [`run`](Self::run).
     pub fn begin_held(&mut self, seats: &[usize]) {
         let known = self.members.len();
         for &seat in seats.iter().filter(|seat| **seat < known) {
             self.input(seat, Input::Held(true));
-            self.input(seat, Input::Bar(Bar::Takeover));
+            self.members[seat].data_bar = Bar::Takeover;
+            self.bar(seat);
         }
     }
 
@@ -317,7 +332,8 @@ impl<B: Backend> Node<B> {
         let beat = self.guard.as_ref().and_then(Post::next_beat);
         let renewals = self.members.iter().filter_map(|member| member.renewals.due_at());
         let probes = self.members.iter().filter_map(|it| it.probe.poll_timeout(&it.router));
-        let others = ports.chain(beat).chain(renewals).chain(probes);
+        let gateways = self.members.iter().filter_map(|it| it.gateway.map(|it| it.poll_timeout()));
+        let others = ports.chain(beat).chain(renewals).chain(probes).chain(gateways);
         routers.map(|deadline| deadline.at).chain(others).min()
     }
 
@@ -340,6 +356,7 @@ impl<B: Backend> Node<B> {
         for index in 0..self.members.len() {
             // Who has an address is to be known before the router decides.
             self.probe_timeout(index, now);
+            self.gateway_timeout(index, now);
             let due = due(&self.members[index], now);
             if due.is_some_and(|why| may_judge || !Hearing::is_about_silence(why)) {
                 self.input(index, Input::Timeout);
@@ -445,6 +462,8 @@ fn member<P>(setup: RouterSetup, ports: &[PortState<P>]) -> Member {
     let renewals = Renewals::new(&setup.place);
     Member {
         probe: Probe::new(&setup),
+        gateway: setup.gateway.map(Gateway::new),
+        data_bar: Bar::Nothing,
         place: setup.place.into(),
         name: setup.name.into(),
         port: ports.iter().position(|port| port.name == setup.interface).unwrap_or(0),

@@ -52,7 +52,7 @@ impl<B: Backend> Node<B> {
             }
             (Task::Acquire { .. } | Task::Release | Task::Verify | Task::Clear, _)
             | (Task::Dismantle | Task::Prepare | Task::Announce { .. } | Task::Renew { .. }, _)
-            | (Task::Probe { .. } | Task::Confirm { .. }, _) => None,
+            | (Task::Probe { .. } | Task::Ask { .. } | Task::Confirm { .. }, _) => None,
         };
         if let Some(text) = text {
             member.fault_text = Some(text.clone());
@@ -79,7 +79,8 @@ impl<B: Backend> Node<B> {
             Command::HoldBack { seat, held, bar } => {
                 if seat < self.members.len() {
                     self.input(seat, Input::Held(held));
-                    self.input(seat, Input::Bar(bar));
+                    self.members[seat].data_bar = bar;
+                    self.bar(seat);
                 }
             }
             Command::Prepared { router, ticket, ok } => {

@@ -1,5 +1,7 @@
 //! What a node is told to run.
 
+use std::net::IpAddr;
+
 use carp_proto::{MacAddr, RouterConfig};
 
 use super::{Duplicate, Hold};
@@ -24,6 +26,8 @@ pub struct RouterSetup {
     pub group: Option<usize>,
     /// What to do if another host has one of the addresses.
     pub duplicate: Duplicate,
+    /// A host that has to answer, or the router takes nothing over, and gives way if another one is there.
+    pub gateway: Option<IpAddr>,
 }
 
 impl RouterSetup {
@@ -41,6 +45,7 @@ impl RouterSetup {
             hold: Hold::default(),
             group: None,
             duplicate: Duplicate::default(),
+            gateway: None,
         }
     }
 }

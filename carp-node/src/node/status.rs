@@ -3,8 +3,10 @@
 use carp_proto::election::{Fault, State};
 
 use super::Node;
+use super::gateway::Gateway;
+use super::neighbours::lost;
 use crate::backend::{Backend, Clock, PacketIo};
-use crate::control::proto::{RouterIdentity, RouterStatus};
+use crate::control::proto::{GatewayStatus, RouterIdentity, RouterStatus};
 use crate::control::units::WallTime;
 
 impl<B: Backend> Node<B> {
@@ -28,10 +30,17 @@ impl<B: Backend> Node<B> {
                 _ if snapshot.state == State::Init => self.link_fault(index, snapshot.link),
                 _ => None,
             };
+            // It is also why a takeover is put off.
+            let gateway = member.gateway.filter(Gateway::is_lost).map(|it| lost(it.address()));
+            status.fault = status.fault.or(gateway);
             let own = || snapshot.fault.map(|fault| member.fault_words(fault));
             status.fault = status.fault.or_else(own).or_else(|| member.send_fault.clone());
             status.fault = status.fault.or_else(|| member.contest.fault(&member.place.interface));
             status.last_removal = member.contest.status(now, wall);
+            status.gateway = member.gateway.map(|gateway| GatewayStatus {
+                address: gateway.address(),
+                answers: !gateway.is_lost(),
+            });
             let packets = self.ports[member.port].packets.as_ref();
             status.counters.kernel_dropped = packets.map_or(0, PacketIo::kernel_dropped);
             status.address_interface = Some(member.place.interface.clone());

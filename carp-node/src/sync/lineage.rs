@@ -71,6 +71,12 @@ impl Stamp {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 
+    /// How far two readings are apart, whichever is the later one.
+    #[must_use]
+    pub const fn apart(self, other: Self) -> Duration {
+        Duration::from_nanos(self.0.abs_diff(other.0))
+    }
+
     /// The reading so much earlier.
     #[must_use]
     pub fn before(self, by: Duration) -> Self {

@@ -55,6 +55,7 @@
 //! a node that crashed does: the peer may have what it lost. A memory that is damaged is never
 //! guessed at: it is a memory of nothing, with a hold ([`StateDamaged`](hold::HoldReason::StateDamaged)).
 
+pub mod check;
 pub mod decide;
 pub mod engine;
 pub mod guards;
@@ -63,6 +64,7 @@ pub mod hold;
 pub mod lag;
 pub mod lineage;
 pub mod pace;
+pub mod pair;
 pub mod pattern;
 pub mod policy;
 pub mod record;

@@ -33,7 +33,7 @@ pub fn random_scenario(seed: u64) -> Scenario {
 /// The scenario that a fuzzer's or a property test's bytes choose, of the same kinds as [`random_scenario`].
 ///
 /// Any bytes are a scenario in which every invariant has to hold. Where they end, the first choice is taken: what is
-/// shorter is simpler, and none at all are two hosts to which nothing happens. About 300 bytes are used at most.
+/// shorter is simpler, and none at all are two hosts to which nothing happens. A scenario uses a few hundred bytes at most.
 #[must_use]
 pub fn scenario_of(bytes: &[u8]) -> Scenario {
     scenario(&mut Bytes::new(bytes))

@@ -16,14 +16,23 @@ pub(super) struct Sum(u64);
 
 impl Sum {
     /// Adds a part. Only the last part may have an odd length.
+    ///
+    /// Words are taken by two: in a ones' complement sum of 16 bits the higher one counts as much.
     pub(super) fn add(self, bytes: &[u8]) -> Self {
-        let mut words = bytes.chunks_exact(2);
-        let mut sum: u64 =
-            words.by_ref().map(|word| u64::from(u16::from_be_bytes([word[0], word[1]]))).sum();
-        if let [last] = words.remainder() {
-            sum = sum.saturating_add(u64::from(u16::from_be_bytes([*last, 0])));
-        }
-        Self(self.0.saturating_add(sum))
+        let (pairs, rest) = bytes.as_chunks();
+        let sum: u64 = pairs.iter().map(|pair| u64::from(u32::from_be_bytes(*pair))).sum();
+        let last = match rest {
+            [a, b, c] => [*a, *b, *c, 0],
+            [a, b] => [*a, *b, 0, 0],
+            [a] => [*a, 0, 0, 0],
+            _ => [0; 4],
+        };
+        self.join(Self(sum)).join(Self(u32::from_be_bytes(last).into()))
+    }
+
+    /// Adds what was summed elsewhere.
+    pub(super) fn join(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
     }
 
     /// The complement of the sum: what goes into the checksum field, and 0 over all that a right

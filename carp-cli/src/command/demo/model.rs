@@ -35,6 +35,14 @@ impl Who {
         }
     }
 
+    /// The other one.
+    pub(super) const fn other(self) -> Self {
+        match self {
+            Self::Primary => Self::Secondary,
+            Self::Secondary => Self::Primary,
+        }
+    }
+
     pub(super) fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|who| who.name() == name)
     }

@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 use carp_node::lab::Gap;
 use serde_json::json;
 
-use super::model::millis;
+use super::model::{Who, millis};
+use super::pages::Count;
 use super::stage::ASKS_EVERY;
 use crate::output::Table;
 
-/// What the client saw.
-#[derive(Clone, Copy, Debug)]
+/// What the client saw, and what became of the pages.
+#[derive(Clone, Debug)]
 pub(super) struct Outcome {
     pub(super) takeover: Takeover,
     /// The largest gap between two answers around the planned stop.
@@ -18,6 +19,7 @@ pub(super) struct Outcome {
     /// The same around the failback.
     pub(super) failback: Gap,
     pub(super) requests: Requests,
+    pub(super) pages: Pages,
 }
 
 /// The crash.
@@ -34,6 +36,15 @@ pub(super) struct Takeover {
     pub(super) death: Instant,
 }
 
+/// The pages at the end.
+#[derive(Clone, Debug)]
+pub(super) struct Pages {
+    /// A kind of edit after the other.
+    pub(super) counts: Vec<Count>,
+    /// How many had to be put back from a rescue set.
+    pub(super) put_back: usize,
+}
+
 /// The client's requests.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Requests {
@@ -48,8 +59,8 @@ pub(super) struct Requests {
 
 impl Outcome {
     /// Whether nothing was lost but what a dead machine takes along.
-    pub(super) const fn ok(&self) -> bool {
-        self.requests.unexcused == 0
+    pub(super) fn ok(&self) -> bool {
+        self.requests.unexcused == 0 && self.pages.lost() == 0
     }
 
     /// The object of the contract.
@@ -69,6 +80,11 @@ impl Outcome {
                 "failed": self.requests.failed,
                 "repeated": self.requests.repeated,
             },
+            "sync": {
+                "files": self.pages.edited(),
+                "rescued": self.pages.put_back,
+                "lost": self.pages.lost(),
+            },
             "ok": self.ok(),
         })
     }
@@ -85,7 +101,46 @@ impl Outcome {
         let gap = "the largest gap between two answers".to_owned();
         table.row(row("failback", self.failback, "0 ms".to_owned(), gap.clone()));
         table.row(row("planned stop", self.handover, "0 ms".to_owned(), gap));
-        format!("\n{}\n{}\n", table.render(), self.requests.sentence())
+        let (requests, pages) = (self.requests.sentence(), self.pages.sentence());
+        format!("\n{}\n{requests}\n\n{}\n{pages}\n", table.render(), self.pages.table())
+    }
+}
+
+impl Pages {
+    fn edited(&self) -> usize {
+        self.counts.iter().map(|count| count.pages).sum()
+    }
+
+    fn lost(&self) -> usize {
+        self.counts.iter().map(|count| count.lost).sum()
+    }
+
+    /// A line a kind of edit: how many, and on how many servers they are as they were left.
+    fn table(&self) -> String {
+        let mut table = Table::new(&["", "PAGES", "ON PRIMARY", "ON SECONDARY"]);
+        for Count { edit, pages, right, .. } in &self.counts {
+            let on = |who: Who| right[who.index()].to_string();
+            let (primary, secondary) = (on(Who::Primary), on(Who::Secondary));
+            table.row(vec![edit.name().to_owned(), pages.to_string(), primary, secondary]);
+        }
+        table.render()
+    }
+
+    /// What became of the pages.
+    fn sentence(&self) -> String {
+        let edited = self.edited();
+        let rescued = match self.put_back {
+            0 => String::new(),
+            put_back => format!("; {put_back} of them from a rescue set"),
+        };
+        match self.lost() {
+            0 => format!(
+                "{edited} pages, edited on both servers in turn: both have all of them{rescued}"
+            ),
+            lost => format!(
+                "{edited} pages, edited on both servers in turn: {lost} of them are not on both"
+            ),
+        }
     }
 }
 

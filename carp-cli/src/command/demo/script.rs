@@ -1,14 +1,20 @@
 //! What happens in the demo, in order.
 
 use std::net::IpAddr;
+use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use carp_node::control::Client as Control;
+use carp_node::control::units::WallTime;
 use carp_node::dissect::{Layer, LinkType, dissect};
 use carp_node::lab::{Client, Frame, Gap, LabError, Request, Signal, Tap, wait_until};
+use carp_node::sync::rsync::exit::Outcome as Passed;
 
 use super::model::{Act, Setting, Span, Switch, Who, millis};
-use super::report::{Outcome, Requests, Takeover};
+use super::pages::{Edit, put_orphans_back};
+use super::report::{Outcome, Pages, Requests, Takeover};
 use super::stage::{ASKS_EVERY, PRIMARY, SECONDARY, Stage, VIP};
 use super::timers::Timers;
 use super::watch::Watch;
@@ -22,16 +28,31 @@ const SETTLING: Duration = Duration::from_millis(100);
 /// How much later than theory things may happen on a busy machine before the demo gives up.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// How long a pass over some pages may take until they are on the other server, on an idle machine.
+const PASS: Duration = Duration::from_secs(2);
+
+/// How long a server that returns needs to have everything, and to take over in order, on an idle machine.
+const CATCH_UP: Duration = Duration::from_secs(4);
+
+/// The numbers of the pages that are edited in turn: of those that were written first some are changed, and others
+/// deleted, on the other server.
+const FIRST: Range<usize> = 1..21;
+const LATE: usize = 21;
+const CHANGED: Range<usize> = 1..6;
+const DELETED: Range<usize> = 6..8;
+const MADE: Range<usize> = 22..27;
+const LAST: Range<usize> = 27..30;
+
 /// A request that was under way within this time of the death, or of the takeover, may be lost with
 /// the dead machine.
 const UNDER_WAY: Duration = Duration::from_millis(100);
 
 /// What the play is about, and how long its acts take if all goes as the timers say.
 pub(super) fn setting(timers: Timers) -> Setting {
-    let steady = timers.active_down(Who::Primary) + STEADY;
+    let steady = timers.active_down(Who::Primary) + PASS * 2;
     let crash = timers.active_down(Who::Secondary) + STEADY;
-    let failback = timers.failback() + STEADY;
-    let planned_stop = SETTLING * 2 + STEADY / 2;
+    let failback = timers.failback() + CATCH_UP + PASS;
+    let planned_stop = SETTLING * 2 + PASS + STEADY / 2;
     Setting {
         protocol: timers.protocol(),
         interval: timers.interval(Who::Primary),
@@ -46,9 +67,10 @@ pub(super) fn play(stage: Stage, timers: Timers, watch: &Watch) -> Result<Outcom
     let tap = show.stage.switch.tap()?;
     let client = show.steady()?;
     let (takeover, crash_end) = show.crash(&client, &tap)?;
+    show.edit_on_the_secondary()?;
     std::thread::sleep(STEADY);
     let failback = show.failback(&client)?;
-    std::thread::sleep(STEADY);
+    let put_back = show.put_back()?;
     let handover = show.planned_stop(&client, &tap)?;
     std::thread::sleep(STEADY / 2);
 
@@ -61,7 +83,8 @@ pub(super) fn play(stage: Stage, timers: Timers, watch: &Watch) -> Result<Outcom
     watch.complete(&requests);
     let excused = (takeover.death - UNDER_WAY)..(crash_end + UNDER_WAY);
     let requests = count(&requests, |request| excused.contains(&request.sent));
-    Ok(Outcome { takeover, handover, failback, requests })
+    let pages = Pages { counts: show.stage.pages.count(), put_back };
+    Ok(Outcome { takeover, handover, failback, requests, pages })
 }
 
 /// What became of the requests; those that failed and are not `excused` are lost for no good reason.
@@ -82,6 +105,13 @@ fn resigns(frame: &Frame) -> bool {
     let found = dissect(&frame.bytes, Layer::Link(LinkType::Ethernet), false);
     let standing = found.and_then(|found| found.message.standing());
     standing.is_some_and(carp_proto::election::Standing::is_resignation)
+}
+
+/// When the last pass ended, if it changed nothing.
+fn idle_pass(socket: &Path) -> Option<WallTime> {
+    let report = Control::connect(socket).ok()?.status(None).ok()?;
+    let last = report.sync.into_iter().next()?.last_pass?;
+    (last.changed == 0 && last.outcome == Some(Passed::Complete)).then_some(last.ended)
 }
 
 /// The stage, and somebody who tells what happens on it.
@@ -109,8 +139,12 @@ impl Show {
         self.watch.watch_client(&client);
         self.wait_for_answer(&client, Who::Primary, self.begin)?;
         self.watch.tell("steady: the primary answers");
+        self.watch.doing("pages are written on the primary; the secondary copies them");
+        self.stage.pages.edit(Edit::Before, FIRST)?;
+        self.wait_for_copy(Who::Secondary)?;
+        self.watch.tell(format!("{} pages are written on the primary, and copied", FIRST.len()));
         self.watch.doing("the primary has the address, answers, and says so in its adverts");
-        std::thread::sleep(STEADY);
+        self.wait_for_idle_pass()?;
         Ok(client)
     }
 
@@ -120,11 +154,14 @@ impl Show {
             Act::Crash,
             "the primary's machine has lost power; the secondary misses its adverts",
         );
+        let active_down = self.patience_of_the_secondary();
+        // One page that nobody has had the time to copy.
+        self.stage.pages.edit(Edit::Late, [LATE])?;
         let death = self.stage.primary.host.power_off()?;
         self.watch.died(Who::Primary, death);
         self.watch.tell_of(death, "the primary's machine dies");
         let back = self.wait_for_answer(client, Who::Secondary, death)?;
-        let takeover = self.takeover(client, tap, death, back);
+        let takeover = self.takeover(client, tap, active_down, death, back);
         self.watch.tell(format!(
             "takeover: the secondary answers, {} ms after the death ({} ms are the timers')",
             back.saturating_duration_since(death).as_millis(),
@@ -137,8 +174,58 @@ impl Show {
         Ok((takeover, back))
     }
 
+    /// How long the secondary waits for an advert, as it says itself: as long as its data come second, it leaves others
+    /// the first turn.
+    fn patience_of_the_secondary(&self) -> Duration {
+        let status = Control::connect(self.stage.secondary.socket()).and_then(|it| it.status(None));
+        let router = status.ok().and_then(|status| status.routers.into_iter().next());
+        router.map_or_else(
+            || self.timers.active_down(Who::Secondary),
+            |it| it.timers.active_down_ms.0,
+        )
+    }
+
+    /// Pages are changed, deleted and made while the primary is dead.
+    fn edit_on_the_secondary(&mut self) -> Result<(), LabError> {
+        let pages = &mut self.stage.pages;
+        pages.edit(Edit::Changed, CHANGED)?;
+        pages.edit(Edit::Deleted, DELETED)?;
+        pages.edit(Edit::Made, MADE)?;
+        self.watch.tell(format!(
+            "on the secondary {} pages are changed, {} deleted and {} written",
+            CHANGED.len(),
+            DELETED.len(),
+            MADE.len()
+        ));
+        self.watch.doing("the secondary has the address; pages are edited there, and only there");
+        Ok(())
+    }
+
+    /// What the primary had when it died, and nobody else, is put back.
+    fn put_back(&mut self) -> Result<usize, LabError> {
+        let put_back =
+            put_orphans_back(&self.stage.primary.socket(), self.stage.pages.tree(Who::Primary))?;
+        if put_back > 0 {
+            self.watch.tell(format!(
+                "{put_back} page that only the dead primary had is put back from its rescue set"
+            ));
+        }
+        self.wait_for_copy(Who::Primary)?;
+        self.wait_for_copy(Who::Secondary)?;
+        self.watch.tell("both servers have all pages");
+        self.watch.doing("the primary has the address again; both servers have all pages");
+        Ok(put_back)
+    }
+
     /// What the wire and the client say of a takeover.
-    fn takeover(&self, client: &Client, tap: &Tap, death: Instant, back: Instant) -> Takeover {
+    fn takeover(
+        &self,
+        client: &Client,
+        tap: &Tap,
+        active_down: Duration,
+        death: Instant,
+        back: Instant,
+    ) -> Takeover {
         let advert_of = |who: Who| {
             let ip: Option<IpAddr> = who.address().parse().ok();
             move |frame: &Frame| ip.is_some() && frame.advert_source() == ip
@@ -153,7 +240,6 @@ impl Show {
             .max();
         let first_advert = tap.find(death, |frame| of_secondary(frame).then_some(frame.at));
         let outage = self.gap(client, death, back);
-        let active_down = self.timers.active_down(Who::Secondary);
         let silent = last_advert.map_or(Duration::ZERO, |at| death.saturating_duration_since(at));
         Takeover {
             outage,
@@ -168,7 +254,7 @@ impl Show {
     fn failback(&mut self, client: &Client) -> Result<Gap, LabError> {
         self.watch.act(
             Act::Failback,
-            "the primary's machine is back; it hears the secondary, outranks it, takes over",
+            "the primary's machine is back; it copies what it missed, and only then takes over",
         );
         self.stage.primary.host.boot()?;
         self.watch.booted(Who::Primary);
@@ -191,10 +277,14 @@ impl Show {
     fn planned_stop(&mut self, client: &Client, tap: &Tap) -> Result<Gap, LabError> {
         self.watch.act(
             Act::PlannedStop,
-            "the primary is told to stop: it resigns, and serves until the secondary does",
+            "the primary is told to stop: the secondary copies the last pages, and then takes over",
         );
+        self.stage.pages.edit(Edit::After, LAST)?;
         let start = Instant::now();
-        self.watch.tell("the primary's daemon is stopped as planned");
+        self.watch.tell(format!(
+            "{} more pages, and at once the primary's daemon is stopped as planned",
+            LAST.len()
+        ));
         if let Some(daemon) = &self.stage.primary.daemon {
             daemon.signal(Signal::TERM)?;
         }
@@ -230,6 +320,21 @@ impl Show {
             ended.is_err() || primary.host.has_address(ip).is_ok_and(|has| has == expected)
         })?;
         ended
+    }
+
+    /// Waits until a server has all pages as they have to be.
+    fn wait_for_copy(&self, who: Who) -> Result<(), LabError> {
+        let what = format!("all pages are on the {}", who.name());
+        wait_until(PATIENCE, &what, || self.stage.pages.are_right_on(who))
+    }
+
+    /// Waits until a pass has found nothing to do any more: from then on the secondary knows up to when it has
+    /// everything.
+    fn wait_for_idle_pass(&self) -> Result<(), LabError> {
+        let (socket, since) = (self.stage.secondary.socket(), WallTime::now());
+        wait_until(PATIENCE, "a pass finds nothing to do", || {
+            idle_pass(&socket).is_some_and(|ended| ended.0 > since.0)
+        })
     }
 
     fn wait_for_answer(

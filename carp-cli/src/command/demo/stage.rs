@@ -1,7 +1,8 @@
 //! The hosts of the demo, and what runs on them.
 
+use std::ffi::OsString;
 use std::fs;
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use carp_node::lab::{Host, Lab, LabError, Process, Switch, mac};
 
 use super::model::Who;
+use super::pages::{Pages, SHARE};
 use super::timers::{KEY_FILE, Timers};
 use super::watch::Watch;
 
@@ -31,24 +33,32 @@ pub(super) struct Server {
     who: Who,
     config: PathBuf,
     pub(super) daemon: Option<Process>,
-    web: Option<Process>,
+    /// What serves others: pages to clients, and files to the other server.
+    services: Vec<Process>,
 }
 
 impl Server {
-    fn new(inside: &Lab, switch: &Switch, who: Who, settings: &str) -> Result<Self, LabError> {
+    fn new(inside: &Lab, switch: &Switch, who: Who, timers: Timers) -> Result<Self, LabError> {
         let (name, address) = (who.name(), who.address());
         let last = address.rsplit('.').next().and_then(|octet| octet.parse().ok()).unwrap_or(1);
         let host = switch.host(name, mac(last), &[&format!("{address}/24")])?;
-        let config = configure(inside.directory(), name, settings)
+        let config = configure(inside, who, timers)
             .map_err(|source| LabError::System { doing: format!("configure {name}"), source })?;
-        Ok(Self { host, who, config, daemon: None, web: None })
+        Ok(Self { host, who, config, daemon: None, services: Vec::new() })
     }
 
-    /// Starts the web server and the daemon, and follows what that says.
+    /// Starts the web server, what the other server copies files through, and the daemon, and follows what
+    /// that says.
     pub(super) fn start(&mut self, watch: &Watch) -> Result<(), LabError> {
-        self.web = Some(self.host.serve_web()?);
+        let shell = self.host.serve_shell(&forced_command(&self.config))?;
+        self.services = vec![self.host.serve_web()?, shell];
         self.daemon = Some(self.host.spawn(daemon_command(&self.config))?);
-        watch.follow(self.who, socket_of(&self.config))
+        watch.follow(self.who, self.socket())
+    }
+
+    /// The daemon's control socket.
+    pub(super) fn socket(&self) -> PathBuf {
+        socket_of(&self.config)
     }
 
     /// Fails, with what the daemon said, if it has ended.
@@ -63,16 +73,18 @@ pub(super) struct Stage {
     pub(super) primary: Server,
     pub(super) secondary: Server,
     pub(super) client: Host,
+    pub(super) pages: Pages,
 }
 
 impl Stage {
     pub(super) fn build(inside: &Lab, timers: Timers) -> Result<Self, LabError> {
         let switch = Switch::new(inside)?;
-        let server = |who| Server::new(inside, &switch, who, &timers.settings(who));
+        let server = |who| Server::new(inside, &switch, who, timers);
         Ok(Self {
             primary: server(Who::Primary)?,
             secondary: server(Who::Secondary)?,
             client: switch.host("client", mac(200), &[&format!("{CLIENT}/24")])?,
+            pages: Pages::new(Who::ALL.map(|who| tree_of(&directory_of(inside, who)))),
             switch,
         })
     }
@@ -91,18 +103,43 @@ fn socket_of(config: &Path) -> PathBuf {
     config.with_extension("sock")
 }
 
-/// Writes what an operator would: a configuration and a key, which VRRP does not use.
-fn configure(directory: &Path, node: &str, settings: &str) -> std::io::Result<PathBuf> {
-    let directory = directory.join(node);
-    fs::create_dir_all(&directory)?;
+/// What a server's key runs for the other server, as `authorized_keys` says it: see docs/sync.md.
+fn forced_command(config: &Path) -> Vec<OsString> {
+    let conf = config.with_file_name("sync").join("rsyncd.conf");
+    let mut option = OsString::from("--config=");
+    option.push(conf);
+    vec!["rsync".into(), "--server".into(), "--daemon".into(), option, ".".into()]
+}
+
+/// Where a server has its configuration, its state, and its pages.
+fn directory_of(inside: &Lab, who: Who) -> PathBuf {
+    inside.directory().join(who.name())
+}
+
+fn tree_of(directory: &Path) -> PathBuf {
+    directory.join("files").join(SHARE)
+}
+
+/// Writes what an operator would: a configuration and a key, which VRRP does not use; and an empty share.
+fn configure(inside: &Lab, who: Who, timers: Timers) -> io::Result<PathBuf> {
+    let directory = directory_of(inside, who);
+    let tree = tree_of(&directory);
+    fs::create_dir_all(&tree)?;
     let key = directory.join(KEY_FILE);
     let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&key)?;
     file.write_all(PASSWORD.as_bytes())?;
     let config = directory.join("carp.toml");
     let text = format!(
-        "[node]\nname = \"{node}\"\nstate_dir = \"{}\"\n\n[router.web]\ninterface = \"eth0\"\n\
-         id = {ID}\naddresses = [\"{VIP}\"]\n{settings}",
+        "[node]\nname = \"{}\"\nstate_dir = \"{}\"\n\n[router.web]\ninterface = \"eth0\"\n\
+         id = {ID}\naddresses = [\"{VIP}\"]\n{}\n[sync.{SHARE}]\nrouter = \"web\"\n\
+         path = \"{}\"\npeer = \"{}\"\nrsh = [\"{}\"]\nevery = \"1s\"\npeer_alive_veto = {}\n",
+        who.name(),
         directory.display(),
+        timers.settings(who),
+        tree.display(),
+        who.other().address(),
+        inside.remote_shell()?.display(),
+        timers.outlast_a_word(),
     );
     fs::write(&config, text)?;
     Ok(config)

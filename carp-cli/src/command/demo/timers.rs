@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use carp_node::sync::record::RECORD_FRESH;
 use carp_proto::{
     AdvBase, AdvSkew, CarpInterval, Centiseconds, Instant, Key, Priority, RouterConfig, Seconds,
     VirtualAddress, VirtualId, VirtualRouter, Vrrp2, Vrrp3,
@@ -12,6 +13,9 @@ use crate::args::DemoProtocol;
 
 /// The key file of CARP, beside the configuration.
 pub(super) const KEY_FILE: &str = "web.key";
+
+/// How often a daemon asks its peer.
+const ASKED_EVERY: Duration = Duration::from_secs(1);
 
 /// VRRP's priorities of the primary and of the secondary.
 const PRIORITIES: [u8; 2] = [200, 100];
@@ -79,6 +83,12 @@ impl Timers {
             ),
         };
         format!("protocol = \"{}\"\n{of_protocol}\npreempt = {preempt}\n", self.protocol.name())
+    }
+
+    /// Whether a server waits longer for adverts than the peer's own word counts that it lives. If not, a takeover
+    /// would wait for that word to grow old.
+    pub(super) fn outlast_a_word(self) -> bool {
+        Who::ALL.into_iter().all(|who| self.active_down(who) > RECORD_FRESH + ASKED_EVERY)
     }
 
     /// What the servers elect by.
@@ -201,6 +211,14 @@ mod tests {
         // Three intervals, and (256 - priority) / 256 of one.
         assert_eq!(vrrp.active_down(Who::Secondary).as_nanos(), 1_804_687_500);
         assert_eq!(vrrp.failback().as_nanos(), 1_609_375_000);
+    }
+
+    #[test]
+    fn adverts_that_come_fast_do_not_wait_for_a_word_to_grow_old() {
+        let waits = |protocol, millis| timers(protocol, millis).map(Timers::outlast_a_word);
+        assert_eq!(waits(DemoProtocol::Carp, 1000), Some(true));
+        assert_eq!(waits(DemoProtocol::Carp, 250), Some(false));
+        assert_eq!(waits(DemoProtocol::Vrrp3, 500), Some(false));
     }
 
     #[test]

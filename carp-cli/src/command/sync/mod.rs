@@ -1,11 +1,14 @@
 //! `carp sync`: data that follow the active router. A file a verb.
 
 mod approve;
+mod check;
 mod diff;
 mod hold;
 mod now;
+mod pair;
 mod rescue;
 mod resolve;
+mod shares;
 mod status;
 
 use std::path::Path;
@@ -32,8 +35,8 @@ pub(crate) fn run(arguments: Sync) -> Result<u8, Failure> {
         SyncVerb::Resolve { name, keep } => resolve::run(socket, name, keep),
         SyncVerb::Approve { name } => approve::run(socket, name),
         SyncVerb::Rescue { verb } => rescue::run(socket, verb),
-        SyncVerb::Check(_) => Err(Failure::not_supported("carp sync check")),
-        SyncVerb::Pair(_) => Err(Failure::not_supported("carp sync pair")),
+        SyncVerb::Check(arguments) => return check::run(&arguments),
+        SyncVerb::Pair(arguments) => pair::run(&arguments),
     }?;
     Ok(0)
 }

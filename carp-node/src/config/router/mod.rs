@@ -10,9 +10,11 @@ pub(super) mod lease;
 mod link;
 mod secret;
 mod senders;
+mod track;
 pub(super) mod vrrp;
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use carp_proto::election::AnnouncePlan;
@@ -71,6 +73,7 @@ pub(super) struct Draft<'a> {
     handover: Option<Duration>,
     lease: LeaseSpec,
     hold: Hold,
+    gateway: Option<IpAddr>,
     hooks: HookSpec,
     section: Section<'a>,
 }
@@ -101,6 +104,8 @@ impl<'a> Draft<'a> {
         }
         let senders = Senders::read(&section, protocol, &addresses, speech.as_ref());
         accept(&section);
+        let link = Link::read(&section, protocol, owner);
+        let gateway = track::gateway(&section, &addresses, &link);
         Some(Self {
             name: name.get_ref(),
             interface: interface(&section, "interface"),
@@ -109,12 +114,13 @@ impl<'a> Draft<'a> {
             preempt: preempt(&section, protocol, owner),
             preempt_delay: preempt_delay(&section, protocol),
             senders,
-            link: Link::read(&section, protocol, owner),
+            link,
             announce: announce::announce(&section),
             duplicate: duplicate::duplicate(&section, owner),
             handover: announce::handover(&section),
             lease: lease::read(&section, owner),
             hold: hold::hold(&section),
+            gateway,
             hooks: hooks::hooks(&section, name.get_ref()),
             speech,
             section,
@@ -146,6 +152,7 @@ impl<'a> Draft<'a> {
             handover: self.handover,
             lease: self.lease,
             hold: self.hold,
+            gateway: self.gateway,
             hooks: self.hooks,
             timers: Timers::default(),
             places,
@@ -188,7 +195,7 @@ fn values<T>(spanned: Vec<Spanned<T>>) -> Vec<T> {
 fn written(section: &Section<'_>) -> super::settings::Written {
     let reader = section.reader();
     let mut written = section.written();
-    for inner in ["announce", "hold", "on", "previous"] {
+    for inner in ["announce", "hold", "on", "previous", "track"] {
         let table = section.value(inner).and_then(|value| value.get_ref().as_table());
         for (key, value) in table.into_iter().flatten() {
             written.insert(format!("{inner}.{}", key.get_ref()), reader.locate(value.span()));

@@ -84,6 +84,7 @@ fn what_all_protocols_have_is_shown_with_its_effective_value() {
         "handover = Duration(2s) (default)",
         "hold.boot = Duration(0ns) (default)",
         "hold.link_up = Duration(5s)",
+        "track.gateway = Nothing (default)",
         "lease = Duration(2s) (default)",
     ] {
         assert!(all.iter().any(|it| it == line), "{line} is missing: {all:#?}");

@@ -397,6 +397,30 @@ fn every_mistake_is_named_at_its_place() {
             "6:12: error: this is not a path // write it like key_file = \"/etc/carp/web.key\""
                 .into(),
         ),
+        // The gateway.
+        (
+            with("track = { gateway = \"there\" }"),
+            "7:21: error: gateway \"there\" is not an address // write it like track = { gateway = \
+             \"192.168.130.1\" }, or leave it empty"
+                .into(),
+        ),
+        (
+            with("track = { gateway = \"127.0.0.1\" }"),
+            "7:21: error: gateway 127.0.0.1 is no address of a host // name the router of the network"
+                .into(),
+        ),
+        (
+            with("track = { gateway = \"192.168.130.100\" }"),
+            "7:21: error: gateway 192.168.130.100 is one of the router's own addresses // name another \
+             host, which has to answer"
+                .into(),
+        ),
+        (
+            with("track = { gateway = \"fe80::1\" }"),
+            "7:21: error: gateway fe80::1 is of another family than the router's addresses // name one of \
+             their family"
+                .into(),
+        ),
         // What later versions bring.
         (
             with("accept = false"),
@@ -419,6 +443,7 @@ fn every_key_that_later_versions_bring_is_refused_as_not_supported_yet() {
         ("[router.web]", &known::ROUTER),
         ("[router.web.on]", &known::ON),
         ("[router.web.previous]\nkey_file = \"other.key\"", &known::PREVIOUS),
+        ("[router.web.track]", &known::TRACK),
         ("[node]", &known::NODE),
         ("", &known::ROOT),
     ] {

@@ -34,7 +34,7 @@ fn the_least_that_a_router_needs_gets_every_default() {
     assert_eq!(carp(router).dialect, Dialect::Native);
     assert!(!router.preempt);
     assert_eq!(router.announce, AnnouncePlan::default());
-    assert_eq!(router.handover, None);
+    assert_eq!((router.handover, router.gateway), (None, None));
     assert_eq!((router.peers.len(), router.accept_from.len(), router.min_ttl), (0, 0, 255));
     assert_eq!((router.mac, router.home()), (Mac::Interface, "eth0"));
     assert_eq!(router.preempt_delay, Duration::ZERO);
@@ -169,4 +169,12 @@ fn a_relative_key_file_lies_beside_the_configuration() {
         let loaded = Config::parse(file, LEAST.as_bytes(), &TestHost).unwrap();
         assert_eq!(carp(&loaded.config.routers[0]).key.path, PathBuf::from(expected));
     }
+}
+
+#[test]
+fn a_gateway_is_watched_if_one_is_named() {
+    let gateway = |text: &str| config(&with(text)).routers[0].gateway;
+    let named = gateway("track = { gateway = \"192.168.130.1\" }");
+    assert_eq!(named, Some("192.168.130.1".parse().unwrap()));
+    assert_eq!(gateway("track = { gateway = \"\" }"), None);
 }

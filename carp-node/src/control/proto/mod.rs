@@ -9,8 +9,9 @@ use thiserror::Error;
 
 pub(crate) use self::status::is_called;
 pub use self::status::{
-    ConfirmationStatus, CounterStatus, DuplicateStatus, PeerStatus, RankStatus, RejectStatus,
-    RemovalStatus, RouterIdentity, RouterStatus, STATUS_SCHEMA, StatusReport, TimerStatus,
+    ConfirmationStatus, CounterStatus, DuplicateStatus, GatewayStatus, PeerStatus, RankStatus,
+    RejectStatus, RemovalStatus, RouterIdentity, RouterStatus, STATUS_SCHEMA, StatusReport,
+    TimerStatus,
 };
 use crate::event::EventRecord;
 use crate::sync::engine::Order;

@@ -64,6 +64,15 @@ impl StatusReport {
     }
 }
 
+/// A gateway that is watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GatewayStatus {
+    /// Which one.
+    pub address: IpAddr,
+    /// Whether it answers.
+    pub answers: bool,
+}
+
 /// One router in a status.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RouterStatus {
@@ -113,6 +122,9 @@ pub struct RouterStatus {
     pub held: bool,
     /// What does not work.
     pub fault: Option<String>,
+    /// The gateway that is watched, if one is.
+    #[serde(default)]
+    pub gateway: Option<GatewayStatus>,
     /// Whether it is active, and nobody who should answers to what comes from its addresses:
     /// [`RouterStatus::confirmation`] says more.
     pub unconfirmed: bool,
@@ -227,6 +239,7 @@ impl RouterStatus {
             drained: false,
             held: snapshot.held,
             fault: snapshot.fault.map(|fault| fault.to_string()),
+            gateway: None,
             unconfirmed: false,
             timers: TimerStatus {
                 interval_ms: snapshot.interval.into(),

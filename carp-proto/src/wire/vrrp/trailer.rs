@@ -58,10 +58,10 @@ pub struct Trailer {
 impl Trailer {
     /// The trailer that these bytes are, if they have a trailer's length.
     pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
-        match fields(bytes) {
-            Ok((&[], trailer)) => Some(trailer),
-            Ok(_) | Err(_) => None,
+        if bytes.len() != LEN {
+            return None;
         }
+        fields(bytes).ok().map(|(_, trailer)| trailer)
     }
 
     /// The bytes on the wire.

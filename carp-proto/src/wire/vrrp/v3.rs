@@ -167,12 +167,10 @@ pub fn parse<'a>(meta: &RxMeta, message: &'a [u8]) -> Result<Parsed<'a>, WireErr
 }
 
 fn verdict(meta: &RxMeta, covered: &[u8]) -> Checksum {
-    let message = match meta.source {
-        IpAddr::V4(_) => Sum::default().add(covered).checksum() == 0,
-        IpAddr::V6(_) => false,
-    };
-    let pseudo =
-        path_sum(meta.source, meta.destination, covered.len()).add(covered).checksum() == 0;
+    let sum = Sum::default().add(covered);
+    let message = meta.source.is_ipv4() && sum.checksum() == 0;
+    let path = path_sum(meta.source, meta.destination, covered.len());
+    let pseudo = path.join(sum).checksum() == 0;
     match (message, pseudo) {
         (true, true) => Checksum::FitsBoth,
         (true, false) => Checksum::Fits(ChecksumForm::Message),
