@@ -63,7 +63,7 @@ explore:
 simulate-many:
 	$(CARGO) run --release -p carp-benches --bin simulate-many -- $(MANY)
 
-## Drive this many random histories of two servers through the decisions about data: about a minute for 50000.
+## Drive this many random histories of two servers through the decisions about data: some minutes for 50000.
 HISTORIES ?= 50000
 sync-histories:
 	SYNC_HISTORIES=$(HISTORIES) $(CARGO) test --release -p carp-node --test sync_histories -- --nocapture
