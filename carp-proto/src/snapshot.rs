@@ -50,7 +50,9 @@ pub struct Snapshot {
     pub conflict: Option<IpAddr>,
     /// Whether the router does not preempt at present, for whatever reason.
     pub held: bool,
-    /// Whether it was told that its data are behind: see [`Input::Held`](crate::election::Input::Held).
+    /// Whether it was told that its data are behind, or that it waits for a handover: see
+    /// [`Input::Held`](crate::election::Input::Held) and
+    /// [`Input::AwaitsHandover`](crate::election::Input::AwaitsHandover).
     pub held_by_data: bool,
     /// What failed last and has not succeeded since.
     pub fault: Option<Fault>,

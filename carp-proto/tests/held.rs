@@ -64,6 +64,55 @@ fn a_held_router_waits_longer_for_silence_and_says_that_all_others_are_better() 
     }
 }
 
+/// A preempting backup that waits for a handover.
+fn awaiting(setup: Setup) -> Rig {
+    let mut rig = setup.rig();
+    assert_eq!(rig.input(Input::AwaitsHandover(true)), [], "before its start");
+    rig.backup()
+}
+
+#[test]
+fn a_router_that_awaits_a_handover_does_not_preempt_until_it_is_told_that_it_may() {
+    for dialect in Dialect::ALL {
+        let mut rig = awaiting(carp(dialect));
+        for _ in 0..100 {
+            assert_eq!(rig.passes(secs(1)).hears(ip(9), 1, 200), [], "{dialect}");
+        }
+        assert!(rig.held() && rig.router.snapshot(rig.now).held_by_data);
+        assert_eq!(rig.input(Input::AwaitsHandover(false)), []);
+        let effects = rig.passes(secs(1)).hears(ip(9), 1, 200);
+        assert_eq!(effects, [Claim(1, 100, 0), Acquire], "{dialect}");
+    }
+}
+
+#[test]
+fn a_router_that_awaits_a_handover_takes_over_from_silence_like_any_other() {
+    for dialect in Dialect::ALL {
+        let mut rig = awaiting(carp(dialect));
+        assert_eq!(rig.wait(), carp(dialect).rig().backup().wait(), "{dialect}");
+        assert_eq!(rig.times_out(), [Claim(1, 100, 0), Acquire], "it says what it is");
+    }
+    let (setup, free) = (VrrpSetup::new(Version::V3), VrrpSetup::new(Version::V3).rig().backup());
+    let mut rig = setup.rig();
+    rig.input(Input::AwaitsHandover(true));
+    assert_eq!(rig.backup().wait(), free.wait());
+}
+
+#[test]
+fn a_router_that_awaits_a_handover_takes_over_from_one_that_resigns() {
+    let mut rig = awaiting(carp(Dialect::Native));
+    rig.hears(ip(9), 1, 200);
+    assert_eq!(rig.hears_resignation(ip(9)), [Claim(1, 100, 0), Acquire]);
+}
+
+#[test]
+fn a_router_that_awaits_a_handover_leaves_a_demoted_one_alone() {
+    let mut rig = awaiting(carp(Dialect::OpenBsd));
+    assert_eq!(rig.hears_demoted(ip(9), 1, 0, 3), []);
+    rig.input(Input::AwaitsHandover(false));
+    assert_eq!(rig.hears_demoted(ip(9), 1, 0, 3), [Claim(1, 100, 0), Acquire]);
+}
+
 #[test]
 fn an_advskew_that_is_worse_than_240_stays() {
     let mut rig = held(Setup { advskew: 250, ..carp(Dialect::Native) });
@@ -179,12 +228,13 @@ fn a_held_router_of_vrrp_lets_every_other_one_be_better() {
 
 #[test]
 fn a_preemption_by_silence_that_has_begun_ends_with_the_hold() {
-    for version in Version::ALL {
+    let words = [Input::Held(true), Input::AwaitsHandover(true)];
+    for (version, word) in Version::ALL.into_iter().flat_map(|it| words.map(|word| (it, word))) {
         let mut rig = VrrpSetup { priority: 200, ..VrrpSetup::new(version) }.rig().backup();
         rig.passes(secs(1)).hears_vrrp(version, 9, 100);
         rig.passes(secs(1)).hears_vrrp(version, 9, 100);
         let before = rig.wait();
-        assert_eq!(rig.input(Input::Held(true)), []);
+        assert_eq!(rig.input(word), []);
         assert!(rig.wait() > before, "{version:?}: it listens anew");
         for _ in 0..20 {
             assert_eq!(rig.passes(secs(1)).hears_vrrp(version, 9, 100), []);

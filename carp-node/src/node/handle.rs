@@ -19,9 +19,21 @@ pub(super) enum Command {
     Settle { reply: oneshot::Sender<()> },
     Yield { router: String, reply: oneshot::Sender<Result<Yielded, YieldError>> },
     YieldAll,
-    HoldBack { seat: usize, held: bool, bar: Bar },
+    HoldBack { seat: usize, restraint: Restraint },
     Prepared { router: usize, ticket: u64, ok: bool },
     Stop,
+}
+
+/// How its data hold a router back. It is free unless something is said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Restraint {
+    /// Its data are behind, or may be: [`Input::Held`](carp_proto::election::Input::Held).
+    pub behind: bool,
+    /// Its data are complete only after a handover:
+    /// [`Input::AwaitsHandover`](carp_proto::election::Input::AwaitsHandover).
+    pub awaits_handover: bool,
+    /// What it may not do at present: [`Input::Bar`](carp_proto::election::Input::Bar).
+    pub bar: Bar,
 }
 
 /// A planned handover that worked.
@@ -131,12 +143,10 @@ impl Handle {
         let _ = self.commands.send(Command::YieldAll).await;
     }
 
-    /// Tells a router, by its number in the list that the node was made with, whether its data hold it
-    /// back, and what it may not do at present: [`Input::Held`](carp_proto::election::Input::Held) and
-    /// [`Input::Bar`](carp_proto::election::Input::Bar).
-    pub async fn hold_back(&self, seat: usize, held: bool, bar: Bar) {
+    /// Tells a router, by its number in the list that the node was made with, how its data hold it back.
+    pub async fn hold_back(&self, seat: usize, restraint: Restraint) {
         // A node that has ended holds nothing.
-        let _ = self.commands.send(Command::HoldBack { seat, held, bar }).await;
+        let _ = self.commands.send(Command::HoldBack { seat, restraint }).await;
     }
 
     /// Answers [`Prepare`](super::Prepare). Never blocks.

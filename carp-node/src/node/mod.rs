@@ -36,7 +36,7 @@ use self::daytime::DayTime;
 use self::gateway::Gateway;
 use self::group::SyncGroup;
 use self::handle::Command;
-pub use self::handle::{Handle, YieldError, Yielded};
+pub use self::handle::{Handle, Restraint, YieldError, Yielded};
 use self::hearing::Hearing;
 pub use self::hold::Hold;
 use self::lateness::Lateness;
@@ -208,12 +208,8 @@ impl<B: Backend> Node<B> {
     /// Lets these routers begin held and barred from every takeover, until
     /// [`Handle::hold_back`] says otherwise. To be called before [`run`](Self::run).
     pub fn begin_held(&mut self, seats: &[usize]) {
-        let known = self.members.len();
-        for &seat in seats.iter().filter(|seat| **seat < known) {
-            self.input(seat, Input::Held(true));
-            self.members[seat].data_bar = Bar::Takeover;
-            self.bar(seat);
-        }
+        let all = Restraint { behind: true, awaits_handover: false, bar: Bar::Takeover };
+        seats.iter().for_each(|seat| self.hold_back(*seat, all));
     }
 
     /// Runs the routers until [`Handle::stop`] and the handover that follows are done.

@@ -4,7 +4,7 @@ use carp_proto::election::{Fault, Input, State};
 use tokio::sync::oneshot;
 
 use super::Node;
-use super::handle::{Command, YieldError, Yielded};
+use super::handle::{Command, Restraint, YieldError, Yielded};
 use crate::addresses::{Report, Task};
 use crate::backend::Backend;
 use crate::control::proto::is_called;
@@ -76,13 +76,7 @@ impl<B: Backend> Node<B> {
             Command::Settle { reply } => self.settle(reply),
             Command::Yield { router, reply } => self.yield_router(&router, reply),
             Command::YieldAll => self.input_to_all(Input::Yield),
-            Command::HoldBack { seat, held, bar } => {
-                if seat < self.members.len() {
-                    self.input(seat, Input::Held(held));
-                    self.members[seat].data_bar = bar;
-                    self.bar(seat);
-                }
-            }
+            Command::HoldBack { seat, restraint } => self.hold_back(seat, restraint),
             Command::Prepared { router, ticket, ok } => {
                 if self.members.get(router).is_some_and(|m| m.tickets.prepare == ticket) {
                     self.input(router, if ok { Input::Prepared } else { Input::Refused });
@@ -93,6 +87,20 @@ impl<B: Backend> Node<B> {
                 self.input_to_all(Input::Stop);
             }
         }
+    }
+
+    /// How its data hold a router back from now on.
+    pub(super) fn hold_back(&mut self, seat: usize, restraint: Restraint) {
+        let Some(member) = self.members.get_mut(seat) else { return };
+        let Restraint { behind, awaits_handover, bar } = restraint;
+        member.data_bar = bar;
+        // What holds it comes before what does not any more, so that it does not preempt between the two.
+        let mut inputs = [Input::Held(behind), Input::AwaitsHandover(awaits_handover)];
+        if awaits_handover {
+            inputs.reverse();
+        }
+        inputs.into_iter().for_each(|input| self.input(seat, input));
+        self.bar(seat);
     }
 
     /// Answers when the address thread has done what it was asked for: it works in order. Where it has no

@@ -35,6 +35,12 @@ pub enum Input {
     /// others do. If nobody else is there, it becomes active, and its adverts say that every other router
     /// is better: advskew 240 in CARP, priority 1 in VRRP, but for an owner's 255.
     Held(bool),
+    /// Whether this router waits for the active one to hand over to it, because its data are complete only
+    /// then. It does not wait for that until it is told so.
+    ///
+    /// One that waits does not preempt, as one that is held. Otherwise it is as good as any: it takes over from
+    /// silence and from a resignation as soon as the others would, and its adverts say what is configured.
+    AwaitsHandover(bool),
     /// What something outside of the election forbids a backup at present. Nothing, until it is told.
     ///
     /// A takeover that is forbidden is put off, which is told once, with [`Fault::Barred`]. It comes when

@@ -228,6 +228,7 @@ fn mix_input(input: Input, mixer: &mut Mixer) {
         Input::Bar(Bar::Nothing) => (18, 0),
         Input::Bar(Bar::Silence) => (18, 1),
         Input::Bar(Bar::Takeover) => (18, 2),
+        Input::AwaitsHandover(awaits) => (19, u64::from(awaits)),
     };
     mixer.word(kind);
     mixer.word(number);

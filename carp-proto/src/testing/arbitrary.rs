@@ -91,7 +91,7 @@ arbitrary! {
         _ => Fault::Barred,
     };
     Bar: |bytes| *bytes.choose(&[Bar::Nothing, Bar::Silence, Bar::Takeover])?;
-    Input: |bytes| match bytes.int_in_range(0..=17)? {
+    Input: |bytes| match bytes.int_in_range(0..=18)? {
         0 => Input::Start,
         1 => Input::Stop,
         2 => Input::Timeout,
@@ -109,7 +109,8 @@ arbitrary! {
         14 => Input::AddressInUse,
         15 => Input::Fault(bytes.arbitrary()?),
         16 => Input::Held(bytes.arbitrary()?),
-        _ => Input::Bar(bytes.arbitrary()?),
+        17 => Input::Bar(bytes.arbitrary()?),
+        _ => Input::AwaitsHandover(bytes.arbitrary()?),
     };
     AnnouncePlan: |bytes| AnnouncePlan {
         burst: bytes.arbitrary()?,

@@ -114,6 +114,7 @@ fn any_other_input() -> impl Strategy<Value = Input> {
         Just(Input::StepDown),
         any_demotion().prop_map(Input::Demotion),
         any::<bool>().prop_map(Input::Held),
+        any::<bool>().prop_map(Input::AwaitsHandover),
         prop::sample::select(&[Bar::Nothing, Bar::Silence, Bar::Takeover][..]).prop_map(Input::Bar),
         Just(Input::Link(LinkState::Down)),
         Just(Input::Link(LinkState::NoAddress)),

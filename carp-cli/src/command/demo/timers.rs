@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use carp_node::sync::record::RECORD_FRESH;
+use carp_node::sync::standing::VETO_FRESH;
 use carp_proto::{
     AdvBase, AdvSkew, CarpInterval, Centiseconds, Instant, Key, Priority, RouterConfig, Seconds,
     VirtualAddress, VirtualId, VirtualRouter, Vrrp2, Vrrp3,
@@ -88,7 +88,7 @@ impl Timers {
     /// Whether a server waits longer for adverts than the peer's own word counts that it lives. If not, a takeover
     /// would wait for that word to grow old.
     pub(super) fn outlast_a_word(self) -> bool {
-        Who::ALL.into_iter().all(|who| self.active_down(who) > RECORD_FRESH + ASKED_EVERY)
+        Who::ALL.into_iter().all(|who| self.active_down(who) > VETO_FRESH + ASKED_EVERY)
     }
 
     /// What the servers elect by.

@@ -3,11 +3,11 @@
 use std::net::IpAddr;
 
 use carp_proto::Instant;
-use carp_proto::election::Bar;
 use tokio::sync::oneshot;
 
 use super::Verdict;
 use crate::control::proto::{RankStatus, RouterStatus};
+use crate::node::Restraint;
 use crate::sync::handover::{Requester, Server};
 use crate::sync::lineage::Stamp;
 use crate::sync::record::{Role, Want};
@@ -37,7 +37,7 @@ pub(super) struct RouterState {
     /// The hooks of a quiesce that run: which is next.
     pub(super) hooks: Option<Hooks>,
     /// What the election was told last.
-    pub(super) told: Option<(bool, Bar)>,
+    pub(super) told: Option<Restraint>,
     /// How long writers stood still at the last handover.
     pub(super) freeze: Option<std::time::Duration>,
     /// A request of another that was pulled for although this node did not ask.

@@ -9,9 +9,10 @@ use super::handle::Verdict;
 use super::peer::{now, wall_stamp};
 use super::router::Promoting;
 use super::{Engine, Role};
+use crate::node::Restraint;
 use crate::sync::decide::{Decision, Me, Wait};
 use crate::sync::policy::Policy;
-use crate::sync::standing::{Delay, Moments, Takeover, standing};
+use crate::sync::standing::{Delay, Held, Moments, Takeover, standing};
 
 impl Engine {
     pub(super) fn prepare(&mut self, seat: usize, reply: oneshot::Sender<Verdict>) {
@@ -107,15 +108,20 @@ impl Engine {
         let mine = self.shares.iter().filter(|share| share.router == number);
         let standings: Vec<_> = mine.filter_map(|share| share.standing.as_ref()).collect();
         let router = &mut self.routers[number];
-        let held =
-            standings.iter().any(|it| it.held.is_some()) && !router.requester.may_take_over();
-        let bar = standings.iter().map(|it| bar_of(it.takeover)).max().unwrap_or_default();
-        if router.told == Some((held, bar)) {
+        let holds = !router.requester.may_take_over();
+        let is_held =
+            |how: fn(Held) -> bool| holds && standings.iter().any(|it| it.held.is_some_and(how));
+        let restraint = Restraint {
+            behind: is_held(|held| held != Held::AwaitsHandover),
+            awaits_handover: is_held(|held| held == Held::AwaitsHandover),
+            bar: standings.iter().map(|it| bar_of(it.takeover)).max().unwrap_or_default(),
+        };
+        if router.told == Some(restraint) {
             return;
         }
-        router.told = Some((held, bar));
+        router.told = Some(restraint);
         for seat in &router.seats {
-            self.node.hold_back(*seat, held, bar).await;
+            self.node.hold_back(*seat, restraint).await;
         }
     }
 }

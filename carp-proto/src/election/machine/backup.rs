@@ -222,9 +222,20 @@ impl Machine {
     /// Its data are behind from now on, or are not. What it is stays as it is; but a backup that was about
     /// to preempt, or waits for its group to, is an ordinary one again.
     pub(super) fn hold_back(&mut self, now: Instant, held: bool) {
-        let before = self.handicap.held;
+        let before = self.held_by_data();
         self.handicap(now, Handicap { held, ..self.handicap });
-        if !held || before {
+        self.give_preemption_up(now, before);
+    }
+
+    /// It waits for a handover from now on, or does not.
+    pub(super) fn await_handover(&mut self, now: Instant, awaits: bool) {
+        let before = self.held_by_data();
+        self.awaits_handover = awaits;
+        self.give_preemption_up(now, before);
+    }
+
+    fn give_preemption_up(&mut self, now: Instant, held_before: bool) {
+        if held_before || !self.held_by_data() {
             return;
         }
         if let Stage::Backup(Waiting { grounds: Grounds::Worse(_) | Grounds::Owner(_), .. }) =

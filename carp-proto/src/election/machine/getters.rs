@@ -136,10 +136,10 @@ impl Machine {
         self.held_by_data() || self.held_for_a_time(now)
     }
 
-    /// Whether its data are behind, or may be.
+    /// Whether its data are behind, or may be, or are complete only after a handover.
     #[must_use]
     pub(crate) const fn held_by_data(&self) -> bool {
-        self.handicap.held
+        self.handicap.held || self.awaits_handover
     }
 
     /// Whether the router does not preempt for a while, because it yielded or failed.

@@ -42,6 +42,8 @@ pub(crate) struct Machine {
     handicap: Handicap,
     /// Whether this router may become active: one of a group does so with the others.
     permitted: bool,
+    /// Whether it waits to be handed over to.
+    awaits_handover: bool,
     bar: Bar,
     stage: Stage,
     /// The state that the last event told of.
@@ -88,6 +90,7 @@ impl Machine {
             link: LinkState::Down,
             handicap: Handicap::NONE,
             permitted: true,
+            awaits_handover: false,
             bar: Bar::Nothing,
             stage: Stage::Init,
             reported: State::Init,
@@ -120,6 +123,7 @@ impl Machine {
                 self.handicap(now, Handicap { demotion, ..self.handicap });
             }
             Input::Held(held) => self.hold_back(now, held),
+            Input::AwaitsHandover(awaits) => self.await_handover(now, awaits),
             Input::Bar(bar) => self.bar(now, bar),
             Input::Link(LinkState::Up { source }) => self.link_up(now, source),
             Input::Link(link @ (LinkState::Down | LinkState::NoAddress)) => {

@@ -67,6 +67,7 @@ impl Machine {
             link,
             handicap: Handicap { demotion, held },
             permitted,
+            awaits_handover,
             bar,
             stage,
             reported,
@@ -85,7 +86,8 @@ impl Machine {
             outputs,
         } = self;
         let mut relative = Relative { now, mixer };
-        relative.tag(u64::from(*running) | u64::from(*permitted) << 1 | u64::from(*held) << 2);
+        let flags = [*running, *permitted, *held, *awaits_handover];
+        flags.iter().for_each(|flag| relative.tag(u64::from(*flag)));
         relative.tag(match bar {
             Bar::Nothing => 0,
             Bar::Silence => 1,
