@@ -95,11 +95,6 @@ fn within(what: &str, since: Instant, at: Option<Instant>, limit: Duration) -> T
     ensure(took.is_some_and(|took| took < limit + MARGIN), format!("{what}: {took:?}"))
 }
 
-fn never_both(scene: &Scene<'_>, since: Instant) -> Tested {
-    let both = scene.both_held(since);
-    ensure(both.is_zero(), format!("both had the address for {both:?}"))
-}
-
 /// What `ip` says on a host.
 fn ip(host: &Host, arguments: &str) -> Result<String, Failed> {
     let mut command = std::process::Command::new("ip");
@@ -119,7 +114,7 @@ fn carrier_loss(rack: &Rack) -> Tested {
     within("released", since, scene.primary.left(since), RELEASED)?;
     let served = scene.first_answer(since + RELEASED, &rack.secondary);
     within("served by the successor", since, served, SECONDARY_ACTIVE_DOWN)?;
-    never_both(&scene, since)
+    scene.never_both(since)
 }
 
 /// The secondary's next advert comes an interval after its last one at the latest.
@@ -225,7 +220,7 @@ fn interface_recreated(rack: &Rack) -> Tested {
     let (before, began) = (index()?, Instant::now());
     rack.primary.delete_interface()?;
     wait_until_held_by(&scene, &rack.secondary)?;
-    never_both(&scene, began)?;
+    scene.never_both(began)?;
     let since = Instant::now();
     rack.primary.recreate_interface()?;
     ensure(index()? != before, "it has another index")?;
@@ -292,7 +287,7 @@ fn parent_deleted(rack: &Rack) -> Tested {
     rack.primary.delete_interface()?;
     pair.wait_for_fault("there is no interface eth0")?;
     wait_until_held_by(&scene, &rack.secondary)?;
-    never_both(&scene, began)?;
+    scene.never_both(began)?;
     let since = Instant::now();
     rack.primary.recreate_interface()?;
     wait_until_held_by(&scene, &rack.primary)?;
@@ -463,7 +458,7 @@ fn flushed(rack: &Rack) -> Tested {
     )?;
     has_it_once(&rack.primary)?;
     ensure(pair.first.pids()? == pids, "it is the same daemon")?;
-    never_both(&scene, since)
+    scene.never_both(since)
 }
 
 fn own_address_removed(rack: &Rack) -> Tested {
@@ -474,7 +469,7 @@ fn own_address_removed(rack: &Rack) -> Tested {
     pair.wait_for_fault("eth0 has no IPv4 address of its own to advertise from")?;
     scene.wait_until_served_by(&rack.secondary)?;
     within("released", since, scene.primary.left(since), RELEASED)?;
-    never_both(&scene, since)?;
+    scene.never_both(since)?;
     let since = Instant::now();
     rack.primary.add_address("192.168.130.51".parse()?, 24)?;
     scene.wait_until_served_by(&rack.primary)?;

@@ -74,8 +74,7 @@ fn succeeds(scene: &Scene<'_>, since: Instant, within: Duration) -> Tested {
     let (left, came) = (left - since, came - since);
     ensure(left <= within + BUSY, format!("gone after {left:?}"))?;
     ensure(came <= within + SKEW + BUSY, format!("taken over after {came:?}"))?;
-    let both = scene.both_held(since);
-    ensure(both.is_zero(), format!("two holders for {both:?}"))?;
+    scene.never_both(since)?;
     let announced = || !scene.secondary.announcements(since).is_empty();
     wait_until(LIMIT, "the successor announces the address", announced)?;
     let answer = scene.first_answer(since, &scene.rack.secondary).map(|at| at - since);

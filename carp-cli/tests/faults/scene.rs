@@ -6,10 +6,13 @@ use std::time::{Duration, Instant};
 use carp_node::lab::{AddressWatch, Host, Prober, Process, Tap, mac, wait_until};
 use libtest_mimic::Failed;
 
-use crate::support::{LIMIT, Rack, Tested, claims, resigns, serves};
+use crate::support::{LIMIT, Rack, Tested, claims, ensure, resigns, serves};
 
 /// The client asks this often.
 const TICK: Duration = Duration::from_millis(5);
+
+/// On a busy machine one watch is told so much later than the other that what came after seems to overlap.
+const TOLD_APART: Duration = Duration::from_millis(20);
 
 /// The rack's servers, a client that asks the address all the time, and what each of them was seen to do.
 ///
@@ -134,6 +137,13 @@ impl<'a> Scene<'a> {
     /// For how long both servers had the address at once, since then.
     pub(crate) fn both_held(&self, since: Instant) -> Duration {
         self.primary.held_with(&self.secondary, since)
+    }
+
+    /// Fails if both servers had the address at once, since then. In CARP a successor takes over in the very
+    /// moment in which it hears a resignation.
+    pub(crate) fn never_both(&self, since: Instant) -> Tested {
+        let both = self.both_held(since);
+        ensure(both < TOLD_APART, format!("both had the address for {both:?}"))
     }
 
     /// The longest time without an answer to the client, since then: from the last question that was
