@@ -17,7 +17,7 @@ fn every_mistake_is_named_at_its_place() {
             "7:1: error: unknown key \"colour\" // [router.web] has accept, accept_from, \
              address_interface, addresses, advbase, advert_mac, advskew, announce, dialect, \
              duplicate, handover, hold, id, interface, key_file, lease, mac, min_ttl, on, peers, preempt, \
-             preempt_delay, previous, protocol"
+             preempt_delay, previous, protocol, track"
                 .into(),
         ),
         (
