@@ -85,10 +85,10 @@ impl Timers {
         format!("protocol = \"{}\"\n{of_protocol}\npreempt = {preempt}\n", self.protocol.name())
     }
 
-    /// Whether a server waits longer for adverts than the peer's own word counts that it lives. If not, a takeover
+    /// Whether a server waits at least as long for adverts as the peer's own word counts that it lives. If not, a takeover
     /// would wait for that word to grow old.
     pub(super) fn outlast_a_word(self) -> bool {
-        Who::ALL.into_iter().all(|who| self.active_down(who) > VETO_FRESH + ASKED_EVERY)
+        Who::ALL.into_iter().all(|who| self.active_down(who) >= VETO_FRESH + ASKED_EVERY)
     }
 
     /// What the servers elect by.
