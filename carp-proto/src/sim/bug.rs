@@ -1,6 +1,6 @@
 //! Faults of a program, planted so that a test shows that they are found.
 
-/// Something that a host does wrong. An [oracle](super::oracle) that does not see it is worth nothing, so
+/// Something that a host does wrong. An oracle that does not see it is worth nothing, so
 /// every one of these is planted by a test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
