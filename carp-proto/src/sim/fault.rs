@@ -262,6 +262,33 @@ impl Fault {
         }
     }
 
+    /// The link that it is about, if it is about one.
+    #[must_use]
+    pub const fn link(&self) -> Option<usize> {
+        match *self {
+            Self::Cut { link, .. }
+            | Self::Unplug { link, .. }
+            | Self::PlugIn { link, .. }
+            | Self::Remove { link, .. }
+            | Self::InUse { link, .. } => Some(link),
+            Self::Weather(_)
+            | Self::Split { .. }
+            | Self::Heal
+            | Self::Freeze { .. }
+            | Self::Pause { .. }
+            | Self::Crash { .. }
+            | Self::Boot { .. }
+            | Self::Kill { .. }
+            | Self::Stop { .. }
+            | Self::Start { .. }
+            | Self::Restart { .. }
+            | Self::Yield { .. }
+            | Self::Demote { .. }
+            | Self::Rerank { .. }
+            | Self::Refuse { .. } => None,
+        }
+    }
+
     /// It in words, with the names of the hosts: as a scenario's text has it.
     #[must_use]
     pub const fn described<'a>(&'a self, names: &'a [&'a str]) -> Described<'a> {

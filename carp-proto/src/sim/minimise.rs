@@ -120,36 +120,11 @@ fn drop_links(scenario: &mut Scenario, fails: &impl Fn(&Scenario) -> bool) {
         let last = scenario.links() - 1;
         let smaller = attempt(scenario, fails, |it| {
             it.hosts.iter_mut().for_each(|host| host.routers.truncate(last));
-            it.steps.retain(|step| link_of(&step.fault).is_none_or(|link| link < last));
+            it.steps.retain(|step| step.fault.link().is_none_or(|link| link < last));
         });
         if !smaller {
             return;
         }
-    }
-}
-
-const fn link_of(fault: &Fault) -> Option<usize> {
-    match *fault {
-        Fault::Cut { link, .. }
-        | Fault::Unplug { link, .. }
-        | Fault::PlugIn { link, .. }
-        | Fault::Remove { link, .. }
-        | Fault::InUse { link, .. } => Some(link),
-        Fault::Weather(_)
-        | Fault::Split { .. }
-        | Fault::Heal
-        | Fault::Freeze { .. }
-        | Fault::Pause { .. }
-        | Fault::Crash { .. }
-        | Fault::Boot { .. }
-        | Fault::Kill { .. }
-        | Fault::Stop { .. }
-        | Fault::Start { .. }
-        | Fault::Restart { .. }
-        | Fault::Yield { .. }
-        | Fault::Demote { .. }
-        | Fault::Rerank { .. }
-        | Fault::Refuse { .. } => None,
     }
 }
 

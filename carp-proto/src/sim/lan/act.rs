@@ -35,29 +35,9 @@ impl Lan {
     /// Does this, now.
     pub fn apply(&mut self, fault: Fault) {
         let (hosts, links) = (self.hosts.len(), self.links.len());
-        let there = match fault {
-            Fault::Cut { link, to, .. } => link < links && to < hosts,
-            Fault::Unplug { link, .. }
-            | Fault::PlugIn { link, .. }
-            | Fault::Remove { link, .. }
-            | Fault::InUse { link, .. } => link < links,
-            Fault::Weather(_)
-            | Fault::Split { .. }
-            | Fault::Heal
-            | Fault::Freeze { .. }
-            | Fault::Pause { .. }
-            | Fault::Crash { .. }
-            | Fault::Boot { .. }
-            | Fault::Kill { .. }
-            | Fault::Stop { .. }
-            | Fault::Start { .. }
-            | Fault::Restart { .. }
-            | Fault::Yield { .. }
-            | Fault::Demote { .. }
-            | Fault::Rerank { .. }
-            | Fault::Refuse { .. } => true,
-        };
-        if !there || fault.host().is_some_and(|host| host >= hosts) {
+        let is_missing = |number: Option<usize>, count| number.is_some_and(|it| it >= count);
+        let nobody_is_deaf = matches!(fault, Fault::Cut { to, .. } if to >= hosts);
+        if nobody_is_deaf || is_missing(fault.link(), links) || is_missing(fault.host(), hosts) {
             return;
         }
         self.note(fault.host().unwrap_or(0), 0, What::Fault(fault));
