@@ -11,6 +11,7 @@ use std::io;
 use std::sync::mpsc::{self, Receiver, Sender};
 
 use carp_node::addresses::Record;
+use carp_node::backend::around::{Around, Layer};
 use carp_node::backend::memory::{Lan, MemoryHost};
 use carp_node::backend::{
     AddressTable, Backend, InstalledAddress, NewAddress, Port, VirtualDevice,
@@ -20,38 +21,22 @@ use carp_node::node::{Extras, Node, RouterSetup};
 use carp_proto::{Instant, Key, RouterConfig, VirtualAddress, VirtualId};
 use tokio::task::LocalSet;
 
-/// A backend that takes everything from another one but the address table.
-struct DryRun<B> {
-    inner: B,
+/// Has a hand in the address table alone: everything else is the inner backend's.
+struct DryRun {
     told: Sender<String>,
 }
 
-impl<B: Backend> Backend for DryRun<B> {
+impl<B: Backend> Layer<B> for DryRun {
     type Packets = B::Packets;
     type Addresses = Told<B::Addresses>;
-    type Announcer = B::Announcer;
-    type Links = B::Links;
-    type Clock = B::Clock;
 
-    fn open(&mut self, port: &Port) -> io::Result<Self::Packets> {
-        self.inner.open(port)
+    fn open(&mut self, inner: &mut B, port: &Port) -> io::Result<Self::Packets> {
+        inner.open(port)
     }
 
-    fn addresses(&mut self) -> io::Result<Self::Addresses> {
-        let inner = self.inner.addresses()?;
+    fn addresses(&mut self, inner: &mut B) -> io::Result<Self::Addresses> {
+        let inner = inner.addresses()?;
         Ok(Told { inner, told: self.told.clone(), pretended: Vec::new() })
-    }
-
-    fn announcer(&mut self) -> io::Result<Self::Announcer> {
-        self.inner.announcer()
-    }
-
-    fn watch(&mut self, interfaces: &[String]) -> io::Result<Self::Links> {
-        self.inner.watch(interfaces)
-    }
-
-    fn clock(&mut self) -> io::Result<Self::Clock> {
-        self.inner.clock()
     }
 }
 
@@ -144,7 +129,8 @@ pub(crate) fn run() -> Result<Vec<String>, Box<dyn Error>> {
     LocalSet::new().block_on(&runtime, async {
         let (events, _inbox) = event::channel();
         let extras = Extras { events, record: Record::in_memory(), prepare: None };
-        let (node, handle) = Node::new(DryRun { inner: host, told }, vec![setup], extras)?;
+        let backend = Around::with(host, DryRun { told });
+        let (node, handle) = Node::new(backend, vec![setup], extras)?;
         let running = tokio::task::spawn_local(node.run());
         // Time passes only when we say so.
         handle.settled().await;

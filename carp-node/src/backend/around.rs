@@ -39,7 +39,8 @@ pub struct Around<B, L> {
 }
 
 impl<B: Backend, L: Layer<B>> Around<B, L> {
-    pub(crate) const fn with(inner: B, layer: L) -> Self {
+    /// A backend with a layer around it.
+    pub const fn with(inner: B, layer: L) -> Self {
         Self { inner, layer }
     }
 }
