@@ -68,11 +68,7 @@ impl<B: Backend> Node<B> {
         let running = self.interfaces.get(&*member.interface).is_some_and(|it| it.running);
         let (due, host) = (gateway.handle_timeout(now, running), gateway.address());
         if due.ask {
-            // The answer may come before the next turn of the loop.
-            self.listen_to_neighbours();
-            // If the thread is that busy, the next question is asked.
-            let task = Task::Ask { host };
-            let _ = self.addresses.jobs.try_send(self.members[index].job(index, task, 0));
+            self.ask(index, Task::Ask { host });
         }
         if due.news {
             self.gateway_changed(index);
@@ -121,11 +117,15 @@ impl<B: Backend> Node<B> {
                     continue;
                 }
             };
-            // Answers may come before the next turn of the loop.
-            self.listen_to_neighbours();
-            // If the thread is that busy, the next question is asked.
-            let _ = self.addresses.jobs.try_send(self.members[index].job(index, task, 0));
+            self.ask(index, task);
         }
+    }
+
+    fn ask(&mut self, index: usize, task: Task) {
+        // Answers may come before the next turn of the loop.
+        self.listen_to_neighbours();
+        // If the thread is that busy, the next question is asked.
+        let _ = self.addresses.jobs.try_send(self.members[index].job(index, task, 0));
     }
 
     /// Sees to it that each port hears what its routers can use, and no more than that.
