@@ -14,6 +14,7 @@ use crate::control::proto::{ControlError, ErrorCode};
 use crate::control::units::WallTime;
 use crate::sync::decide::{Decision, Pull};
 use crate::sync::guards::place;
+use crate::sync::lineage::Epoch;
 use crate::sync::record::{Keep, Role};
 use crate::sync::rescue::{self, Pruning, RescueSet};
 
@@ -218,26 +219,29 @@ impl Engine {
         Ok(json!({ "text": "one pass may delete as much as it will" }))
     }
 
+    /// What the peer has, if it can be compared with what is here; or why not.
+    fn comparable(&self, number: usize) -> Result<Epoch, &'static str> {
+        let share = &self.shares[number];
+        if share.pass.is_some() {
+            return Err("a pass runs: ask again when it is over");
+        }
+        if self.rsync.as_ref().is_none_or(Result::is_err) {
+            return Err("rsync cannot be used here: `carp sync status` says why");
+        }
+        let peer = self.peers[share.peer].peer().and_then(|peer| peer.share(&share.spec.name));
+        let tip = peer.and_then(|theirs| theirs.history.tip());
+        tip.cloned().ok_or("what the peer has is not known")
+    }
+
     /// A dry run, whatever holds the share: nothing is changed by it.
     fn diff(&mut self, number: usize, reply: Answer) {
-        let share = &self.shares[number];
-        let refusal = if share.pass.is_some() {
-            Some("a pass runs: ask again when it is over")
-        } else if self.rsync.as_ref().is_none_or(Result::is_err) {
-            Some("rsync cannot be used here: `carp sync status` says why")
-        } else {
-            None
-        };
-        let peer = self.peers[share.peer].peer().and_then(|peer| peer.share(&share.spec.name));
-        let tip = peer.and_then(|theirs| theirs.history.tip()).cloned();
-        let (refusal, tip) = match (refusal, tip) {
-            (None, Some(tip)) => (None, Some(tip)),
-            (None, None) => (Some("what the peer has is not known"), None),
-            (some, tip) => (some, tip),
-        };
-        let (None, Some(tip)) = (refusal, tip) else {
-            let _ = reply.send(Err(refused(refusal.unwrap_or_default())));
-            return;
+        let tip = match self.comparable(number) {
+            Ok(tip) => tip,
+            Err(refusal) => {
+                // Whoever asked may have gone.
+                let _ = reply.send(Err(refused(refusal)));
+                return;
+            }
         };
         let (sender, end) = oneshot::channel();
         // It is a comparison with the peer as it is.
