@@ -13,7 +13,7 @@
 use std::fmt::Write as _;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -89,35 +89,60 @@ impl StateFile {
         let boot = self.boot.as_ref().map(|boot| format!("boot {boot}\n")).unwrap_or_default();
         let rest = format!("{boot}{content}");
         let text = format!("{MAGIC}{}\n{rest}", digest(rest.as_bytes()));
-        let temporary = self.path.with_extension("new");
-        let replaced = self.replace(&temporary, text.as_bytes());
-        replaced.map_err(|source| {
-            // A disk that is full has no room for half a file.
-            let _ = fs::remove_file(&temporary);
-            self.refused("write", source)
-        })
-    }
-
-    fn replace(&self, temporary: &Path, bytes: &[u8]) -> io::Result<()> {
-        let directory = self.path.parent().unwrap_or(Path::new("/"));
-        DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-        let mut options = fs::OpenOptions::new();
-        let mut file =
-            options.write(true).create(true).truncate(true).mode(0o600).open(temporary)?;
-        file.write_all(bytes)?;
-        let lasting = self.boot.is_none();
-        if lasting {
-            // Before the name: it must never be that of a file that is not there yet.
-            file.sync_all()?;
-        }
-        drop(file);
-        fs::rename(temporary, &self.path)?;
-        if lasting { File::open(directory)?.sync_all() } else { Ok(()) }
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(directory_of(&self.path));
+        let durability = if self.boot.is_none() { Durability::Lasting } else { Durability::Quick };
+        made.and_then(|()| replace(&self.path, text.as_bytes(), durability))
+            .map_err(|source| self.refused("write", source))
     }
 
     fn refused(&self, what: &'static str, source: io::Error) -> StateError {
         StateError::System { what, path: self.path.clone(), source }
     }
+}
+
+/// Whether a file is on the disk when it has been replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Durability {
+    /// It is, and so is its name.
+    Lasting,
+    /// It will be; nobody waits for the disk.
+    Quick,
+}
+
+/// Replaces a file, for the owner alone: it is there whole, or as it was.
+pub(crate) fn replace(path: &Path, bytes: &[u8], durability: Durability) -> io::Result<()> {
+    let temporary = path.with_extension("new");
+    let replaced = replace_by(&temporary, path, bytes, durability);
+    if replaced.is_err() {
+        // A disk that is full has no room for half a file.
+        let _ = fs::remove_file(&temporary);
+    }
+    replaced
+}
+
+fn replace_by(
+    temporary: &Path,
+    path: &Path,
+    bytes: &[u8],
+    durability: Durability,
+) -> io::Result<()> {
+    let mut options = fs::OpenOptions::new();
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(temporary)?;
+    // One that stayed from before keeps its mode.
+    file.set_permissions(fs::Permissions::from_mode(0o600))?;
+    file.write_all(bytes)?;
+    let lasting = durability == Durability::Lasting;
+    if lasting {
+        // Before the name: it must never be that of a file that is not there yet.
+        file.sync_all()?;
+    }
+    drop(file);
+    fs::rename(temporary, path)?;
+    if lasting { File::open(directory_of(path))?.sync_all() } else { Ok(()) }
+}
+
+fn directory_of(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new("/"))
 }
 
 /// What follows on the first line, if that has its checksum; or what is wrong.

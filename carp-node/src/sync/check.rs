@@ -14,12 +14,12 @@ use serde::Serialize;
 
 pub use self::tree::{DIFFERENCES, Difference};
 use super::guards::{database, marker, place};
-use super::lineage::Stamp;
 use super::pattern::Patterns;
 use super::record::{NodeRecord, ShareRecord};
 use super::rsync::command::Remote;
 use super::rsync::ssh::{self, Files, RECORD_FILE, STATE_MODULE};
 use super::rsync::version::Rsync;
+use super::wall_stamp;
 use crate::config::SyncSpec;
 
 /// By how much the clocks of two nodes may differ before it is worth a word: the record that tells the peer's is up
@@ -213,7 +213,7 @@ impl Check<'_> {
     /// The peer's record: that it can be reached, that carp runs there, and what its clock says.
     fn peer(&self, remote: &Remote, report: &mut Report) -> Option<ShareRecord> {
         let host = &self.share.peer.host;
-        let asked = now();
+        let asked = wall_stamp();
         let record = run::fetch(remote, STATE_MODULE, RECORD_FILE, &self.scratch.join("record"));
         let record = match record {
             Ok(bytes) => NodeRecord::parse(&bytes).map_err(|error| error.to_string()),
@@ -329,9 +329,4 @@ impl Check<'_> {
             Err(text) => report.bad("trees", text),
         }
     }
-}
-
-/// This node's clock.
-fn now() -> Stamp {
-    Stamp(u64::try_from(crate::clock::wall_time().as_nanosecond()).unwrap_or(0))
 }

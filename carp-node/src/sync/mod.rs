@@ -58,6 +58,7 @@
 pub mod check;
 pub mod decide;
 pub mod engine;
+mod files;
 pub mod guards;
 pub mod handover;
 pub mod hold;
@@ -73,3 +74,10 @@ pub mod rsync;
 pub mod standing;
 pub mod tree;
 pub mod watch;
+
+use self::lineage::Stamp;
+
+/// This node's wall clock.
+fn wall_stamp() -> Stamp {
+    Stamp(u64::try_from(crate::clock::wall_time().as_nanosecond()).unwrap_or(0))
+}

@@ -5,18 +5,19 @@
 //! `authorized_keys`, and the host key, whose fingerprint somebody compares once. After that ssh learns
 //! nothing by itself.
 
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{self, DirBuilder};
 use std::io::{self, Write as _};
 use std::net::{IpAddr, ToSocketAddrs, UdpSocket};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use thiserror::Error;
 
-use super::guards::place;
-use super::rsync::ssh::{self, Module, Owner, TextError};
+use super::files;
+use super::rsync::ssh::{self, TextError};
 use crate::config::SyncSpec;
+use crate::state::{Durability, replace};
 
 /// The port of ssh.
 const SSH_PORT: u16 = 22;
@@ -124,14 +125,8 @@ impl Desk {
         made.map_err(at(&directory))?;
         let conf = directory.join("rsyncd.conf");
         if !conf.exists() {
-            let module = |share: &SyncSpec| Module {
-                name: share.name.clone(),
-                path: place::real_root(&share.path).unwrap_or_else(|_| share.path.clone()),
-            };
-            let modules: Vec<Module> = shares.iter().map(module).collect();
-            let owner = Owner { user: "root".into(), group: "root".into() };
-            let text = ssh::rsyncd_conf(&modules, &owner, &directory, &directory.join("export"))?;
-            write(&conf, text.as_bytes()).map_err(at(&conf))?;
+            let text = files::rsyncd_conf(&directory, shares)?;
+            replace(&conf, text.as_bytes(), Durability::Lasting).map_err(at(&conf))?;
         }
         Ok(Self { directory })
     }
@@ -205,7 +200,7 @@ impl Desk {
         let file = self.directory.join("known_hosts");
         let mut text = fs::read_to_string(&file).unwrap_or_default();
         text.push_str(&key.lines);
-        write(&file, text.as_bytes()).map_err(at(&file))
+        replace(&file, text.as_bytes(), Durability::Lasting).map_err(at(&file))
     }
 
     /// The line that lets `key` in on a node whose state directory is where this node's is. `from` is the address
@@ -244,7 +239,9 @@ impl Desk {
         if after == before {
             return Ok((file, false));
         }
-        write(&file, after.as_bytes()).and_then(|()| home.give(&file)).map_err(at(&file))?;
+        replace(&file, after.as_bytes(), Durability::Lasting)
+            .and_then(|()| home.give(&file))
+            .map_err(at(&file))?;
         Ok((file, true))
     }
 }
@@ -333,17 +330,6 @@ impl Home {
         }
         std::os::unix::fs::chown(path, Some(self.owner.0), Some(self.owner.1))
     }
-}
-
-/// Replaces a file: it is there whole, or as it was.
-fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let temporary = path.with_extension("new");
-    let mut options = OpenOptions::new();
-    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-    file.set_permissions(fs::Permissions::from_mode(0o600))?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&temporary, path)
 }
 
 /// Runs a program to its end, with this on its standard input.

@@ -141,14 +141,9 @@ pub(super) async fn rsync(
     };
     reader.finish(&mut note);
     end.lingers |= report.lingers;
-    let status = match (why, report.outcome) {
-        (Some(status), _) => status,
-        (None, crate::runner::Outcome::Exited(code)) => Status::Code(code),
-        (None, crate::runner::Outcome::Signaled(signal)) => Status::Signal(signal),
-        (None, crate::runner::Outcome::TimedOut { .. }) => Status::Stuck,
-        (None, crate::runner::Outcome::Stopped { .. }) => Status::Stopped,
-        (None, crate::runner::Outcome::CouldNotStart(_)) => Status::Code(127),
-        (None, crate::runner::Outcome::Lost(reason)) => return Err(Stop::Trouble(reason)),
+    let status = match why {
+        Some(status) => status,
+        None => Status::of(report.outcome).map_err(Stop::Trouble)?,
     };
     let outcome = Outcome::of(status, &errors);
     end.outcome = Some(outcome);
@@ -164,10 +159,9 @@ pub(super) async fn rsync(
         let purged = spawn_blocking(move || purge_partial(&root)).await;
         purged.map_err(io::Error::other).flatten()?;
     }
-    let said = exit::telling_line(&errors).map(|line| format!(": {line}")).unwrap_or_default();
     if outcome == Outcome::MassDelete {
         let what = format_args!("the pass would delete more than {max_delete} files");
         return Err(Hold::new(HoldReason::MassDelete, what).into());
     }
-    Err(Stop::Failed(outcome, format!("{}{said}", outcome.message())))
+    Err(Stop::Failed(outcome, outcome.told(&errors)))
 }

@@ -1,9 +1,9 @@
 //! What the two nodes tell each other: the own record, written each second, and the peer's, read as often.
 
 use std::collections::BTreeMap;
-use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -15,10 +15,11 @@ use super::peer::{self, Heard, Trouble, now, wall_stamp};
 use super::{Done, Engine, READ_EVERY, READ_OFTEN};
 use crate::config::SyncSpec;
 use crate::event::EventKind;
+use crate::state::{Durability, replace};
 use crate::sync::decide::untouched;
-use crate::sync::guards::place;
+use crate::sync::files;
 use crate::sync::record::{NodeRecord, Role, ShareRecord};
-use crate::sync::rsync::ssh::{self, Module, Owner, RECORD_FILE};
+use crate::sync::rsync::ssh::{self, RECORD_FILE};
 
 /// How often the own record is written when nothing in it changes.
 const EXPORT_EVERY: Duration = Duration::from_secs(1);
@@ -43,27 +44,8 @@ pub(super) fn make_directories(directory: &Path) -> io::Result<()> {
 
 /// Writes what the peer's key runs: see [`ssh::rsyncd_conf`].
 pub(super) fn write_rsyncd_conf(directory: &Path, shares: &[SyncSpec]) -> io::Result<()> {
-    let module = |share: &SyncSpec| Module {
-        name: share.name.clone(),
-        // One that is not there now is offered as it is written: its marker will be missed.
-        path: place::real_root(&share.path).unwrap_or_else(|_| share.path.clone()),
-    };
-    let modules: Vec<Module> = shares.iter().map(module).collect();
-    let owner = Owner { user: "root".into(), group: "root".into() };
-    let text = ssh::rsyncd_conf(&modules, &owner, directory, &directory.join("export"))
-        .map_err(io::Error::other)?;
-    replace(&directory.join("rsyncd.conf"), text.as_bytes())
-}
-
-/// Replaces a file: it is there whole, or as it was. Nobody waits for the disk.
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let temporary = path.with_extension("new");
-    let mut options = OpenOptions::new();
-    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-    file.write_all(bytes)?;
-    file.set_permissions(fs::Permissions::from_mode(0o600))?;
-    drop(file);
-    fs::rename(&temporary, path)
+    let text = files::rsyncd_conf(directory, shares).map_err(io::Error::other)?;
+    replace(&directory.join("rsyncd.conf"), text.as_bytes(), Durability::Quick)
 }
 
 /// Telling.
@@ -125,7 +107,7 @@ impl Engine {
             shares,
         };
         let path = self.directory.join("export").join(RECORD_FILE);
-        let written = replace(&path, record.emit().as_bytes());
+        let written = replace(&path, record.emit().as_bytes(), Durability::Quick);
         self.exported.at = Some(now);
         self.exported.shares = record.shares;
         if let Err(error) = &written

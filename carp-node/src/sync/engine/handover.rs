@@ -15,7 +15,7 @@ use crate::sync::handover::{
     RequesterInput, RequesterOutput, ServerInput, ServerOutput, Unquiesce,
 };
 use crate::sync::policy::Failback;
-use crate::sync::record::{RECORD_FRESH, Role, Want};
+use crate::sync::record::{Role, Want};
 use crate::sync::standing::Held;
 
 impl Engine {
@@ -85,8 +85,7 @@ impl Engine {
 
     fn peer_quiesced(&self, share: usize) -> Option<Want> {
         let share = &self.shares[share];
-        let peer =
-            self.peers[share.peer].peer().filter(|peer| peer.is_fresh(now(), RECORD_FRESH))?;
+        let peer = self.peers[share.peer].fresh(now())?;
         peer.share(&share.spec.name)?.quiesced
     }
 
@@ -193,8 +192,7 @@ impl Engine {
 
     fn peer_wants(&self, share: usize) -> Option<Want> {
         let share = &self.shares[share];
-        let peer =
-            self.peers[share.peer].peer().filter(|peer| peer.is_fresh(now(), RECORD_FRESH))?;
+        let peer = self.peers[share.peer].fresh(now())?;
         let theirs = peer.share(&share.spec.name)?;
         match theirs.role {
             // It has what it wanted, and this node is about to step down.

@@ -10,7 +10,6 @@ use super::router::Leaving;
 use super::{Engine, Role, now};
 use crate::event::EventKind;
 use crate::sync::lineage::Stamp;
-use crate::sync::record::RECORD_FRESH;
 
 /// How long a router may take to leave once its data are with the peer.
 const HAND_OVER_LIMIT: Duration = Duration::from_secs(120);
@@ -79,8 +78,7 @@ impl Engine {
         let mine = self.mine(number);
         let awaited = mine.iter().any(|share| {
             let peer = &self.peers[self.shares[*share].peer];
-            let lives = peer.peer().is_some_and(|peer| peer.is_fresh(now, RECORD_FRESH));
-            lives && peer.answered < leaving_since
+            peer.fresh(now).is_some() && peer.answered < leaving_since
         });
         if awaited && !late {
             return;
@@ -101,9 +99,8 @@ impl Engine {
     /// Whether somebody copies what is served here, and had a copy before: else nothing is gained by waiting.
     fn has_follower(&self, share: usize, now: Instant) -> bool {
         let share = &self.shares[share];
-        let peer = self.peers[share.peer].peer();
-        let fresh = peer.filter(|peer| peer.is_fresh(now, RECORD_FRESH));
-        fresh
+        self.peers[share.peer]
+            .fresh(now)
             .and_then(|peer| peer.share(&share.spec.name))
             .is_some_and(|it| it.role == Role::Backup && !it.held && it.as_of.is_some())
     }

@@ -12,10 +12,11 @@ use crate::clock::boot_time;
 use crate::config::SyncSpec;
 use crate::runner::{Job, RunnerHandle};
 use crate::sync::lineage::Stamp;
-use crate::sync::record::{NodeRecord, Peer};
+use crate::sync::record::{NodeRecord, Peer, RECORD_FRESH};
 use crate::sync::rsync::command::{ENVIRONMENT, Fetch, Remote};
-use crate::sync::rsync::exit::{self, Outcome, Status};
+use crate::sync::rsync::exit::{Outcome, Status};
 use crate::sync::rsync::ssh::{self, Destination, Files, RECORD_FILE, STATE_MODULE};
+pub(super) use crate::sync::wall_stamp;
 
 /// How long the peer may take to tell its record: connecting takes 3 s at the most.
 const FETCH_LIMIT: Duration = Duration::from_secs(8);
@@ -111,6 +112,11 @@ impl PeerState {
     pub(super) fn peer(&self) -> Option<&Peer> {
         self.said.as_ref().map(|said| &said.peer)
     }
+
+    /// What it said last, if that still holds.
+    pub(super) fn fresh(&self, now: Instant) -> Option<&Peer> {
+        self.peer().filter(|peer| peer.is_fresh(now, RECORD_FRESH))
+    }
 }
 
 fn write_ssh_config(to: &Destination, number: usize, directory: &Path) -> io::Result<PathBuf> {
@@ -157,22 +163,11 @@ pub(super) async fn fetch(
     let text = |text: String| Trouble { outcome: None, text };
     let job = job(fetch.argv(), FETCH_LIMIT).map_err(text)?;
     let report = runner.run(job).await;
-    let status = match &report.outcome {
-        crate::runner::Outcome::Exited(code) => Status::Code(*code),
-        crate::runner::Outcome::Signaled(signal) => Status::Signal(*signal),
-        crate::runner::Outcome::TimedOut { .. } => Status::Stuck,
-        crate::runner::Outcome::Stopped { .. } => Status::Stopped,
-        crate::runner::Outcome::CouldNotStart(_) => Status::Code(127),
-        crate::runner::Outcome::Lost(reason) => return Err(text(reason.clone())),
-    };
-    let outcome = Outcome::of(status, report.output.as_bytes());
+    let status = Status::of(report.outcome).map_err(text)?;
+    let errors = report.output.as_bytes();
+    let outcome = Outcome::of(status, errors);
     if outcome != Outcome::Complete {
-        let said = exit::telling_line(report.output.as_bytes());
-        let said = said.map(|line| format!(": {line}")).unwrap_or_default();
-        return Err(Trouble {
-            outcome: Some(outcome),
-            text: format!("{}{said}", outcome.message()),
-        });
+        return Err(Trouble { outcome: Some(outcome), text: outcome.told(errors) });
     }
     let bytes = fs::read(to).map_err(|error| text(format!("{}: {error}", to.display())));
     let _ = fs::remove_file(to);
@@ -189,11 +184,6 @@ pub(super) fn job(argv: Vec<OsString>, limit: Duration) -> Result<Job, String> {
     let variable = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
     job.env = ENVIRONMENT.into_iter().map(variable).collect();
     Ok(job)
-}
-
-/// This node's wall clock.
-pub(super) fn wall_stamp() -> Stamp {
-    Stamp(u64::try_from(crate::clock::wall_time().as_nanosecond()).unwrap_or(0))
 }
 
 /// This node's steady clock.

@@ -11,7 +11,7 @@ use crate::control::units::{Millis, WallTime};
 use crate::sync::decide::Decision;
 use crate::sync::hold::Hold;
 use crate::sync::lag::Lag;
-use crate::sync::record::{RECORD_FRESH, Role};
+use crate::sync::record::Role;
 use crate::sync::rsync::exit::Outcome;
 use crate::sync::standing::Held;
 use crate::sync::watch::Covers;
@@ -125,7 +125,7 @@ impl Engine {
         let state = &self.peers[share.peer];
         let peer = state.peer();
         let now = now();
-        let fresh = peer.filter(|peer| peer.is_fresh(now, RECORD_FRESH));
+        let fresh = state.fresh(now);
         let theirs = fresh.and_then(|peer| peer.share(&share.spec.name));
         let lag = match router.role {
             Role::Active => {

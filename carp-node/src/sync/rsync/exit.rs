@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::runner;
+
 /// How a pass ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
@@ -16,6 +18,21 @@ pub enum Status {
     Stopped,
     /// This node ended it, because it did not get on.
     Stuck,
+}
+
+impl Status {
+    /// How a program of the runner ended, or why that is not known.
+    pub(in crate::sync) fn of(outcome: runner::Outcome) -> Result<Self, String> {
+        match outcome {
+            runner::Outcome::Exited(code) => Ok(Self::Code(code)),
+            runner::Outcome::Signaled(signal) => Ok(Self::Signal(signal)),
+            runner::Outcome::TimedOut { .. } => Ok(Self::Stuck),
+            runner::Outcome::Stopped { .. } => Ok(Self::Stopped),
+            // As a shell says it.
+            runner::Outcome::CouldNotStart(_) => Ok(Self::Code(127)),
+            runner::Outcome::Lost(reason) => Err(reason),
+        }
+    }
 }
 
 /// What it means.
@@ -164,6 +181,12 @@ impl Outcome {
         }
     }
 
+    /// What is wrong, what to do, and in the words of what was said to it, why.
+    pub(in crate::sync) fn told(self, errors: &[u8]) -> String {
+        let said = telling_line(errors).map(|line| format!(": {line}")).unwrap_or_default();
+        format!("{}{said}", self.message())
+    }
+
     /// What is wrong, and what to do.
     #[must_use]
     pub const fn message(self) -> &'static str {
@@ -219,8 +242,7 @@ pub fn left(errors: &[u8]) -> Option<u64> {
 }
 
 /// The line of the errors that says most: the last one that is not rsync's own summary of them.
-#[must_use]
-pub fn telling_line(errors: &[u8]) -> Option<String> {
+fn telling_line(errors: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(errors);
     let lines = || text.lines().map(str::trim).filter(|line| !line.is_empty());
     let summary = |line: &&str| SUMMARIES.iter().any(|start| line.starts_with(start));
