@@ -93,7 +93,8 @@ fuzz:
 coverage:
 	./.ci/coverage
 
-## Change the protocol code in every way that cargo-mutants knows, and see whether a test notices: hours.
+## Change the protocol code in every way that cargo-mutants knows, and see whether a test notices: hours, or with
+## MUTANTS=--at-once half an hour.
 ## MUTANTS="--shard 0/25 --sharding round-robin" is a sample. docs/mutation.md explains those that live.
 mutants:
 	./.ci/mutants $(MUTANTS)
