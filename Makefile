@@ -94,7 +94,7 @@ coverage:
 	./.ci/coverage
 
 ## Change the protocol code in every way that cargo-mutants knows, and see whether a test notices: hours, or with
-## MUTANTS=--at-once half an hour.
+## MUTANTS=--at-once a part of that.
 ## MUTANTS="--shard 0/25 --sharding round-robin" is a sample. docs/mutation.md explains those that live.
 mutants:
 	./.ci/mutants $(MUTANTS)
