@@ -4,13 +4,14 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 
 use super::call::{Shown, Stop, rsync};
 use super::figures::Figures;
-use super::peer::{self, Trouble};
+use super::peer::{self, Heard, Trouble, now};
 use crate::clock::wall_time;
 use crate::control::units::WallTime;
 use crate::runner::RunnerHandle;
@@ -19,7 +20,7 @@ use crate::sync::guards::{self, database, marker, place};
 use crate::sync::hold::Hold;
 use crate::sync::lineage::{Epoch, Stamp};
 use crate::sync::pattern::Patterns;
-use crate::sync::record::{NodeRecord, ShareRecord};
+use crate::sync::record::ShareRecord;
 use crate::sync::rescue::{self, Report};
 use crate::sync::rsync::command::{Care, Remote};
 use crate::sync::rsync::exit::{Next, Outcome};
@@ -74,8 +75,10 @@ pub(super) struct End {
     pub(super) report: Option<Report>,
     /// What it did, or would do.
     pub(super) figures: Figures,
+    /// How long it took until the copy was in its place and on the disk.
+    pub(super) copied: Option<Duration>,
     /// The peer's record, read after the end of a complete pass.
-    pub(super) after: Option<NodeRecord>,
+    pub(super) after: Option<Heard>,
     /// A process of it could not be killed.
     pub(super) lingers: bool,
 }
@@ -107,6 +110,7 @@ pub(super) async fn run(plan: Plan, stop: Rc<Notify>, shown: Shown) -> End {
 }
 
 async fn carry_out(plan: &Plan, stop: &Notify, shown: &Shown, end: &mut End) -> Result<(), Stop> {
+    let began = now();
     let patterns = Patterns::new(plan.exclude.iter().map(|text| text.clone().into_bytes()));
     let root = guard(plan, &patterns).await?;
     if plan.dry {
@@ -153,10 +157,10 @@ async fn carry_out(plan: &Plan, stop: &Notify, shown: &Shown, end: &mut End) -> 
         // One call makes the whole pass last.
         rustix::fs::syncfs(File::open(&root)?).map_err(io::Error::from)
     });
+    synced.await.map_err(io::Error::other).flatten()?;
+    end.copied = Some(now().saturating_since(began));
     let to = plan.scratch.join(format!("{}.after", plan.name));
-    let (synced, after) = tokio::join!(synced, peer::read(&plan.runner, &plan.remote, to));
-    synced.map_err(io::Error::other).flatten()?;
-    end.after = Some(after?.record);
+    end.after = Some(peer::read(&plan.runner, &plan.remote, to).await?);
     Ok(())
 }
 

@@ -100,7 +100,12 @@ impl Engine {
         let now = now();
         let took = now.saturating_since(running.began);
         let recorded = match end.after.take() {
-            Some(after) => self.record_pass(number, &running, &end, &after),
+            Some(after) => {
+                let recorded = self.record_pass(number, &running, &end, &after.record);
+                let peer = self.shares[number].peer;
+                self.peers[peer].note_beside(after, now);
+                recorded
+            }
             None => false,
         };
         if recorded && let Some(said) = &mut self.peers[self.shares[number].peer].said {
@@ -130,7 +135,7 @@ impl Engine {
         let (outcome, mut figures) = (end.outcome, end.figures);
         // Only a comparison is asked for them.
         figures.listed = Vec::new();
-        share.last = Some(Last { ended, took, outcome, text, figures });
+        share.last = Some(Last { ended, took, copied: end.copied, outcome, text, figures });
         if let Some(report) = &end.report {
             let text = format!(
                 "share {}: {} entries that only this node had and {} that the other one replaced are kept: \

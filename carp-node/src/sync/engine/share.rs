@@ -79,6 +79,7 @@ pub(super) struct Running {
 pub(super) struct Last {
     pub(super) ended: crate::control::units::WallTime,
     pub(super) took: std::time::Duration,
+    pub(super) copied: Option<std::time::Duration>,
     pub(super) outcome: Option<Outcome>,
     pub(super) text: String,
     pub(super) figures: Figures,

@@ -98,6 +98,10 @@ pub struct PassStatus {
     pub ended: WallTime,
     /// How long it took.
     pub took_ms: Millis,
+    /// How long it took until the copy was in its place and on the disk; what is left is the reading of the peer's
+    /// record, which the pass saves the regular readings.
+    #[serde(default)]
+    pub copied_ms: Option<Millis>,
     /// What rsync's end means.
     pub outcome: Option<Outcome>,
     /// The same in words, with what to do.
@@ -180,6 +184,7 @@ impl Engine {
             last_pass: share.last.as_ref().map(|last| PassStatus {
                 ended: last.ended,
                 took_ms: Millis(last.took),
+                copied_ms: last.copied.map(Millis),
                 outcome: last.outcome,
                 text: last.text.clone(),
                 files: last.figures.files,
