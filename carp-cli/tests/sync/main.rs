@@ -5,6 +5,7 @@
 //! the other node, as the forced command of a key does.
 
 mod check;
+mod failback;
 mod failover;
 mod faults;
 mod guards;
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
     support::main(&[
         steady::TESTS,
         failover::TESTS,
+        failback::TESTS,
         split::TESTS,
         guards::TESTS,
         faults::TESTS,
