@@ -52,7 +52,7 @@ pub(crate) fn is_root() -> bool {
 }
 
 pub(crate) struct Machine {
-    host: Host,
+    pub(crate) host: Host,
     files: PathBuf,
     /// Keeps the mount namespace.
     holder: Option<Process>,
@@ -118,8 +118,9 @@ impl Machine {
         command.env("PATH", "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
         let process = self.host.spawn(command)?;
         let status = process.wait(limit)?;
-        ensure(status.success(), format!("{}: {status}: {}", self.host.name(), process.said()))?;
-        Ok(process.said())
+        let said = process.last_words();
+        ensure(status.success(), format!("{}: {status}: {said}", self.host.name()))?;
+        Ok(said)
     }
 
     /// What others' remote shell is connected to.
