@@ -90,7 +90,10 @@ impl Machine {
     fn do_without_users(&self) -> Tested {
         let file = self.files.join("etc/nginx/nginx.conf");
         let text = fs::read_to_string(&file)?;
-        fs::write(&file, text.replacen("user www-data;", "master_process off;", 1))?;
+        fs::write(
+            &file,
+            text.replacen("user www-data;", "user root root;\nmaster_process off;", 1),
+        )?;
         let shell = fs::read_link("/proc/self/exe")?;
         Ok(std::os::unix::fs::symlink(shell, self.files.join("usr/local/bin/carp-lab-shell"))?)
     }
