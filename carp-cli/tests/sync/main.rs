@@ -12,6 +12,7 @@ mod guards;
 #[path = "../guide/machine.rs"]
 #[expect(dead_code, reason = "the guide uses more of it")]
 mod machine;
+mod renaming;
 mod scale;
 mod scene;
 mod split;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         split::TESTS,
         guards::TESTS,
         faults::TESTS,
+        renaming::TESTS,
         scale::TESTS,
         check::TESTS,
         ssh::TESTS,
