@@ -128,6 +128,7 @@ impl Parts {
                 standing: None,
                 idle: false,
                 watching: None,
+                marked: false,
                 walking: false,
                 guard: None,
                 approved: false,

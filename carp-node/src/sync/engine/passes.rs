@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use carp_proto::Instant;
 use tokio::sync::{Notify, oneshot};
@@ -19,6 +20,9 @@ use crate::sync::decide::Pull;
 use crate::sync::guards;
 use crate::sync::record::{CompletePass, NodeRecord};
 use crate::sync::rsync::exit::{Next, Outcome};
+
+/// The source's word that its marker is in its place is good for so long: records are read each second.
+const MARKED_FRESH: Duration = Duration::from_secs(3);
 
 impl Engine {
     pub(super) fn start_pass(
@@ -51,6 +55,7 @@ impl Engine {
             probes: share.probes() && !share.approved,
             purges: share.untidy,
             dry: dry.is_some(),
+            marked: source.marked && said.peer.is_fresh(now, MARKED_FRESH),
             source: source.clone(),
             source_clock: said.peer.record.now,
             local_clock: said.local_clock,
