@@ -31,7 +31,7 @@ fn most((least, each): (Duration, Duration), files: u32) -> Duration {
 fn large_share(rack: &Rack) -> Tested {
     let files = std::env::var("SYNC_FILES").ok().and_then(|text| text.parse().ok()).unwrap_or(FEW);
     let pair = Pair::new(rack, "")?;
-    let disk = std::env::var_os("SYNC_DIRECTORY").map(Disk::new);
+    let disk = std::env::var_os("SYNC_DIRECTORY").map(|it| Disk::new(Path::new(&it)));
     if let Some(disk) = &disk {
         for node in [&pair.a, &pair.b] {
             disk.carry(&node.share)?;
@@ -73,8 +73,8 @@ fn large_share(rack: &Rack) -> Tested {
 struct Disk(std::path::PathBuf);
 
 impl Disk {
-    fn new(directory: std::ffi::OsString) -> Self {
-        Self(Path::new(&directory).join("carp-sync-scale"))
+    fn new(directory: &Path) -> Self {
+        Self(directory.join("carp-sync-scale"))
     }
 
     /// Puts a share, and what lies beside it, there.
