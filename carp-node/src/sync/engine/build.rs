@@ -178,6 +178,7 @@ fn router_state(share: &SyncSpec, seats: &[Seat]) -> RouterState {
         promoting: None,
         leaving: None,
         requester: Requester::new(share.policy.handover_timeout),
+        asked: None,
         server: Server::new(share.policy.handover_timeout),
         hooks: None,
         told: None,

@@ -35,6 +35,9 @@ pub struct ShareStatus {
     pub held: Option<Hold>,
     /// Why its router does not preempt.
     pub held_back: Option<Held>,
+    /// The command that would bring the address here, if nothing but that word is missing.
+    #[serde(default)]
+    pub failback: Option<String>,
     /// How far the standby is behind, and what a failover would lose now.
     pub line: String,
     /// How far it is behind, if that is known.
@@ -149,6 +152,7 @@ impl Engine {
             in_sync: share.standing.as_ref().is_some_and(|standing| standing.in_sync),
             held: share.hold().cloned(),
             held_back: share.standing.as_ref().and_then(|standing| standing.held),
+            failback: self.brings_back(share),
             line: lag.to_string(),
             lag_ms: match lag {
                 Lag::Behind(lag) => Some(Millis(lag)),
