@@ -1,86 +1,62 @@
-//! A router in a loop of one thread over plain UDP, with nothing but the standard library.
+//! A router in a loop of one thread over plain UDP sockets. The other socket stands for the link, and what a router
+//! would do is printed. In two terminals, with `127.0.0.1:7001 127.0.0.2:7001 200`, and the other way round with 100:
 //!
-//! Real routers send IP protocol 112 to a group, from a raw socket, and then take addresses. Here the messages go to
-//! one other socket, which stands for the link; hosts on it are called 192.0.2 and the last byte of their port; and
-//! what a router would do is printed. In two terminals:
-//!
-//! ```sh
-//! cargo run -p carp-proto --example udp -- 127.0.0.1:7001 127.0.0.1:7002 0
-//! cargo run -p carp-proto --example udp -- 127.0.0.1:7002 127.0.0.1:7001 100
-//! ```
+//!     cargo run -p carp-proto --example udp -- OWN-SOCKET PEER-SOCKET PRIORITY
 
 #![expect(clippy::disallowed_types, reason = "who drives a router has a clock")]
 
 use std::error::Error;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant as SystemInstant};
 
 use bytes::BytesMut;
-use carp_proto::election::{Dialect, Event, Input, LinkState};
+use carp_proto::election::{Event, Input, LinkState};
 use carp_proto::wire::ip::GROUP_IPV4;
-use carp_proto::{
-    Action, AdvBase, AdvSkew, Instant, Key, RouterConfig, RxMeta, VirtualId, VirtualRouter,
-};
+use carp_proto::{Action, Instant, RouterConfig, RxMeta, VirtualRouter, Vrrp3};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let arguments: Vec<String> = std::env::args().collect();
-    let [_, own, peer, advskew] = &arguments[..] else {
-        return Err("usage: udp OWN-SOCKET PEER-SOCKET ADVSKEW".into());
-    };
-    run(own.parse()?, peer.parse()?, advskew.parse()?, &mut |event| {
-        println!("{event:?}");
-        true
-    })
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [own, peer, priority] = &arguments[..] else { Err("OWN-SOCKET PEER-SOCKET PRIORITY")? };
+    run(own.parse()?, peer.parse()?, priority.parse()?, |event| println!("{event:?}"))
 }
 
-/// Elects until `tell` has heard enough.
 pub(crate) fn run(
     own: SocketAddr,
     peer: SocketAddr,
-    advskew: i64,
-    tell: &mut dyn FnMut(Event) -> bool,
+    priority: i64,
+    tell: impl Fn(Event),
 ) -> Result<(), Box<dyn Error>> {
-    let config = RouterConfig::carp(
-        VirtualId::new(1)?,
-        &Key::new(b"secret")?,
-        vec!["192.0.2.100".parse()?],
-        u64::from(std::process::id()), // it should be random
-    )?
-    .with_interval(Dialect::Native, AdvBase::new(1)?, AdvSkew::new(advskew)?)?;
-
+    let settings = Vrrp3 { priority: priority.try_into()?, ..Vrrp3::default() };
+    let config = RouterConfig::vrrp3(1.try_into()?, vec!["192.0.2.100".parse()?], settings)?;
+    let mut router = VirtualRouter::new(config);
+    let (mut scratch, mut buffer) = (BytesMut::new(), [0; 1500]);
     let (socket, began) = (UdpSocket::bind(own)?, SystemInstant::now());
     let now = || Instant::ZERO + began.elapsed();
-    let (mut router, mut scratch, mut buffer) =
-        (VirtualRouter::new(config), BytesMut::new(), [0; 1500]);
+
     router.handle(now(), Input::Start);
-    router.handle(now(), Input::Link(LinkState::Up { source: host(own) }));
+    router.handle(now(), Input::Link(LinkState::Up { source: own.ip() }));
     loop {
-        // What has to be answered is answered when all is taken out.
-        let mut acquired = false;
+        let mut answer = None;
         while let Some(action) = router.poll_action(&mut scratch) {
             match action {
-                Action::Send(advert) => {
-                    // That nobody is there to hear it is no reason to stop.
-                    let _ = socket.send_to(advert.payload, peer);
-                }
+                // That nobody is there to hear it is no reason to stop.
+                Action::Send(advert) => drop(socket.send_to(advert.payload, peer)),
                 // Here a router takes the addresses, and tells its neighbours.
-                Action::Acquire(_) => acquired = true,
+                Action::Acquire(_) => answer = Some(Input::Acquired),
                 Action::Announce(_) | Action::Release(_) | Action::Prepare => {}
-                Action::Event(event) if tell(event) => {}
-                Action::Event(_) => return Ok(()),
+                Action::Event(event) => tell(event),
             }
         }
-        if acquired {
-            router.handle(now(), Input::Acquired);
+        if let Some(input) = answer {
+            router.handle(now(), input);
             continue;
         }
         let wait = router.poll_timeout().map(|deadline| deadline.at.saturating_since(now()));
         socket.set_read_timeout(wait.map(|wait| wait.max(Duration::from_micros(1))))?;
         match socket.recv_from(&mut buffer) {
             Ok((len, from)) => {
-                // UDP does not tell the TTL. A raw socket does, and it has to be 255.
-                let (source, destination) = (host(from), GROUP_IPV4.into());
-                let meta = RxMeta { source, destination, ttl: 255 };
+                // UDP tells neither. They are never made up where a raw socket does: 255 keeps strangers out.
+                let meta = RxMeta { source: from.ip(), destination: GROUP_IPV4.into(), ttl: 255 };
                 if let Err(reject) = router.handle_datagram(now(), &meta, &buffer[..len]) {
                     eprintln!("from {from}: {reject}");
                 }
@@ -88,10 +64,4 @@ pub(crate) fn run(
             Err(_) => router.handle(now(), Input::Timeout),
         }
     }
-}
-
-/// The address that a host has on the made-up link.
-fn host(socket: SocketAddr) -> IpAddr {
-    let [_, last] = socket.port().to_be_bytes();
-    IpAddr::from([192, 0, 2, last])
 }

@@ -46,6 +46,34 @@ fn a_bar_that_is_lifted_before_the_deadline_has_done_nothing() {
 }
 
 #[test]
+fn a_bar_is_told_of_when_it_stands_in_the_way_and_not_before() {
+    let mut rig = Setup::new().rig().backup();
+    rig.hears(ip(9), 1, 0);
+    for bar in [Bar::Silence, Bar::Takeover, Bar::Nothing] {
+        assert_eq!((rig.input(Input::Bar(bar)), rig.fault()), (vec![], None), "{bar:?}");
+    }
+}
+
+#[test]
+fn a_bar_that_is_lifted_is_no_fault_any_more_while_the_group_is_waited_for() {
+    let mut rig = Setup::new().rig();
+    rig.input(Input::Permit(false));
+    rig.input(Input::Bar(Bar::Takeover));
+    let mut rig = rig.backup();
+    assert_eq!((rig.times_out(), rig.fault()), (vec![PUT_OFF], Some(Fault::Barred)));
+    assert_eq!((rig.input(Input::Bar(Bar::Nothing)), rig.fault()), (vec![], None));
+    assert_eq!(rig.router.posture(), Posture::Willing);
+}
+
+#[test]
+fn an_owner_whose_bar_is_lifted_does_not_wait_for_a_deadline() {
+    let mut rig = VrrpSetup { priority: 255, ..VrrpSetup::new(Version::V3) }.rig();
+    rig.input(Input::Bar(Bar::Takeover));
+    let mut rig = rig.backup();
+    assert_eq!(rig.passes(ms(10)).input(Input::Bar(Bar::Nothing)), [Priority(255), Acquire]);
+}
+
+#[test]
 fn an_advert_makes_it_an_ordinary_backup_again() {
     let mut rig = barred(Setup::new(), Bar::Silence);
     rig.times_out();

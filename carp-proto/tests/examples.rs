@@ -23,13 +23,13 @@ fn two_routers_over_udp_elect_the_better_one() {
     let ends: [SocketAddr; 2] =
         ["127.77.0.1:7001".parse().unwrap(), "127.77.0.2:7002".parse().unwrap()];
     let (sender, events) = mpsc::channel::<Result<(SocketAddr, Event), String>>();
-    for (own, peer, advskew) in [(ends[0], ends[1], 0), (ends[1], ends[0], 200)] {
+    for (own, peer, priority) in [(ends[0], ends[1], 200), (ends[1], ends[0], 100)] {
         let sender = sender.clone();
         // They run until the test is over.
         thread::spawn(move || {
-            let mut tell = |event: Event| sender.send(Ok((own, event))).is_ok();
-            let ended = udp::run(own, peer, advskew, &mut tell);
             // Nobody listens any more if all went well.
+            let tell = |event: Event| drop(sender.send(Ok((own, event))));
+            let ended = udp::run(own, peer, priority, tell);
             drop(sender.send(Err(format!("{ended:?}"))));
         });
     }

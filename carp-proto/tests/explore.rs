@@ -52,6 +52,34 @@ fn a_state_is_known_again_at_another_time() {
     }
 }
 
+/// What tells states apart forgets nothing: a change of the election that makes other states writes the new numbers
+/// here. A number that falls by itself says that two states have been taken for one.
+#[test]
+fn the_states_of_these_models_are_as_many_as_they_were() {
+    let states = |models: Vec<(String, Model)>, budget| -> Vec<usize> {
+        let model = |model| Model { budget, converge_one_in: 0, ..model };
+        models.into_iter().map(|(name, each)| explored(&name, &model(each)).states).collect()
+    };
+    assert_eq!(states(models(2, 5), SOME), [0; 4]);
+    let budget = Budget { losses: 1, crashes: 1, ..Budget::NONE };
+    assert_eq!(states(models(3, 7), budget), [0; 4]);
+}
+
+/// `MEASURE=ROUTERS,DEPTH,LOSSES,SLOW,CRASHES,CUTS,ORDERS`, to choose what the tests have time for.
+#[test]
+#[ignore = "a measurement"]
+fn measure() {
+    let text = std::env::var("MEASURE").unwrap_or("3,8,1,0,1,0,0".into());
+    let n: Vec<u8> = text.split(',').map(|n| n.parse().unwrap()).collect();
+    let budget = Budget { losses: n[2], slow: n[3], crashes: n[4], cuts: n[5], orders: n[6] };
+    for (name, model) in models(n[0].into(), n[1].into()) {
+        let begin = std::time::Instant::now();
+        let model = Model { budget, converge_one_in: 8, ..model };
+        explored(&name, &model);
+        println!("{:?}", begin.elapsed());
+    }
+}
+
 #[test]
 fn planted_bugs_are_found_on_a_shortest_path() {
     for (bug, hosts, longest) in [

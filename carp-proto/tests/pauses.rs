@@ -5,13 +5,14 @@ mod support;
 use std::time::Duration;
 
 use carp_proto::Instant;
-use carp_proto::election::{Input, LinkState, State, Wait};
+use carp_proto::election::{Cause, Input, LinkState, State, Wait};
 use carp_proto::testing::Step;
 use carp_proto::testing::strategy::{any_setup, any_steps};
 use proptest::prelude::*;
 use support::peers::Extra;
 use support::steps::{ORIGIN, Run};
-use support::{Effect, ip, ms};
+use support::vrrp::{Version, VrrpSetup};
+use support::{Effect, ip, ms, secs};
 
 /// Whether an effect is an advert that claims the addresses.
 fn claims(effect: &Effect) -> bool {
@@ -105,4 +106,25 @@ proptest! {
             prop_assert_eq!(one.take(step), other.take(step));
         }
     }
+}
+
+/// The cable that is put in again is no reason to hear the network less.
+#[test]
+fn an_owner_that_has_paused_listens_although_its_link_comes_back_meanwhile() {
+    let owner = VrrpSetup { priority: 255, ..VrrpSetup::new(Version::V3) };
+    let mut rig = owner.rig().started().0;
+    rig.input(Input::Acquired);
+    rig.passes(secs(60)).input(Input::Timeout);
+    assert_eq!(rig.state(), State::Backup);
+    rig.passes(ms(10)).input(Input::Link(LinkState::Down));
+    assert_eq!(rig.link_up(), [Effect::State(State::Init, State::Backup, Cause::Link)]);
+    assert_eq!(rig.wait(), ms(240), "a quarter of the interval, from the end of the pause");
+    assert!(rig.times_out().contains(&Effect::Acquire));
+    // When it has listened, its link is as anybody's.
+    let mut rig = owner.rig().started().0;
+    rig.input(Input::Acquired);
+    rig.passes(secs(60)).input(Input::Timeout);
+    rig.input(Input::Link(LinkState::Down));
+    rig.passes(ms(251));
+    assert_eq!(rig.link_up(), [Effect::Priority(255), Effect::Acquire]);
 }

@@ -192,7 +192,7 @@ impl History {
     pub fn promoted(&self, start: Start) -> Self {
         let highest = self.tip().map_or(0, |tip| tip.number).max(start.seen);
         let epoch = Epoch {
-            // A number that is lost to overflow would take longer than the universe has.
+            // Nobody counts so far, and no peer is believed who says so: see `record::NUMBER_MOST`.
             number: highest.saturating_add(1),
             node: start.node,
             nonce: start.nonce,

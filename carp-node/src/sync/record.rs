@@ -29,6 +29,10 @@ pub const RECORD_FRESH: Duration = Duration::from_secs(10);
 /// The longest record that is parsed, in bytes.
 pub const RECORD_LEN: usize = 1 << 20;
 
+/// The highest number of an epoch that is believed of a peer. The next own one is above it, and is to have room
+/// there: a number that does not rise makes a history that is none.
+pub const NUMBER_MOST: u64 = u64::MAX / 2;
+
 /// What a node remembers of a share. Written before what it allows is done.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Memory {
@@ -216,13 +220,19 @@ impl Memory {
         file.write(&self.emit())
     }
 
-    fn emit(&self) -> String {
+    /// The memory as JSON.
+    #[must_use]
+    pub fn emit(&self) -> String {
         let with = Tagged { schema: MEMORY_SCHEMA.to_owned(), content: self.clone() };
         // Maps with text keys and integers: this cannot fail.
         serde_json::to_string(&with).unwrap_or_default()
     }
 
-    fn parse(text: &str) -> Result<Self, RecordError> {
+    /// Reads a memory.
+    ///
+    /// # Errors
+    /// [`RecordError`].
+    pub fn parse(text: &str) -> Result<Self, RecordError> {
         parse_tagged(text.as_bytes(), MEMORY_SCHEMA)
     }
 }
@@ -326,7 +336,14 @@ impl NodeRecord {
     /// # Errors
     /// [`RecordError`].
     pub fn parse(bytes: &[u8]) -> Result<Self, RecordError> {
-        parse_tagged(bytes, RECORD_SCHEMA)
+        let record: Self = parse_tagged(bytes, RECORD_SCHEMA)?;
+        let tips = record.shares.values().filter_map(|share| share.history.tip());
+        match tips.map(|tip| tip.number).find(|number| *number > NUMBER_MOST) {
+            Some(number) => {
+                Err(RecordError::Malformed(format!("epoch {number}, to which nobody has counted")))
+            }
+            None => Ok(record),
+        }
     }
 }
 

@@ -106,6 +106,20 @@ mod tests {
     }
 
     #[test]
+    fn only_whoever_hears_yields_to_its_own_address() {
+        let own = IpAddr::from([10, 0, 0, 1]);
+        let stays = [
+            TieBreak::LowerAddressStays,
+            TieBreak::UcarpAddressStays,
+            TieBreak::HigherAddressStays,
+        ];
+        for tie in stays {
+            assert_eq!(tie.yields(own, own), Some(false), "{tie:?}");
+        }
+        assert_eq!(TieBreak::HearerYields.yields(own, own), Some(true));
+    }
+
+    #[test]
     fn the_ucarp_tie_reads_addresses_from_the_last_octet() {
         // ucarp-tie-endianness.pcap: 10.99.1.2 stayed, 10.99.0.9 yielded.
         let [a, b] = ["10.99.0.9", "10.99.1.2"].map(|ip| ip.parse::<IpAddr>().unwrap());

@@ -17,6 +17,11 @@ pub mod ndp_parse;
 pub mod round_trip;
 pub mod router;
 pub mod scenario;
+pub mod sync_names;
+pub mod sync_output;
+pub mod sync_pattern;
+pub mod sync_record;
+pub mod sync_version;
 pub mod vrrp_parse;
 
 /// A check: it panics if something is wrong.
@@ -24,7 +29,7 @@ pub type Check = fn(&[u8]);
 
 /// Every target by its name, which is that of its file in `fuzz/fuzz_targets` and of its directory in
 /// `fuzz/corpus`.
-pub const TARGETS: [(&str, Check); 12] = [
+pub const TARGETS: [(&str, Check); 17] = [
     ("arp_parse", arp_parse::check),
     ("carp_parse", carp_parse::check),
     ("config", config::check),
@@ -36,5 +41,10 @@ pub const TARGETS: [(&str, Check); 12] = [
     ("round_trip", round_trip::check),
     ("router_sequence", router::check),
     ("scenario", scenario::check),
+    ("sync_names", sync_names::check),
+    ("sync_output", sync_output::check),
+    ("sync_pattern", sync_pattern::check),
+    ("sync_record", sync_record::check),
+    ("sync_version", sync_version::check),
     ("vrrp_parse", vrrp_parse::check),
 ];

@@ -51,6 +51,23 @@ pub(in crate::sync) fn peer(name: &str, share: ShareRecord, now: Instant) -> Pee
 }
 
 #[test]
+fn an_epoch_to_which_nobody_has_counted_is_not_believed() {
+    let told = |number: u64| {
+        let json = record_of("b", share_of("b", Role::Active, 1), 1).emit();
+        let json = json.replacen("\"number\":1", &format!("\"number\":{number}"), 1);
+        NodeRecord::parse(json.as_bytes())
+    };
+    let share = told(NUMBER_MOST).unwrap().shares.remove("www").unwrap();
+    let next =
+        Memory::default().after_seeing(&share).after_promotion(&node("a"), Stamp(1), 1, false);
+    assert_eq!(next.history.tip().map(|tip| tip.number), Some(NUMBER_MOST + 1));
+    assert_eq!(Memory::parse(&next.emit()), Ok(next));
+    for number in [NUMBER_MOST + 1, u64::MAX] {
+        assert!(told(number).unwrap_err().to_string().contains("nobody has counted"), "{number}");
+    }
+}
+
+#[test]
 fn a_record_is_read_as_it_was_written() {
     let record = record_of("a", share_of("a", Role::Active, 3), 7);
     let json = record.emit();

@@ -1,0 +1,5 @@
+//! See `fuzz/checks/src/sync_record.rs`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| carp_checks::sync_record::check(input));
