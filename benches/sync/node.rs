@@ -134,7 +134,9 @@ impl Node {
         fs::write(self.state.join("sync/known_hosts"), known)?;
         let config = format!(
             "ListenAddress {}\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\nUsePAM no\n\
-             PermitRootLogin forced-commands-only\nStrictModes no\nPasswordAuthentication no\n",
+             PermitRootLogin forced-commands-only\nStrictModes no\nPasswordAuthentication no\n\
+             # Or bash reads what root's ~/.bashrc says, which is this machine's own matter.\n\
+             SetEnv SHLVL=2\n",
             self.role.address(),
             self.state.join("host_key").display(),
             self.state.join("authorized_keys").display(),

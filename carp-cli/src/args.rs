@@ -361,6 +361,19 @@ pub(crate) enum SyncVerb {
         /// The share
         name: Option<String>,
     },
+    /// Have the other node hand over to this one: how the address returns with failback = "manual"
+    #[command(after_help = "\
+On the node that is to serve: writers on the other one stand still, the last changes are copied, and this one
+takes over. It waits for the share's handover_timeout (15 s) at most until everything is ready, and then until the
+addresses are here. If that does not work out, the other node serves on, and it exits with 1; with 6 if this node
+may not take over, and says what is missing.")]
+    Failback {
+        /// A share of the router
+        name: Option<String>,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
     /// Pull nothing any more, until it is released
     Hold {
         /// The share

@@ -33,6 +33,24 @@ fn demo(arguments: &[&str]) -> Command {
     command
 }
 
+/// The same, with no right that a user does not have, but for the one to call itself root in a namespace.
+fn demo_of_a_user(arguments: &[&str]) -> Command {
+    let demo = demo(arguments);
+    if !rustix::process::geteuid().is_root() {
+        return demo;
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--bounding-set=-all,+setfcap", "--inh-caps=-all"]).arg(demo.get_program());
+    command.args(demo.get_args());
+    for (name, value) in demo.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    command
+}
+
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
@@ -43,18 +61,23 @@ fn succeeded(output: &Output) {
 
 #[test]
 fn the_demo_loses_nothing_but_what_the_dead_machine_takes() {
-    loses_nothing(&["--interval", "500ms"]);
+    loses_nothing(demo(&["--interval", "500ms"]));
+}
+
+#[test]
+fn the_demo_needs_no_rights() {
+    loses_nothing(demo_of_a_user(&["--interval", "250ms"]));
 }
 
 #[test]
 fn the_demo_shows_vrrp_too() {
-    loses_nothing(&["--protocol", "vrrp2"]);
-    loses_nothing(&["--protocol", "vrrp3", "--interval", "500ms"]);
+    loses_nothing(demo(&["--protocol", "vrrp2"]));
+    loses_nothing(demo(&["--protocol", "vrrp3", "--interval", "500ms"]));
 }
 
-fn loses_nothing(arguments: &[&str]) {
+fn loses_nothing(mut demo: Command) {
     let _stage = stage();
-    let output = demo(arguments).arg("--json").output().unwrap();
+    let output = demo.arg("--json").output().unwrap();
     succeeded(&output);
     let result: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(result["schema"], "carp.demo/1");

@@ -175,7 +175,7 @@ impl<P: PacketIo> Driver<'_, P> {
                         // Whoever dies with the addresses must have something to resign with.
                         self.keep_resignation(index, member);
                         let job = member.job(index, task, member.tickets.acquire);
-                        // The queue is full: the kernel has not answered for thousands of requests.
+                        // The queue is full: the kernel has not answered for hundreds of requests.
                         let refused = self.jobs.try_send(job).is_err();
                         refused.then_some(Input::Fault(Fault::AcquireTimeout))
                     }

@@ -79,10 +79,44 @@ fn a_router_that_awaits_a_handover_does_not_preempt_until_it_is_told_that_it_may
             assert_eq!(rig.passes(secs(1)).hears(ip(9), 1, 200), [], "{dialect}");
         }
         assert!(rig.held() && rig.router.snapshot(rig.now).held_by_data);
-        assert_eq!(rig.input(Input::AwaitsHandover(false)), []);
-        let effects = rig.passes(secs(1)).hears(ip(9), 1, 200);
+        // Writers stand still meanwhile: at once.
+        let effects = rig.input(Input::AwaitsHandover(false));
         assert_eq!(effects, [Claim(1, 100, 0), Acquire], "{dialect}");
     }
+}
+
+#[test]
+fn a_handover_that_is_ready_is_taken_at_once_where_preemption_comes_by_silence_too() {
+    for version in Version::ALL {
+        let mut rig = VrrpSetup { priority: 200, ..VrrpSetup::new(version) }.rig();
+        rig.input(Input::AwaitsHandover(true));
+        let mut rig = rig.backup();
+        rig.hears_vrrp(version, 9, 100);
+        assert_eq!(
+            rig.input(Input::AwaitsHandover(false)),
+            [Priority(200), Acquire],
+            "{version:?}"
+        );
+    }
+}
+
+#[test]
+fn a_handover_changes_nothing_for_who_may_not_preempt_or_follows_nobody() {
+    let ready = |mut rig: Rig| rig.input(Input::AwaitsHandover(false));
+    assert_eq!(ready(awaiting(carp(Dialect::Native))), [], "nobody was heard");
+    let mut better = awaiting(carp(Dialect::Native));
+    better.hears(ip(9), 1, 50);
+    assert_eq!(ready(better), [], "the active one is better");
+    let mut sticky = awaiting(Setup { preempt: false, ..carp(Dialect::Native) });
+    sticky.hears(ip(9), 1, 200);
+    assert_eq!(ready(sticky), [], "it does not preempt");
+    let mut behind = awaiting(carp(Dialect::Native));
+    behind.hears(ip(9), 1, 200);
+    behind.input(Input::Held(true));
+    assert_eq!(ready(behind), [], "its data are behind");
+    let mut free = VrrpSetup { priority: 200, ..VrrpSetup::new(Version::V3) }.rig().backup();
+    free.hears_vrrp(Version::V3, 9, 100);
+    assert_eq!(ready(free), [], "it did not wait");
 }
 
 #[test]
@@ -109,8 +143,7 @@ fn a_router_that_awaits_a_handover_takes_over_from_one_that_resigns() {
 fn a_router_that_awaits_a_handover_leaves_a_demoted_one_alone() {
     let mut rig = awaiting(carp(Dialect::OpenBsd));
     assert_eq!(rig.hears_demoted(ip(9), 1, 0, 3), []);
-    rig.input(Input::AwaitsHandover(false));
-    assert_eq!(rig.hears_demoted(ip(9), 1, 0, 3), [Claim(1, 100, 0), Acquire]);
+    assert_eq!(rig.input(Input::AwaitsHandover(false)), [Claim(1, 100, 0), Acquire]);
 }
 
 #[test]

@@ -52,7 +52,7 @@ pub(crate) fn is_root() -> bool {
 }
 
 pub(crate) struct Machine {
-    host: Host,
+    pub(crate) host: Host,
     files: PathBuf,
     /// Keeps the mount namespace.
     holder: Option<Process>,
@@ -90,7 +90,10 @@ impl Machine {
     fn do_without_users(&self) -> Tested {
         let file = self.files.join("etc/nginx/nginx.conf");
         let text = fs::read_to_string(&file)?;
-        fs::write(&file, text.replacen("user www-data;", "master_process off;", 1))?;
+        fs::write(
+            &file,
+            text.replacen("user www-data;", "user root root;\nmaster_process off;", 1),
+        )?;
         let shell = fs::read_link("/proc/self/exe")?;
         Ok(std::os::unix::fs::symlink(shell, self.files.join("usr/local/bin/carp-lab-shell"))?)
     }
@@ -118,8 +121,9 @@ impl Machine {
         command.env("PATH", "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
         let process = self.host.spawn(command)?;
         let status = process.wait(limit)?;
-        ensure(status.success(), format!("{}: {status}: {}", self.host.name(), process.said()))?;
-        Ok(process.said())
+        let said = process.last_words();
+        ensure(status.success(), format!("{}: {status}: {said}", self.host.name()))?;
+        Ok(said)
     }
 
     /// What others' remote shell is connected to.

@@ -131,8 +131,9 @@ impl<'a> Scene<'a> {
                 shell.arg("-ec").arg(&block.text);
                 let shell = self.client.spawn(shell)?;
                 let status = shell.wait(LIMIT)?;
-                self.said += &shell.said();
-                ensure(status.success(), shell.said())
+                let said = shell.last_words();
+                self.said += &said;
+                ensure(status.success(), said)
             }
             Step::Run(nodes) => nodes.iter().try_for_each(|&node| self.run(node, &block.text)),
             Step::Pair => {

@@ -2,15 +2,21 @@
 //! letters are those of the sequences that the design lists.
 //!
 //! Without root no sshd lets anybody in, so the remote shell is a script here that runs the rsync daemon of
-//! the other node, as the forced command of a key does.
+//! the other node, as the forced command of a key does. What only sshd can show is in `ssh.rs`, which needs root.
 
 mod check;
+mod failback;
 mod failover;
 mod faults;
 mod guards;
+#[path = "../guide/machine.rs"]
+#[expect(dead_code, reason = "the guide uses more of it")]
+mod machine;
+mod renaming;
 mod scale;
 mod scene;
 mod split;
+mod ssh;
 mod steady;
 #[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "each test program uses a part of it")]
@@ -22,10 +28,13 @@ fn main() -> ExitCode {
     support::main(&[
         steady::TESTS,
         failover::TESTS,
+        failback::TESTS,
         split::TESTS,
         guards::TESTS,
         faults::TESTS,
+        renaming::TESTS,
         scale::TESTS,
         check::TESTS,
+        ssh::TESTS,
     ])
 }

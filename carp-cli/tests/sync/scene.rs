@@ -158,7 +158,8 @@ impl<'a> Node<'a> {
     /// Mounts that disk with other options.
     pub(crate) fn remount(&self, options: &str) -> Tested {
         let disk = self.share.parent().ok_or("no parent")?;
-        shell(&format!("mount -o remount,{options} '{}'", disk.display()))
+        // With its source named, mount repeats no options that a user namespace does not know.
+        shell(&format!("mount -o remount,{options} tmpfs '{}'", disk.display()))
     }
 
     /// Waits until a file has this value, or is not there.

@@ -89,8 +89,10 @@ impl Report {
     }
 }
 
-/// Jobs that may wait for the thread: more than all routers of an interface ever have.
-const QUEUE: usize = 4096;
+/// Jobs that may wait for the thread: so many for each router, and so many at least. The channel has its memory
+/// from the start.
+const QUEUE_EACH: usize = 16;
+const QUEUE_LEAST: usize = 512;
 
 /// Reports that may wait for the protocol task to wake by itself.
 const QUIET: usize = 256;
@@ -107,8 +109,9 @@ pub(crate) struct AddressThread {
 impl AddressThread {
     pub(crate) fn start<T: AddressTable, A: Announcer>(
         keeper: AddressKeeper<T, A>,
+        routers: usize,
     ) -> io::Result<Self> {
-        let (jobs, waiting) = sync_channel(QUEUE);
+        let (jobs, waiting) = sync_channel(QUEUE_LEAST.max(QUEUE_EACH * routers));
         let (told, reports) = mpsc::unbounded_channel();
         let (quiet_told, quiet) = sync_channel(QUIET);
         let reporter = Reporter { told, quiet: quiet_told };

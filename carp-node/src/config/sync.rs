@@ -307,6 +307,12 @@ pub(super) fn check(reader: &Reader<'_>, shares: &[SyncSpec], routers: &[&Router
             let help = "take a priority of 1 to 254, or require = false";
             reader.note(share.place("router").error(message).with_help(help));
         }
+        if share.policy.failback == Failback::Manual && !share.policy.require {
+            let message = "failback = \"manual\" changes nothing with require = false";
+            let help = "a router that does not wait for its share takes the address back by itself: \
+                        preempt = false keeps it from that";
+            reader.note(share.place("failback").warning(message).with_help(help));
+        }
         if share.every > share.policy.max_lag {
             let message = format!(
                 "a copy is stale after {}, and a pass comes every {}",

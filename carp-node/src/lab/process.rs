@@ -152,6 +152,15 @@ impl Process {
         lock(&self.shared.lines).iter().map(|line| format!("{}\n", line.text)).collect()
     }
 
+    /// All that it has printed, as one text, once it has ended: what it said last may still be on its way then.
+    /// Should a process of its own hold its streams, what was read within a second has to do.
+    #[must_use]
+    pub fn last_words(&self) -> String {
+        // The limit is there for that.
+        let _ = wait_until(LAST_WORDS, "its last words", || self.shared.is_silent());
+        self.said()
+    }
+
     /// Waits until it has printed a line that contains `text`: that line.
     ///
     /// # Errors
@@ -183,9 +192,7 @@ impl Process {
 
     fn ended_before(&self, what: &str, status: ExitStatus) -> LabError {
         let process = self.shared.name.clone();
-        // Should a process of its own still hold its streams, then what was read has to do.
-        let _ = wait_until(LAST_WORDS, "its last words", || self.shared.is_silent());
-        LabError::Ended { process, status, what: what.to_owned(), said: self.said() }
+        LabError::Ended { process, status, what: what.to_owned(), said: self.last_words() }
     }
 }
 

@@ -164,7 +164,7 @@ impl<B: Backend> Node<B> {
         let ports: Vec<PortState<_>> = port::ports(&setups);
         let hearing = Hearing::new(ports.len());
         let links = backend.watch(&port::watched(&setups))?;
-        let addresses = AddressThread::start(keeper)?;
+        let addresses = AddressThread::start(keeper, setups.len())?;
         let groups = group::groups(&setups);
         let members = setups.into_iter().map(|setup| member(setup, &ports)).collect();
         let (sender, commands) = mpsc::channel(COMMANDS);

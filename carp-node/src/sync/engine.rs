@@ -10,6 +10,7 @@ mod call;
 mod changes;
 mod decision;
 mod exchange;
+mod failback;
 mod figures;
 mod handle;
 mod handover;
@@ -136,6 +137,7 @@ impl Engine {
         for router in 0..self.routers.len() {
             self.promote_if_ready(router);
             self.hand_over(router, now);
+            self.answer_failback(router, &status, now);
             self.tell_election(router).await;
         }
         self.export(now);

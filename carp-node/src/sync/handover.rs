@@ -109,6 +109,8 @@ pub enum RequesterOutput {
 pub enum GivenUp {
     /// Not in time.
     TimedOut,
+    /// Everything was ready in time, and the election did not move.
+    NotElected,
     /// The last pull failed.
     PullFailed,
     /// The server undid the quiesce.
@@ -124,6 +126,10 @@ impl GivenUp {
         match self {
             Self::TimedOut => {
                 "the handover was not done in time: look at the quiesce hook's duration on the active node"
+            }
+            Self::NotElected => {
+                "the copy was complete and the writers stood still, but the election did not move: for 60 s after \
+                 a yield or a failure a router does not preempt, and not before preempt_delay is over"
             }
             Self::PullFailed => "the last pull of the handover failed: `carp sync status` says why",
             Self::Undone => "the active node let its writers go on before the handover was done",
@@ -243,13 +249,17 @@ impl Requester {
                 None
             }
             Requesting::Idle | Requesting::Pausing(_) => None,
-            Requesting::Wanting { .. }
-            | Requesting::Pulling { .. }
-            | Requesting::TakingOver { .. } => {
-                let over = self.deadline().is_some_and(|deadline| now >= deadline);
-                over.then(|| self.give_up(now, GivenUp::TimedOut))
+            Requesting::Wanting { .. } | Requesting::Pulling { .. } => {
+                self.is_over(now).then(|| self.give_up(now, GivenUp::TimedOut))
+            }
+            Requesting::TakingOver { .. } => {
+                self.is_over(now).then(|| self.give_up(now, GivenUp::NotElected))
             }
         }
+    }
+
+    fn is_over(&self, now: Instant) -> bool {
+        self.deadline().is_some_and(|deadline| now >= deadline)
     }
 
     fn became_active(&mut self, now: Instant) -> Option<RequesterOutput> {

@@ -296,6 +296,10 @@ pub struct ShareRecord {
     pub quiesced: Option<Want>,
     /// Counts changes of the tree, as far as they were noticed: a hint.
     pub changes: u64,
+    /// It serves the tree, and when this was written the marker in the root was that of
+    /// [`share_id`](Self::share_id). Records of versions that do not say so say no.
+    #[serde(default)]
+    pub marked: bool,
 }
 
 /// A request to take over: a number that is not used again.

@@ -64,6 +64,7 @@ impl World<'_> {
             held: matches!(node.decision, Some(Decision::Hold(_))),
             want: node.requester.want(),
             quiesced: node.server.quiesced(),
+            marked: false,
             changes: 0,
         };
         node.disk.exported = Some(NodeRecord {

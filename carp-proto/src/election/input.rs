@@ -40,6 +40,8 @@ pub enum Input {
     ///
     /// One that waits does not preempt, as one that is held. Otherwise it is as good as any: it takes over from
     /// silence and from a resignation as soon as the others would, and its adverts say what is configured.
+    /// `false` says that the handover is ready: who may preempt does so now, without waiting for the next advert
+    /// of the router that it follows.
     AwaitsHandover(bool),
     /// What something outside of the election forbids a backup at present. Nothing, until it is told.
     ///

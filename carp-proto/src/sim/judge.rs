@@ -141,13 +141,13 @@ impl Court<'_> {
         }
     }
 
-    /// Whether two routers have equal ranks under a rule by which whoever hears the other yields: both can.
+    /// Whether two routers have equal ranks, and one of them a rule by which whoever hears the other yields: both can.
     fn may_yield_to_each_other(&self) -> bool {
         let ranks = |host: usize| rank(self.lan, host);
         let yields =
             |host: usize| self.lan.router(host, 0).config().policy().tie == TieBreak::HearerYields;
         (0..self.lan.hosts())
-            .any(|one| yields(one) && (0..one).any(|other| ranks(one) == ranks(other)))
+            .any(|one| (0..one).any(|it| ranks(one) == ranks(it) && (yields(one) || yields(it))))
     }
 
     /// Whether one host serves, all others wait, and everybody hears everybody; and nothing has changed for as

@@ -136,6 +136,9 @@ pub const HOLD: Duration = Duration::from_secs(60);
 /// A successor that advertises has its addresses no later than this, or is not waited for.
 pub const SUCCESSOR_SETTLES: Duration = Duration::from_millis(200);
 
+/// An advert of a router is not believed until this long after its resignation, or half an interval.
+const OVERTAKEN: Duration = Duration::from_millis(100);
+
 /// Taking the addresses is given up after this.
 const ACQUIRE_LIMIT: Duration = Duration::from_secs(1);
 
@@ -193,7 +196,8 @@ impl Bounds {
     /// I3: how long two routers that hear each other may both claim to be active.
     #[must_use]
     pub fn dual(&self) -> Duration {
-        self.interval + self.delay + self.lateness
+        let overtaken = OVERTAKEN.min(self.interval / 2);
+        self.interval + overtaken + self.delay + self.lateness
     }
 
     /// The same for who has the addresses: a router that leaves serves until a successor does, and one that

@@ -3,6 +3,7 @@
 mod approve;
 mod check;
 mod diff;
+mod failback;
 mod hold;
 mod now;
 mod pair;
@@ -30,6 +31,7 @@ pub(crate) fn run(arguments: Sync) -> Result<u8, Failure> {
             return status::run(socket, name.as_deref(), json, watch);
         }
         SyncVerb::Now { name } => now::run(socket, name),
+        SyncVerb::Failback { name, json } => failback::run(socket, name, json),
         SyncVerb::Hold { name, reason, release } => hold::run(socket, name, reason, release),
         SyncVerb::Diff { name, json } => diff::run(socket, name, json),
         SyncVerb::Resolve { name, keep } => resolve::run(socket, name, keep),

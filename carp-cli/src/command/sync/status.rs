@@ -93,6 +93,9 @@ fn render(share: &ShareStatus) -> String {
     if let Some(freeze) = share.freeze_ms {
         let _ = writeln!(text, "  last handover: writers stood still for {} ms", freeze.rounded());
     }
+    if let Some(command) = &share.failback {
+        let _ = writeln!(text, "  in sync; the address comes here with `{command}`");
+    }
     let held = share.held.as_ref().map(|hold| format!("held: {}", hold.message));
     let trouble = share.peer_trouble.as_ref().map(|it| format!("the peer: {it}"));
     for remark in [held, share.fault.clone(), trouble].into_iter().flatten() {

@@ -31,8 +31,10 @@ fn a_share_has_the_defaults_of_the_documentation() {
 
 #[test]
 fn every_key_of_a_share_is_read() {
+    let hasty = config(&share("require = false"));
+    assert!(!hasty.shares[0].policy.require);
     let config = config(&share(
-        "every = \"5s\"\nrequire = false\nfailback = \"manual\"\nexclude = [\"/cache/\"]\n\
+        "every = \"5s\"\nfailback = \"manual\"\nexclude = [\"/cache/\"]\n\
          rsh = [\"ssh\", \"-p\", \"2222\"]\nmax_delete = 7\nattributes = false\nbandwidth = 100\n\
          compress = true\nquiesce = [\"/bin/a\"]\nunquiesce = [\"/bin/b\", \"c\"]\n\
          quiesce_timeout = \"2s\"\nhandover_timeout = \"20s\"\nmax_lag = \"1m\"\n\
@@ -47,9 +49,10 @@ fn every_key_of_a_share_is_read() {
     assert_eq!(share.unquiesce.as_deref(), Some(&["/bin/b", "c"].map(str::to_owned)[..]));
     assert_eq!(share.policy.stale_takeover, StaleTakeover::Never);
     assert_eq!(share.policy.auto_resolve, AutoResolve::Elected);
-    assert!(!share.policy.require && !share.policy.peer_alive_veto && share.compress);
+    assert_eq!(share.policy.failback, Failback::Manual);
+    assert!(!share.policy.peer_alive_veto && share.compress);
     let defaults = share.settings().iter().filter(|setting| setting.is_default).count();
-    assert_eq!(defaults, 0);
+    assert_eq!(defaults, 1, "all but require");
 }
 
 #[test]
@@ -98,5 +101,7 @@ fn shares_do_not_overlap_and_an_owner_does_not_wait() {
     assert!(seldom.iter().any(|it| it.contains("a copy is stale after 5m")), "{seldom:?}");
     let stopped = found(share("quiesce = [\"/bin/a\"]"));
     assert!(stopped.iter().any(|it| it.contains("never started again")), "{stopped:?}");
+    let idle = found(share("failback = \"manual\"\nrequire = false"));
+    assert!(idle.iter().any(|it| it.contains("changes nothing with require = false")), "{idle:?}");
     assert!(parse(share("")).is_ok());
 }

@@ -60,10 +60,5 @@ pub(super) fn judged(output: &Output) -> Result<(), String> {
     if matches!(outcome, Outcome::Complete | Outcome::Vanished) {
         return Ok(());
     }
-    let text = String::from_utf8_lossy(&output.stderr);
-    let last = text.lines().rev().find(|line| !line.trim().is_empty());
-    Err(last.map_or_else(
-        || outcome.message().to_owned(),
-        |last| format!("{} ({last})", outcome.message()),
-    ))
+    Err(outcome.told(&output.stderr))
 }

@@ -94,6 +94,7 @@ impl Engine {
             want: router.requester.want(),
             quiesced: leaving.map(|leaving| leaving.want).or_else(|| router.server.quiesced()),
             changes: share.watching.as_ref().map_or(0, Watching::changes),
+            marked: router.role == Role::Active && share.marked,
         }
     }
 

@@ -76,7 +76,7 @@ impl Engine {
         }
     }
 
-    fn is_ready(&self, share: usize) -> bool {
+    pub(super) fn is_ready(&self, share: usize) -> bool {
         let standing = self.shares[share].standing.as_ref();
         standing.is_some_and(|standing| {
             standing.ready && matches!(standing.held, None | Some(Held::AwaitsHandover))
@@ -89,7 +89,7 @@ impl Engine {
         peer.share(&share.spec.name)?.quiesced
     }
 
-    fn requester_says(&mut self, number: usize, output: Option<RequesterOutput>) {
+    pub(super) fn requester_says(&mut self, number: usize, output: Option<RequesterOutput>) {
         match output {
             Some(RequesterOutput::PullNow) => {
                 let mine = self.mine(number);
@@ -109,7 +109,11 @@ impl Engine {
                 }
             }
             Some(RequesterOutput::Done { freeze }) => {
-                self.routers[number].freeze = Some(freeze);
+                let router = &mut self.routers[number];
+                router.freeze = Some(freeze);
+                if let Some(asked) = &mut router.asked {
+                    asked.freeze = Some(freeze);
+                }
                 let text = format!(
                     "handover: writers stood still for {} ms before this node was active",
                     freeze.as_millis()
@@ -119,6 +123,7 @@ impl Engine {
             Some(RequesterOutput::GivenUp(why)) => {
                 let text = format!("handover: {}", why.message());
                 self.tell(number, EventKind::Fault { text });
+                self.failback_given_up(number, why);
             }
             // A takeover is told to the election at the end of this turn.
             Some(RequesterOutput::TakeOver) | None => {}

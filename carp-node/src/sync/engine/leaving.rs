@@ -65,7 +65,7 @@ impl Engine {
         }
     }
 
-    fn timeout_of(&self, number: usize) -> Duration {
+    pub(super) fn timeout_of(&self, number: usize) -> Duration {
         let mine = self.mine(number).into_iter();
         let timeouts = mine.map(|share| self.shares[share].spec.policy.handover_timeout);
         timeouts.max().unwrap_or_default()

@@ -24,6 +24,8 @@ use crate::sync::rescue::{self, Pruning, RescueSet};
 pub enum Order {
     /// Begin a pass now.
     Now,
+    /// Have the peer hand over to this node.
+    Failback,
     /// Pull nothing any more, for this reason.
     Hold {
         /// The reason.
@@ -74,7 +76,7 @@ impl Order {
     }
 }
 
-fn refused(message: impl Into<String>) -> ControlError {
+pub(super) fn refused(message: impl Into<String>) -> ControlError {
     ControlError::new(ErrorCode::Refused, message)
 }
 
@@ -95,6 +97,9 @@ impl Engine {
         if order == Order::Diff {
             return self.diff(number, reply);
         }
+        if order == Order::Failback {
+            return self.fail_back(number, reply);
+        }
         let answer = match order {
             Order::Now => self.pull_now(number),
             Order::Hold { reason } => self.set_hold(number, Some(reason)),
@@ -111,7 +116,7 @@ impl Engine {
                 Ok(json!({ "set": set.name().to_string(), "orphans": report.orphans }))
             }),
             Order::RescuePrune => self.prune(number),
-            Order::Diff => return,
+            Order::Diff | Order::Failback => return,
         };
         let _ = reply.send(answer);
     }

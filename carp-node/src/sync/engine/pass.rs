@@ -4,13 +4,14 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 
 use super::call::{Shown, Stop, rsync};
 use super::figures::Figures;
-use super::peer::{self, Trouble};
+use super::peer::{self, Heard, Trouble, now};
 use crate::clock::wall_time;
 use crate::control::units::WallTime;
 use crate::runner::RunnerHandle;
@@ -19,7 +20,7 @@ use crate::sync::guards::{self, database, marker, place};
 use crate::sync::hold::Hold;
 use crate::sync::lineage::{Epoch, Stamp};
 use crate::sync::pattern::Patterns;
-use crate::sync::record::{NodeRecord, ShareRecord};
+use crate::sync::record::ShareRecord;
 use crate::sync::rescue::{self, Report};
 use crate::sync::rsync::command::{Care, Remote};
 use crate::sync::rsync::exit::{Next, Outcome};
@@ -51,6 +52,8 @@ pub(super) struct Plan {
     pub(super) purges: bool,
     /// Whether nothing is changed.
     pub(super) dry: bool,
+    /// Whether the peer said a moment ago that the marker is in its root.
+    pub(super) marked: bool,
     /// The peer's record when it was decided, its clock then, and this node's.
     pub(super) source: ShareRecord,
     pub(super) source_clock: Stamp,
@@ -72,8 +75,10 @@ pub(super) struct End {
     pub(super) report: Option<Report>,
     /// What it did, or would do.
     pub(super) figures: Figures,
+    /// How long it took until the copy was in its place and on the disk.
+    pub(super) copied: Option<Duration>,
     /// The peer's record, read after the end of a complete pass.
-    pub(super) after: Option<NodeRecord>,
+    pub(super) after: Option<Heard>,
     /// A process of it could not be killed.
     pub(super) lingers: bool,
 }
@@ -105,13 +110,19 @@ pub(super) async fn run(plan: Plan, stop: Rc<Notify>, shown: Shown) -> End {
 }
 
 async fn carry_out(plan: &Plan, stop: &Notify, shown: &Shown, end: &mut End) -> Result<(), Stop> {
+    let began = now();
     let patterns = Patterns::new(plan.exclude.iter().map(|text| text.clone().into_bytes()));
-    let root = guard(plan, &patterns, stop).await?;
+    let root = guard(plan, &patterns).await?;
     if plan.dry {
+        source_marker(plan, stop).await?;
         return rsync(plan, &root, Care::DryRun, u64::MAX, stop, shown, end).await;
     }
     let rescued = plan.pull.rescue.is_some();
     let counts_first = rescued || plan.probes;
+    let deletes_last = !counts_first && plan.max_delete != u64::MAX;
+    if !(deletes_last && plan.marked) {
+        source_marker(plan, stop).await?;
+    }
     if counts_first {
         let would = dry_run(plan, &root, stop, shown, end).await?;
         if rescued && let Some(hold) = place::rescue_space(&root, would.bytes)? {
@@ -123,10 +134,10 @@ async fn carry_out(plan: &Plan, stop: &Notify, shown: &Shown, end: &mut End) -> 
         None => None,
     };
     let care = set.as_ref().map_or(Care::Replace, |set| Care::Rescue(set.files()));
-    let passed = if counts_first || plan.max_delete == u64::MAX {
-        rsync(plan, &root, care, plan.max_delete, stop, shown, end).await
-    } else {
+    let passed = if deletes_last {
         delete_last(plan, &root, stop, shown, end).await
+    } else {
+        rsync(plan, &root, care, plan.max_delete, stop, shown, end).await
     };
     let complete = passed.is_ok();
     if let Some(set) = set {
@@ -147,8 +158,9 @@ async fn carry_out(plan: &Plan, stop: &Notify, shown: &Shown, end: &mut End) -> 
         rustix::fs::syncfs(File::open(&root)?).map_err(io::Error::from)
     });
     synced.await.map_err(io::Error::other).flatten()?;
+    end.copied = Some(now().saturating_since(began));
     let to = plan.scratch.join(format!("{}.after", plan.name));
-    end.after = Some(peer::read(&plan.runner, &plan.remote, to).await?.record);
+    end.after = Some(peer::read(&plan.runner, &plan.remote, to).await?);
     Ok(())
 }
 
@@ -186,13 +198,15 @@ async fn delete_last(
     if let Some(hold) = guards::mass_delete(left, plan.max_delete) {
         return Err(hold.into());
     }
+    // What was read of it a moment ago is not good enough for this.
+    source_marker(plan, stop).await?;
     // Directories that were not empty are not in the count, and the source goes on.
     let bound = left.saturating_add(plan.max_delete);
     rsync(plan, root, Care::Replace, bound, stop, shown, end).await
 }
 
-/// Looks at everything that must be right before a pass.
-async fn guard(plan: &Plan, patterns: &Patterns, stop: &Notify) -> Result<PathBuf, Stop> {
+/// Looks at everything on this node that must be right before a pass.
+async fn guard(plan: &Plan, patterns: &Patterns) -> Result<PathBuf, Stop> {
     let root = place::real_root(&plan.path)?;
     if let Some(hold) = place::read_only(&root) {
         return Err(hold.into());
@@ -212,6 +226,14 @@ async fn guard(plan: &Plan, patterns: &Patterns, stop: &Notify) -> Result<PathBu
             return Err(database::hold(&database).into());
         }
     }
+    Ok(root)
+}
+
+/// Looks whether the marker is in the root of the source.
+///
+/// That is another connection, which costs more than a pass over a small tree. So a pass that can delete nothing yet
+/// does with what the source's record said a moment ago.
+async fn source_marker(plan: &Plan, stop: &Notify) -> Result<(), Stop> {
     let to = plan.scratch.join(format!("{}.marker", plan.name));
     let fetching = peer::fetch(&plan.runner, &plan.remote, &plan.name, marker::MARKER, &to);
     let fetched = tokio::select! {
@@ -229,7 +251,7 @@ async fn guard(plan: &Plan, patterns: &Patterns, stop: &Notify) -> Result<PathBu
     let expected = plan.source.share_id.as_deref();
     match marker::check_source(expected, found.as_ref(), &plan.remote.host) {
         Some(hold) => Err(hold.into()),
-        None => Ok(root),
+        None => Ok(()),
     }
 }
 

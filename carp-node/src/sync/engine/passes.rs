@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use carp_proto::Instant;
 use tokio::sync::{Notify, oneshot};
@@ -19,6 +20,9 @@ use crate::sync::decide::Pull;
 use crate::sync::guards;
 use crate::sync::record::{CompletePass, NodeRecord};
 use crate::sync::rsync::exit::{Next, Outcome};
+
+/// The source's word that its marker is in its place is good for so long: records are read each second.
+const MARKED_FRESH: Duration = Duration::from_secs(3);
 
 impl Engine {
     pub(super) fn start_pass(
@@ -51,6 +55,7 @@ impl Engine {
             probes: share.probes() && !share.approved,
             purges: share.untidy,
             dry: dry.is_some(),
+            marked: source.marked && said.peer.is_fresh(now, MARKED_FRESH),
             source: source.clone(),
             source_clock: said.peer.record.now,
             local_clock: said.local_clock,
@@ -95,7 +100,12 @@ impl Engine {
         let now = now();
         let took = now.saturating_since(running.began);
         let recorded = match end.after.take() {
-            Some(after) => self.record_pass(number, &running, &end, &after),
+            Some(after) => {
+                let recorded = self.record_pass(number, &running, &end, &after.record);
+                let peer = self.shares[number].peer;
+                self.peers[peer].note_beside(after, now);
+                recorded
+            }
             None => false,
         };
         if recorded && let Some(said) = &mut self.peers[self.shares[number].peer].said {
@@ -125,7 +135,7 @@ impl Engine {
         let (outcome, mut figures) = (end.outcome, end.figures);
         // Only a comparison is asked for them.
         figures.listed = Vec::new();
-        share.last = Some(Last { ended, took, outcome, text, figures });
+        share.last = Some(Last { ended, took, copied: end.copied, outcome, text, figures });
         if let Some(report) = &end.report {
             let text = format!(
                 "share {}: {} entries that only this node had and {} that the other one replaced are kept: \

@@ -108,6 +108,19 @@ impl PeerState {
         }
     }
 
+    /// Takes in what was read beside the regular readings, so that the next one of these comes later. Not if one is
+    /// under way, or is newer: an older record after a newer one would look like a machine that was set back.
+    pub(super) fn note_beside(&mut self, heard: Heard, now: Instant) {
+        let newer = self.said.as_ref().is_none_or(|said| {
+            let known = &said.peer.record;
+            heard.record.process == known.process && heard.record.beat >= known.beat
+        });
+        if newer && !self.reading {
+            self.note(Ok(heard), now);
+            self.asked_at = now;
+        }
+    }
+
     /// What it said last.
     pub(super) fn peer(&self) -> Option<&Peer> {
         self.said.as_ref().map(|said| &said.peer)

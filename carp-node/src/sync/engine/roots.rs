@@ -14,7 +14,8 @@ use crate::sync::tree;
 impl Engine {
     /// Sees to the marker in the root of a share that is served.
     pub(super) fn mark(&mut self, number: usize) {
-        let share = &self.shares[number];
+        let share = &mut self.shares[number];
+        share.marked = false;
         let root = match place::real_root(&share.spec.path) {
             Ok(root) => root,
             Err(hold) => {
@@ -41,7 +42,9 @@ impl Engine {
             }
             (Ok(found), Some(known)) => {
                 let hold = marker::check_own(Some(known), found.as_ref(), &root);
-                self.shares[number].fault = hold.map(|hold| hold.message);
+                let share = &mut self.shares[number];
+                share.marked = hold.is_none();
+                share.fault = hold.map(|hold| hold.message);
                 return;
             }
             (Err(error), _) => {

@@ -6,6 +6,7 @@ use carp_proto::Instant;
 use tokio::sync::oneshot;
 
 use super::Verdict;
+use super::failback::Asked;
 use crate::control::proto::{RankStatus, RouterStatus};
 use crate::node::Restraint;
 use crate::sync::handover::{Requester, Server};
@@ -33,6 +34,8 @@ pub(super) struct RouterState {
     pub(super) promoting: Option<Promoting>,
     pub(super) leaving: Option<Leaving>,
     pub(super) requester: Requester,
+    /// Who had it ask, and waits for the end.
+    pub(super) asked: Option<Asked>,
     pub(super) server: Server,
     /// The hooks of a quiesce that run: which is next.
     pub(super) hooks: Option<Hooks>,
@@ -103,6 +106,17 @@ impl RouterState {
             self.heard_at = self.heard_at.max(since);
         }
         self.role = role;
+    }
+
+    /// Whether the node says that it is active, and that all its addresses are there.
+    pub(super) fn serves(&self, status: &[RouterStatus]) -> bool {
+        let mut active = self
+            .seats
+            .iter()
+            .filter_map(|seat| status.get(*seat))
+            .filter(|router| router.state == "active")
+            .peekable();
+        active.peek().is_some() && active.all(|router| router.phase.as_deref() == Some("serving"))
     }
 
     /// Whether the node says that it is active.

@@ -37,6 +37,8 @@ pub(super) struct Share {
     pub(super) idle: bool,
     /// Counts what changes, while this node serves it.
     pub(super) watching: Option<Watching>,
+    /// Whether the marker was in the root when this node looked last: each time that it decides to serve.
+    pub(super) marked: bool,
     /// Whether the tree is being walked through.
     pub(super) walking: bool,
     /// What the guards of the last pass said.
@@ -77,6 +79,7 @@ pub(super) struct Running {
 pub(super) struct Last {
     pub(super) ended: crate::control::units::WallTime,
     pub(super) took: std::time::Duration,
+    pub(super) copied: Option<std::time::Duration>,
     pub(super) outcome: Option<Outcome>,
     pub(super) text: String,
     pub(super) figures: Figures,

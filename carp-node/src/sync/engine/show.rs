@@ -35,6 +35,9 @@ pub struct ShareStatus {
     pub held: Option<Hold>,
     /// Why its router does not preempt.
     pub held_back: Option<Held>,
+    /// The command that would bring the address here, if nothing but that word is missing.
+    #[serde(default)]
+    pub failback: Option<String>,
     /// How far the standby is behind, and what a failover would lose now.
     pub line: String,
     /// How far it is behind, if that is known.
@@ -98,6 +101,10 @@ pub struct PassStatus {
     pub ended: WallTime,
     /// How long it took.
     pub took_ms: Millis,
+    /// How long it took until the copy was in its place and on the disk; what is left is the reading of the peer's
+    /// record, which the pass saves the regular readings.
+    #[serde(default)]
+    pub copied_ms: Option<Millis>,
     /// What rsync's end means.
     pub outcome: Option<Outcome>,
     /// The same in words, with what to do.
@@ -145,6 +152,7 @@ impl Engine {
             in_sync: share.standing.as_ref().is_some_and(|standing| standing.in_sync),
             held: share.hold().cloned(),
             held_back: share.standing.as_ref().and_then(|standing| standing.held),
+            failback: self.brings_back(share),
             line: lag.to_string(),
             lag_ms: match lag {
                 Lag::Behind(lag) => Some(Millis(lag)),
@@ -180,6 +188,7 @@ impl Engine {
             last_pass: share.last.as_ref().map(|last| PassStatus {
                 ended: last.ended,
                 took_ms: Millis(last.took),
+                copied_ms: last.copied.map(Millis),
                 outcome: last.outcome,
                 text: last.text.clone(),
                 files: last.figures.files,

@@ -94,6 +94,16 @@ fn a_requester_gives_up_and_asks_again_later_each_time() {
 }
 
 #[test]
+fn a_requester_that_the_election_leaves_waiting_says_so() {
+    let mut requester = pulling();
+    requester.handle(at(1_500), RequesterInput::PullComplete);
+    assert!(requester.may_take_over());
+    let over = requester.handle(at(13_000), RequesterInput::Tick);
+    assert_eq!(over, Some(RequesterOutput::GivenUp(GivenUp::NotElected)));
+    assert!(!requester.may_take_over(), "the peer's writers go on");
+}
+
+#[test]
 fn a_requester_notices_that_the_quiesce_was_undone() {
     for answer in [None, Some(Want(9))] {
         let mut requester = pulling();

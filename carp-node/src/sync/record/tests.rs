@@ -34,6 +34,7 @@ pub(in crate::sync) fn share_of(of: &str, role: Role, epochs: u64) -> ShareRecor
         want: None,
         quiesced: None,
         changes: 0,
+        marked: false,
     }
 }
 
@@ -74,6 +75,10 @@ fn a_record_is_read_as_it_was_written() {
     assert_eq!(NodeRecord::parse(json.as_bytes()).unwrap(), record);
     let more = json.replacen('{', "{\"a key of the future\":1,", 1);
     assert_eq!(NodeRecord::parse(more.as_bytes()).unwrap(), record);
+    // A version that says nothing of the marker.
+    let less = json.replace(",\"marked\":false", "");
+    assert!(less.len() < json.len());
+    assert_eq!(NodeRecord::parse(less.as_bytes()).unwrap(), record);
 }
 
 #[test]

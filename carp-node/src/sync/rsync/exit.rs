@@ -250,8 +250,13 @@ fn telling_line(errors: &[u8]) -> Option<String> {
 }
 
 /// How lines begin with which rsync says only that something was said before.
-const SUMMARIES: [&str; 3] =
-    ["rsync error: ", "rsync: connection unexpectedly closed", "rsync: [Receiver] connection "];
+const SUMMARIES: [&str; 5] = [
+    "rsync error: ",
+    "rsync: connection unexpectedly closed",
+    "rsync: [Receiver] connection ",
+    "rsync: [Receiver] write error: Broken pipe",
+    "rsync: did not see server greeting",
+];
 
 /// What ssh and rsync say when nobody is there.
 const UNREACHABLE: [&str; 7] = [
@@ -322,6 +327,12 @@ mod tests {
             b"Host key verification failed.\r\nrsync: connection unexpectedly closed (0 bytes)\n\
                      rsync error: error in rsync protocol data stream (code 12)\n\n";
         assert_eq!(telling_line(said).as_deref(), Some("Host key verification failed."));
+        let daemon =
+            b"Host key verification failed.\nrsync: did not see server greeting\nrsync error: x\n";
+        assert_eq!(telling_line(daemon).as_deref(), Some("Host key verification failed."));
+        let gone = b"rsync: [sender] link_stat \"/x\" failed: No such file or directory (2)\n\
+                     rsync error: x\nrsync: [Receiver] write error: Broken pipe (32)\n";
+        assert!(telling_line(gone).is_some_and(|line| line.contains("link_stat")));
         assert_eq!(telling_line(b"rsync error: x\n").as_deref(), Some("rsync error: x"));
         assert_eq!(telling_line(b" \n"), None);
     }

@@ -227,11 +227,29 @@ impl Machine {
         self.give_preemption_up(now, before);
     }
 
-    /// It waits for a handover from now on, or does not.
+    /// It waits for a handover from now on; or it does not, because that is ready: then writers stand still
+    /// until somebody takes over, and the active router's next advert says nothing new.
     pub(super) fn await_handover(&mut self, now: Instant, awaits: bool) {
-        let before = self.held_by_data();
+        let (before, awaited) = (self.held_by_data(), self.awaits_handover);
         self.awaits_handover = awaits;
         self.give_preemption_up(now, before);
+        if awaited && !awaits {
+            self.preempt_the_known(now);
+        }
+    }
+
+    /// Preempts the active router that it follows, if it may, without waiting for that one's next advert; also
+    /// where preemption comes by silence.
+    fn preempt_the_known(&mut self, now: Instant) {
+        let (Stage::Backup(waiting), Some(peer)) = (self.stage, self.active_peer) else { return };
+        let worse = self.config.preempts() && self.rank() > peer.rank && !self.held(now);
+        let delayed = waiting
+            .worse_since
+            .is_none_or(|since| now.saturating_since(since) < self.config.preempt_delay);
+        if worse && !delayed {
+            let grounds = Grounds::Worse(peer.source);
+            self.be_willing(now, Waiting { grounds, ..waiting }, None);
+        }
     }
 
     fn give_preemption_up(&mut self, now: Instant, held_before: bool) {

@@ -289,7 +289,8 @@ impl Lan {
             return;
         }
         port.deadline = deadline;
+        // One that has passed already is no later for that.
         port.wakes_at =
-            deadline.map(|it| self.now.max(it.at + behind) + self.random.up_to(lateness));
+            deadline.map(|it| self.now.max(it.at + behind + self.random.up_to(lateness)));
     }
 }

@@ -1,0 +1,268 @@
+//! F11 and F13 with real ssh and sshd, paired by `carp sync pair`: a network that is cut, and a key that is misused.
+//!
+//! Without root sshd lets nobody in; then they are left out, which is said on stderr.
+
+use std::time::SystemTime;
+
+use carp_node::lab::{Direction, Switch, mac, wait_until};
+use libtest_mimic::Failed;
+use serde_json::Value;
+
+use crate::machine::{Machine, is_root};
+use crate::support::{LIMIT, PRIMARY, Rack, SECONDARY, Test, Tested, VIP, ensure};
+
+pub(crate) const TESTS: &[Test] = &[
+    ("f11_a_network_cut_in_the_middle_of_a_file_leaves_nobody_behind_and_is_resumed", network_cut),
+    ("f13_a_key_that_is_misused_gets_nothing_and_another_host_key_gets_no_transfer", misused_key),
+];
+
+/// The share, on both machines.
+const SHARE: &str = "/var/pages/www";
+
+/// ssh as the standby's daemon calls it.
+const SSH: &str = "ssh -F /var/lib/carp/sync/ssh-0.conf";
+
+/// What docs/guides/two-web-servers.md has sshd do.
+const SSHD: &str =
+    "PermitRootLogin forced-commands-only\nMatch User root\n    ClientAliveInterval 2\n";
+
+/// How large the file is, and what a second brings of it, in KiB.
+const LARGE_KIB: u64 = 8 << 10;
+const RATE_KIB: u64 = 1_000;
+
+/// A cut has to be noticed within this.
+const NOTICED_MS: u128 = 12_000;
+
+/// Two machines with sshd, made known to each other.
+struct Linked {
+    a: Machine,
+    b: Machine,
+}
+
+fn left_out(what: &str) -> bool {
+    if is_root() {
+        return false;
+    }
+    eprintln!("{what} is left out WITHOUT root: in a user namespace sshd lets nobody in");
+    true
+}
+
+impl Linked {
+    /// The primary serves, and the secondary has a copy of an empty share.
+    fn start(rack: &Rack, settings: &str) -> Result<Self, Failed> {
+        let switch = Switch::new(rack.lab)?;
+        let machine = |name: &str, last: u8, ip: &str, other: &str, skew: u8| {
+            let host = switch.host(name, mac(last), &[&format!("{ip}/24")])?;
+            let machine = Machine::new(host, rack.path(name))?;
+            machine.write(
+                "/etc/carp/carp.toml",
+                &format!(
+                    "[node]\nname = \"{name}\"\n\n[router.web]\nprotocol = \"carp\"\ninterface = \"eth0\"\n\
+                     id = 1\naddresses = [\"{VIP}\"]\nkey_file = \"/etc/carp/web.key\"\nadvskew = {skew}\n\n\
+                     [sync.www]\nrouter = \"web\"\npath = \"{SHARE}\"\npeer = \"{other}\"\nevery = \"1s\"\n\
+                     {settings}\n"
+                ),
+            )?;
+            machine.write("/etc/ssh/sshd_config.d/carp.conf", SSHD)?;
+            machine.run(
+                &format!(
+                    "mkdir -p {SHARE}; printf secret >/etc/carp/web.key; chmod 600 /etc/carp/web.key; \
+                     systemctl restart ssh"
+                ),
+                LIMIT,
+            )?;
+            Ok::<_, Failed>(machine)
+        };
+        let a = machine("primary", 0x50, PRIMARY, SECONDARY, 0)?;
+        let b = machine("secondary", 0x10, SECONDARY, PRIMARY, 100)?;
+        for (one, other) in [(&a, &b), (&b, &a)] {
+            let pair = format!("carp sync pair --fingerprint {}", other.fingerprint()?);
+            one.run(&pair, LIMIT)?;
+        }
+        for (one, other) in [(&a, &b), (&b, &a)] {
+            one.run(&format!("carp sync pair --authorize '{}'", other.printed_line()?), LIMIT)?;
+        }
+        let linked = Self { a, b };
+        for machine in [&linked.a, &linked.b] {
+            machine.run("systemctl enable --now carp", LIMIT)?;
+        }
+        linked.wait("the primary serves", &linked.a, |status| {
+            status["routers"][0]["state"] == "active"
+        })?;
+        linked.wait("the secondary is in sync", &linked.b, |status| {
+            status["sync"][0]["in_sync"] == true
+        })?;
+        Ok(linked)
+    }
+
+    /// Waits until the status of a machine is so.
+    fn wait(&self, what: &str, machine: &Machine, is: impl Fn(&Value) -> bool) -> Tested {
+        let waited = wait_until(LIMIT, what, || is(&status(machine)));
+        waited.map_err(|error| {
+            let said = |machine: &Machine| {
+                let told = "carp sync status; carp events; cat /var/log/carp.log";
+                machine.run(&format!("{told} 2>&1 || true"), LIMIT).unwrap_or_default()
+            };
+            Failed::from(format!("{error}: {}\n{}", said(&self.a), said(&self.b)))
+        })
+    }
+}
+
+/// `carp status --json`.
+fn status(machine: &Machine) -> Value {
+    let said = machine.run("carp status --json 2>/dev/null", LIMIT).unwrap_or_default();
+    serde_json::from_str(&said).unwrap_or_default()
+}
+
+/// The processes of a machine whose number, process group and command line, zombies included, are as asked for.
+fn processes(machine: &Machine, is: impl Fn(&Process) -> bool) -> Result<Vec<Process>, Failed> {
+    let script = "for it in /proc/[0-9]*; do \
+                  stat=$(cat $it/stat 2>/dev/null) || continue; \
+                  echo \"$stat\t$(tr '\\0' ' ' <$it/cmdline 2>/dev/null)\"; done";
+    let said = machine.run(script, LIMIT)?;
+    let process = |line: &str| {
+        let (stat, command) = line.split_once('\t')?;
+        let (before, after) = stat.rsplit_once(')')?;
+        let (id, name) = before.split_once(" (")?;
+        let mut after = after.split_ascii_whitespace().skip(1);
+        let parent = after.next()?.parse().ok()?;
+        let group = after.next()?.parse().ok()?;
+        let (name, command) = (name.to_owned(), command.to_owned());
+        Some(Process { id: id.parse().ok()?, parent, group, name, command })
+    };
+    Ok(said.lines().filter_map(process).filter(is).collect())
+}
+
+#[derive(Debug)]
+struct Process {
+    id: u32,
+    parent: u32,
+    group: u32,
+    name: String,
+    command: String,
+}
+
+fn network_cut(rack: &Rack) -> Tested {
+    if left_out("f11 with ssh") {
+        return Ok(());
+    }
+    let linked = Linked::start(rack, &format!("bandwidth = {RATE_KIB}"))?;
+    let (a, b) = (&linked.a, &linked.b);
+    a.run(
+        &format!("echo v2 >{SHARE}/page; head -c {LARGE_KIB}K /dev/urandom >{SHARE}/large"),
+        LIMIT,
+    )?;
+    linked.wait("half of it is here", b, |status| {
+        let bytes = status["sync"][0]["progress"]["bytes"].as_u64();
+        bytes.is_some_and(|bytes| bytes > (LARGE_KIB << 10) / 2)
+    })?;
+    let mine = processes(b, |it| it.name == "rsync" && it.command.contains("::www"))?;
+    let group = mine.first().ok_or("no pass runs on the secondary")?.group;
+    let theirs = processes(a, |it| it.command.contains("rsync --server --daemon"))?;
+    let sessions: Vec<u32> = theirs.iter().flat_map(|it| [it.id, it.parent]).collect();
+    ensure(!sessions.is_empty(), "nobody serves the pass on the primary")?;
+    // What the secondary says is lost; what the others say it hears, so that it stays what it is.
+    let cut_at = SystemTime::now();
+    b.host.drop_frames(Direction::Out)?;
+    linked.wait("the pass has failed", b, |status| {
+        let outcome = &status["sync"][0]["last_pass"]["outcome"];
+        outcome == "transport" || outcome == "unreachable"
+    })?;
+    let noticed = SystemTime::now().duration_since(cut_at)?.as_millis();
+    let left = processes(b, |it| it.group == group)?;
+    ensure(left.is_empty(), format!("of the pass are left: {left:?}"))?;
+    let there = b.run(&format!("ls {SHARE}"), LIMIT)?;
+    ensure(!there.contains("large") && !there.contains("page"), format!("visible: {there}"))?;
+    ensure(noticed < NOTICED_MS, format!("the cut was noticed after {noticed} ms"))?;
+    let gone = || {
+        let left = processes(a, |it| sessions.contains(&it.id));
+        left.is_ok_and(|left| left.is_empty())
+    };
+    wait_until(LIMIT, "nobody is left on the primary", gone)?;
+    let gone = SystemTime::now().duration_since(cut_at)?.as_millis();
+    println!("f11: the standby noticed the cut after {noticed} ms, the primary after {gone} ms");
+    b.host.pass(Direction::Out)?;
+    linked.wait("a pass is complete", b, |status| {
+        let last = &status["sync"][0]["last_pass"];
+        last["outcome"] == "complete" && last["bytes"].as_u64().is_some_and(|bytes| bytes > 0)
+    })?;
+    let received = status(b)["sync"][0]["last_pass"]["received"].as_u64();
+    println!("f11: {received:?} bytes of {} were received after it", LARGE_KIB << 10);
+    ensure(
+        received.is_some_and(|bytes| bytes < (LARGE_KIB << 10) * 3 / 4),
+        format!("the second pass received {received:?} bytes"),
+    )?;
+    let sum = |machine: &Machine| machine.run(&format!("cd {SHARE}; sha256sum large page"), LIMIT);
+    ensure(sum(a)? == sum(b)?, "both have the same")
+}
+
+fn misused_key(rack: &Rack) -> Tested {
+    if left_out("f13") {
+        return Ok(());
+    }
+    let linked = Linked::start(rack, "")?;
+    let (a, b) = (&linked.a, &linked.b);
+    a.run(
+        &format!(
+            "echo precious >/root/secret; echo v1 >{SHARE}/page; ln -s /root/secret {SHARE}/link; \
+             grep -c '^restrict,from=\"{SECONDARY}\",command=' /root/.ssh/authorized_keys"
+        ),
+        LIMIT,
+    )?;
+    linked.wait("the link is a link there", b, |_| {
+        b.run(&format!("readlink {SHARE}/link"), LIMIT).is_ok_and(|it| it == "/root/secret\n")
+    })?;
+    // What each would print, or leave behind, if it were let.
+    let rsync = format!("rsync -e '{SSH}'");
+    for (what, script) in [
+        ("a shell", format!("{SSH} {PRIMARY} cat /root/secret")),
+        ("a shell with a terminal", format!("{SSH} -tt {PRIMARY} cat /root/secret")),
+        ("a connection onwards", format!("{SSH} -W 127.0.0.1:22 {PRIMARY}")),
+        (
+            "a file of another folder",
+            format!("{rsync} {PRIMARY}::www/../../../root/secret /root/got"),
+        ),
+        ("another module", format!("{rsync} {PRIMARY}::root/secret /root/got")),
+        ("a path without a module", format!("{rsync} {PRIMARY}:/root/secret /root/got")),
+        ("what a link leads to", format!("{rsync} -L {PRIMARY}::www/link /root/got")),
+        (
+            "the same in other words",
+            format!("{rsync} --copy-unsafe-links {PRIMARY}::www/link /root/got"),
+        ),
+        ("the list of modules", format!("{rsync} {PRIMARY}::")),
+        ("a push", format!("echo x >/root/x; {rsync} /root/x {PRIMARY}::www/pushed")),
+        ("a deletion", format!("{rsync} -r --delete /var/tmp/ {PRIMARY}::www/")),
+    ] {
+        let said = b.run(&format!("( {script} ) </dev/null 2>&1 || true"), LIMIT)?;
+        let got = b.run("cat /root/got 2>/dev/null || true; rm -f /root/got", LIMIT)?;
+        for hint in ["precious", "SSH-2.0", "carp-state"] {
+            ensure(!got.contains(hint) && !said.contains(hint), format!("{what}: {said}: {got}"))?;
+        }
+    }
+    let there = a.run(&format!("ls {SHARE}"), LIMIT)?;
+    ensure(there == "link\npage\n", format!("the primary has {there}"))?;
+    // The same key is good for what it is for.
+    b.run(&format!("{rsync} {PRIMARY}::www/page /root/got; grep v1 /root/got"), LIMIT)?;
+    another_host_key(&linked)
+}
+
+fn another_host_key(linked: &Linked) -> Tested {
+    let (a, b) = (&linked.a, &linked.b);
+    a.run(
+        "rm /etc/ssh/ssh_host_ed25519_key*; \
+         ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/ssh_host_ed25519_key; systemctl restart ssh",
+        LIMIT,
+    )?;
+    // The connection that is open was made with the key that was right.
+    b.run(&format!("{SSH} -O exit {PRIMARY} 2>/dev/null || true"), LIMIT)?;
+    a.run(&format!("echo v2 >{SHARE}/page"), LIMIT)?;
+    linked.wait("the other key is noticed", b, |status| {
+        let share = &status["sync"][0];
+        share["peer_outcome"] == "host-key" && share["peer_alive"] == false
+    })?;
+    let said = b.run("carp sync status || true", LIMIT)?;
+    ensure(said.contains("Host key verification failed") && said.contains("carp sync pair"), said)?;
+    let again = b.run("carp sync pair --fingerprint SHA256:x 2>&1 || echo code $?", LIMIT)?;
+    ensure(again.contains("is not the one in") && again.contains("code 6"), again)?;
+    ensure(b.run(&format!("cat {SHARE}/page"), LIMIT)? == "v1\n", "nothing is transferred")
+}
