@@ -1,7 +1,5 @@
 //! What a configuration says when it is asked is what it was made with.
 
-#![expect(clippy::unwrap_used, reason = "a helper that fails has to fail its test")]
-
 mod support;
 
 use std::time::Duration;

@@ -1,7 +1,5 @@
 //! What status shows of a router: its snapshot, and the getters that say the same for less.
 
-#![expect(clippy::unwrap_used, reason = "a helper that fails has to fail its test")]
-
 mod support;
 
 use carp_proto::Reject;

@@ -442,7 +442,6 @@ impl RouterConfig {
         self.election().active_down(Handicap::NONE, self.standing().interval())
     }
 
-    /// Who may send.
     /// The only sources that are heard, peers or others; empty if everybody is.
     #[must_use]
     pub fn heard(&self) -> &[IpAddr] {
