@@ -69,7 +69,7 @@ sync-histories:
 	SYNC_HISTORIES=$(HISTORIES) $(CARGO) test --release -p carp-node --test sync_histories -- --nocapture
 
 ## Copy a share of this many files: how long a pass takes that finds nothing to do, and the daemons' memory. A million,
-## FILES=1000000, takes a quarter of an hour and 10 GB of disk.
+## FILES=1000000, takes long, and 10 GB of disk.
 FILES ?= 100000
 sync-scale: deps
 	SYNC_FILES=$(FILES) SYNC_DIRECTORY="$(CURDIR)/target" $(CARGO) test --release -p carp-cli --test sync f14 -- --nocapture
