@@ -63,6 +63,46 @@ fn a_bar_that_is_lifted_is_no_fault_any_more_while_the_group_is_waited_for() {
     assert_eq!((rig.times_out(), rig.fault()), (vec![PUT_OFF], Some(Fault::Barred)));
     assert_eq!((rig.input(Input::Bar(Bar::Nothing)), rig.fault()), (vec![], None));
     assert_eq!(rig.router.posture(), Posture::Willing);
+    let again = (rig.input(Input::Bar(Bar::Takeover)), rig.fault());
+    assert_eq!(again, (vec![PUT_OFF], Some(Fault::Barred)), "the next one stands in the way too");
+}
+
+#[test]
+fn what_a_barred_router_hears_gives_it_a_new_deadline_which_the_end_of_the_bar_does_not_bring_forward()
+ {
+    for version in Version::ALL {
+        let barred = || {
+            let mut rig = VrrpSetup { priority: 200, ..VrrpSetup::new(version) }.rig().backup();
+            rig.hears_vrrp(version, 9, 100);
+            rig.input(Input::Bar(Bar::Takeover));
+            assert_eq!(rig.times_out(), [PUT_OFF], "{version:?}");
+            rig.passes(secs(1));
+            rig
+        };
+        let mut worse = barred();
+        assert_eq!(worse.hears_vrrp(version, 9, 100), []);
+        assert_eq!(
+            worse.input(Input::Bar(Bar::Nothing)),
+            [],
+            "{version:?}: it preempts by silence"
+        );
+        let mut resigned = barred();
+        assert_eq!(resigned.hears_vrrp(version, 9, 0), []);
+        assert_eq!(
+            resigned.input(Input::Bar(Bar::Nothing)),
+            [],
+            "{version:?}: after its skew time"
+        );
+        assert_eq!(resigned.times_out(), [Priority(200), Acquire]);
+    }
+}
+
+#[test]
+fn an_address_that_somebody_else_had_before_the_bar_does_not_outlast_it() {
+    let mut rig = barred(preempting(), Bar::Takeover);
+    rig.input(Input::AddressInUse);
+    assert_eq!(rig.hears(ip(9), 1, 200), [PUT_OFF], "whoever advertises is who has it");
+    assert_eq!(rig.input(Input::Bar(Bar::Nothing)), [Claim(1, 100, 0), Acquire]);
 }
 
 #[test]

@@ -276,6 +276,19 @@ fn a_preemption_by_silence_that_has_begun_ends_with_the_hold() {
 }
 
 #[test]
+fn a_word_that_is_no_news_does_not_put_a_preemption_off() {
+    for version in Version::ALL {
+        let mut rig = VrrpSetup { priority: 200, ..VrrpSetup::new(version) }.rig().backup();
+        rig.passes(secs(1)).hears_vrrp(version, 9, 100);
+        rig.passes(secs(1)).hears_vrrp(version, 9, 100);
+        let before = rig.wait();
+        rig.input(Input::Held(false));
+        rig.input(Input::AwaitsHandover(false));
+        assert_eq!(rig.wait(), before, "{version:?}");
+    }
+}
+
+#[test]
 fn a_held_owner_waits_for_silence_and_stays_an_owner() {
     for version in Version::ALL {
         let owner = VrrpSetup { priority: 255, ..VrrpSetup::new(version) };

@@ -188,13 +188,13 @@ impl Court<'_> {
         self.lan.make_well();
         let bounds = Bounds::of(self.lan);
         let from = self.lan.elapsed();
-        self.lan.run(bounds.convergence());
+        let was_held = self.run_and_look_for_holds(bounds.convergence()) || was_held;
         self.check_duals(&bounds, from);
         if self.is_marginal(&bounds) {
             return;
         }
         let delay = self.preempt_delay();
-        if (was_held || self.is_held() || !delay.is_zero()) && self.unsettled().is_some() {
+        if (was_held || !delay.is_zero()) && self.unsettled().is_some() {
             // Who may preempt from now on is at it.
             let extra = bounds.handover + bounds.slack();
             self.lan.run(if bounds.groups { bounds.convergence() } else { extra });
@@ -203,7 +203,7 @@ impl Court<'_> {
         if self.has_found() {
             return;
         }
-        if was_held || self.is_held() || !delay.is_zero() || bounds.groups {
+        if was_held || !delay.is_zero() || bounds.groups {
             // Who is held may preempt when that is over. Where the ranks of a group contradict each other, those
             // who try may find that they must not have the whole group, and are held once more.
             let hosts = u32::try_from(self.lan.hosts()).unwrap_or(u32::MAX);
@@ -221,6 +221,18 @@ impl Court<'_> {
             self.find(Invariant::Stability, "something changes although all is well".into());
         }
         self.check_settled();
+    }
+
+    /// Lets this time pass, and says whether a router was held meanwhile: often enough to see each hold.
+    fn run_and_look_for_holds(&mut self, time: Duration) -> bool {
+        let (mut left, mut held) = (time, false);
+        while !left.is_zero() {
+            let part = left.min(HOLD / 2);
+            self.lan.run(part);
+            left -= part;
+            held |= self.is_held();
+        }
+        held
     }
 
     fn check_settled(&mut self) {
