@@ -65,6 +65,14 @@ fn all_take_over_when_the_last_one_is_willing() {
 }
 
 #[test]
+fn permissions_are_taken_back_before_others_are_given() {
+    let mut group = group(&[Posture::Willing, Posture::Willing]);
+    assert_eq!(group.poll_input(), Some(permit(0)));
+    group.note(0, Posture::Active);
+    assert_eq!(inputs(&mut group), [revoke(0), permit(1)]);
+}
+
+#[test]
 fn each_posture_but_those_that_are_up_keeps_the_others_back() {
     for posture in POSTURES {
         let mut waiting = group(&[Posture::Willing, posture]);
@@ -418,6 +426,22 @@ fn a_stop_or_a_yield_shortens_the_handover_of_a_group() {
 }
 
 #[test]
+fn a_shortened_handover_is_not_lengthened_by_a_successor_that_resigns() {
+    for (input, after) in [(Input::Stop, State::Init), (Input::Yield, State::Active)] {
+        let mut rig = Setup::new().rig().leaving(Input::StepDown);
+        rig.passes(ms(50)).input(Input::Timeout);
+        rig.input(input);
+        let wait = rig.wait();
+        rig.hears(ip(9), 1, 200);
+        assert!(rig.wait() < wait, "the successor has the addresses soon");
+        rig.hears_resignation(ip(9));
+        assert_eq!(rig.wait(), wait, "and now it has not");
+        rig.times_out();
+        assert_eq!(rig.state(), after, "nobody took over");
+    }
+}
+
+#[test]
 fn a_better_router_that_resigns_at_once_is_served_on_for_only_with_permission() {
     let mut rig = Setup::new().rig().serving();
     rig.input(Input::Permit(false));
@@ -430,7 +454,7 @@ fn a_better_router_that_resigns_at_once_is_served_on_for_only_with_permission() 
 
 #[test]
 fn a_group_that_went_to_a_worse_host_is_held_and_one_that_went_to_a_better_is_not() {
-    for (advskew, held) in [(200, true), (50, false)] {
+    for (advskew, held) in [(200, true), (100, true), (50, false)] {
         let mut rig = Setup::new().rig().leaving(Input::StepDown);
         rig.hears(ip(9), 1, advskew);
         rig.input(Input::AnnouncementHeard);

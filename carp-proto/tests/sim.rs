@@ -182,6 +182,35 @@ fn a_transcript_tells_a_crash_so_that_it_can_be_read() {
     assert!(active.contains("right  backup -> active (active-down)"), "{active}");
 }
 
+#[test]
+fn a_router_that_comes_back_with_another_rank_says_so() {
+    let vrrp =
+        |priority: &str| format!("router vrrp3 id 1 priority {priority} interval 1s addresses");
+    let pair = PAIR
+        .replace("router carp native id 1 advbase 1 advskew 0 preempt yes addresses", &vrrp("200"))
+        .replace(
+            "router carp native id 1 advbase 1 advskew 100 preempt yes addresses",
+            &vrrp("100"),
+        );
+    for (text, advert) in [
+        (pair.clone(), "left   advert (priority 105, 1s)"),
+        (pair.replace("priority 200", "priority 255"), "left   advert (priority 255, 1s)"),
+        (PAIR.to_owned(), "left   advert (1+150/256 s)"),
+    ] {
+        // Its peer does not run: there is only one that can advertise.
+        let steps = "at 5s stop right\nat 10s rerank left to 150\n";
+        let scenario: Scenario = format!("{text}{steps}").parse().unwrap();
+        let mut lan = scenario.lan().unwrap();
+        lan.keep_entries();
+        judge_on(&scenario, &mut lan);
+        let transcript =
+            Transcript { entries: lan.trace().entries(), names: &scenario.names(), links: 1 };
+        let text = transcript.to_string();
+        let (_, after) = text.split_once("! rerank left to 150").unwrap();
+        assert!(after.contains(advert), "{advert}: {after}");
+    }
+}
+
 /// Who serves at a time, on the first link.
 fn serving(steps: &str, at: Duration) -> Vec<usize> {
     let scenario = scenario(steps);
