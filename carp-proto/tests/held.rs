@@ -82,6 +82,8 @@ fn a_router_that_awaits_a_handover_does_not_preempt_until_it_is_told_that_it_may
         // Writers stand still meanwhile: at once.
         let effects = rig.input(Input::AwaitsHandover(false));
         assert_eq!(effects, [Claim(1, 100, 0), Acquire], "{dialect}");
+        let active = Effect::State(State::Backup, State::Active, Cause::WorsePeer);
+        assert_eq!(rig.input(Input::Acquired), [active], "{dialect}");
     }
 }
 
@@ -114,6 +116,15 @@ fn a_handover_changes_nothing_for_who_may_not_preempt_or_follows_nobody() {
     behind.hears(ip(9), 1, 200);
     behind.input(Input::Held(true));
     assert_eq!(ready(behind), [], "its data are behind");
+    let mut equal = awaiting(carp(Dialect::Native));
+    equal.hears(ip(9), 1, 100);
+    assert_eq!(ready(equal), [], "the active one is as good");
+    let mut yielded = carp(Dialect::Native).rig().leaving(Input::Yield);
+    yielded.hears(ip(9), 1, 200);
+    yielded.input(Input::AnnouncementHeard);
+    yielded.input(Input::AwaitsHandover(true));
+    yielded.passes(secs(1)).hears(ip(9), 1, 200);
+    assert_eq!(ready(yielded), [], "it has yielded a moment ago");
     let mut free = VrrpSetup { priority: 200, ..VrrpSetup::new(Version::V3) }.rig().backup();
     free.hears_vrrp(Version::V3, 9, 100);
     assert_eq!(ready(free), [], "it did not wait");
