@@ -46,6 +46,7 @@
 
 pub mod addresses;
 pub mod backend;
+mod bpf;
 pub mod capture;
 pub mod census;
 pub mod clock;

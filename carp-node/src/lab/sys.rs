@@ -13,6 +13,7 @@ use rustix::thread::UnshareFlags;
 use socket2::Socket;
 
 use crate::backend::linux;
+use crate::bpf::{JUMP_EQUAL, LOAD_WORD_ABSOLUTE, RETURN};
 
 /// Gives the calling thread namespaces of its own. `flags` are of the kind `CLONE_NEW…`.
 pub(super) fn unshare(flags: UnshareFlags) -> io::Result<()> {
@@ -22,29 +23,13 @@ pub(super) fn unshare(flags: UnshareFlags) -> io::Result<()> {
     unsafe { rustix::thread::unshare_unsafe(flags) }.map_err(Into::into)
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the kernel's constants are small, libc has them wider"
-)]
-const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the kernel's constants are small, libc has them wider"
-)]
-const JUMP_EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the kernel's constants are small, libc has them wider"
-)]
-const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
-
 /// From now on `setgroups` does nothing and says that it has, in this process and in those that it starts.
 pub(super) fn let_groups_be() -> io::Result<()> {
     let setgroups = u32::try_from(libc::SYS_setgroups).map_err(io::Error::other)?;
     let step = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
     let mut steps = [
         // The number of the call comes first in what a filter sees.
-        step(LOAD, 0, 0, 0),
+        step(LOAD_WORD_ABSOLUTE, 0, 0, 0),
         step(JUMP_EQUAL, 0, 1, setgroups),
         // No call is made, and the error is none.
         step(RETURN, 0, 0, libc::SECCOMP_RET_ERRNO),

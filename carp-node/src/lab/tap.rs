@@ -22,6 +22,7 @@ use super::net::NetNs;
 use super::process::lock;
 use super::{LabError, sys};
 use crate::backend::linux::link_address;
+use crate::bpf::{ALL, JUMP_EQUAL, LOAD_BYTE_ABSOLUTE, LOAD_HALF_ABSOLUTE, RETURN};
 
 /// Larger than every frame of the lab.
 const FRAME_MAX: usize = 2048;
@@ -208,38 +209,34 @@ fn listen_once(socket: &Socket, end: &OwnedFd, frames: &Mutex<Vec<Frame>>) -> io
 /// The type of ICMPv6 with which a host says which address it has (RFC 4861 section 4.4).
 const NEIGHBOUR_ADVERTISEMENT: u8 = 136;
 
-const LOAD_HALF: u32 = libc::BPF_LD | libc::BPF_H | libc::BPF_ABS;
-const LOAD_BYTE: u32 = libc::BPF_LD | libc::BPF_B | libc::BPF_ABS;
-const JUMP: u32 = libc::BPF_JMP | libc::BPF_JA;
-const JUMP_IF: u32 = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
-const RETURN: u32 = libc::BPF_RET | libc::BPF_K;
+const JUMP: u16 = (libc::BPF_JMP | libc::BPF_JA) as u16;
 
-const fn op(code: u32, k: u32, jt: u8, jf: u8) -> SockFilter {
-    SockFilter::new(code as u16, jt, jf, k)
+const fn op(code: u16, k: u32, jt: u8, jf: u8) -> SockFilter {
+    SockFilter::new(code, jt, jf, k)
 }
 
 /// Goes in front of [`FILTER`]: drops what is sent out on the link.
 const RECEIVED: [SockFilter; 3] = [
-    op(LOAD_BYTE, (libc::SKF_AD_OFF + libc::SKF_AD_PKTTYPE) as u32, 0, 0),
-    op(JUMP_IF, libc::PACKET_OUTGOING as u32, 0, 1),
+    op(LOAD_BYTE_ABSOLUTE, (libc::SKF_AD_OFF + libc::SKF_AD_PKTTYPE) as u32, 0, 0),
+    op(JUMP_EQUAL, libc::PACKET_OUTGOING as u32, 0, 1),
     op(RETURN, 0, 0, 0),
 ];
 
 /// Lets through ARP, IP protocol 112 in both families, and neighbour advertisements.
 const FILTER: [SockFilter; 13] = [
-    op(LOAD_HALF, 12, 0, 0),                              // 0: the type
-    op(JUMP_IF, ethernet::TYPE_ARP as u32, 9, 0),         // 1: to 11
-    op(JUMP_IF, ethernet::TYPE_IPV4 as u32, 0, 2),        // 2: or to 5
-    op(LOAD_BYTE, ethernet::HEADER_LEN as u32 + 9, 0, 0), // 3: the protocol
-    op(JUMP, 5, 0, 0),                                    // 4: to 10
-    op(JUMP_IF, ethernet::TYPE_IPV6 as u32, 0, 6),        // 5: or to 12
-    op(LOAD_BYTE, ethernet::HEADER_LEN as u32 + 6, 0, 0), // 6: the next header
-    op(JUMP_IF, libc::IPPROTO_ICMPV6 as u32, 0, 2),       // 7: or to 10
-    op(LOAD_BYTE, 54, 0, 0),                              // 8: the type of ICMPv6
-    op(JUMP_IF, NEIGHBOUR_ADVERTISEMENT as u32, 1, 2),    // 9: to 11, or to 12
-    op(JUMP_IF, Protocol::IP_PROTOCOL as u32, 0, 1),      // 10: or to 12
-    op(RETURN, u32::MAX, 0, 0),                           // 11: keep it
-    op(RETURN, 0, 0, 0),                                  // 12: drop it
+    op(LOAD_HALF_ABSOLUTE, 12, 0, 0),                 // 0: the type
+    op(JUMP_EQUAL, ethernet::TYPE_ARP as u32, 9, 0),  // 1: to 11
+    op(JUMP_EQUAL, ethernet::TYPE_IPV4 as u32, 0, 2), // 2: or to 5
+    op(LOAD_BYTE_ABSOLUTE, ethernet::HEADER_LEN as u32 + 9, 0, 0), // 3: the protocol
+    op(JUMP, 5, 0, 0),                                // 4: to 10
+    op(JUMP_EQUAL, ethernet::TYPE_IPV6 as u32, 0, 6), // 5: or to 12
+    op(LOAD_BYTE_ABSOLUTE, ethernet::HEADER_LEN as u32 + 6, 0, 0), // 6: the next header
+    op(JUMP_EQUAL, libc::IPPROTO_ICMPV6 as u32, 0, 2), // 7: or to 10
+    op(LOAD_BYTE_ABSOLUTE, 54, 0, 0),                 // 8: the type of ICMPv6
+    op(JUMP_EQUAL, NEIGHBOUR_ADVERTISEMENT as u32, 1, 2), // 9: to 11, or to 12
+    op(JUMP_EQUAL, Protocol::IP_PROTOCOL as u32, 0, 1), // 10: or to 12
+    op(RETURN, ALL, 0, 0),                            // 11: keep it
+    op(RETURN, 0, 0, 0),                              // 12: drop it
 ];
 
 #[cfg(test)]

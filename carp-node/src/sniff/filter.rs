@@ -5,10 +5,7 @@ use carp_proto::wire::ah;
 use carp_proto::wire::ethernet::{TYPE_ARP, TYPE_IPV4, TYPE_IPV6};
 use socket2::SockFilter;
 
-const LOAD_HALF: u16 = (libc::BPF_LD | libc::BPF_H | libc::BPF_ABS) as u16;
-const LOAD_BYTE: u16 = (libc::BPF_LD | libc::BPF_B | libc::BPF_ABS) as u16;
-const JUMP_EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
-const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
+use crate::bpf::{ALL, JUMP_EQUAL, LOAD_BYTE_ABSOLUTE, LOAD_HALF_ABSOLUTE, RETURN};
 
 /// 802.1Q, 802.1ad, and what switches used for outer tags before 802.1ad.
 const TAGS: [u16; 3] = [0x8100, 0x88a8, 0x9100];
@@ -33,7 +30,7 @@ pub(super) fn adverts() -> Vec<SockFilter> {
 /// The decision about a frame with so many tags; falls through if there is one more.
 fn behind(tags: u32) -> Vec<SockFilter> {
     let start = 12 + 4 * tags;
-    let mut program = vec![SockFilter::new(LOAD_HALF, 0, 0, start)];
+    let mut program = vec![SockFilter::new(LOAD_HALF_ABSOLUTE, 0, 0, start)];
     // Each answer is followed by what happens if the type is this one, and jumped over if it is not.
     program.extend(when(TYPE_ARP, vec![keep()]));
     program.extend(when(TYPE_IPV4, one_of(start + 2 + 9, &IPV4_PROTOCOLS)));
@@ -57,7 +54,7 @@ fn when(value: u16, then: Vec<SockFilter>) -> Vec<SockFilter> {
 
 /// Keeps the frame if the byte at `offset` is one of these, and drops it if not.
 fn one_of(offset: u32, values: &[u8]) -> Vec<SockFilter> {
-    let mut program = vec![SockFilter::new(LOAD_BYTE, 0, 0, offset)];
+    let mut program = vec![SockFilter::new(LOAD_BYTE_ABSOLUTE, 0, 0, offset)];
     for &value in values {
         program.extend([SockFilter::new(JUMP_EQUAL, 0, 1, value.into()), keep()]);
     }
@@ -66,7 +63,7 @@ fn one_of(offset: u32, values: &[u8]) -> Vec<SockFilter> {
 }
 
 fn keep() -> SockFilter {
-    SockFilter::new(RETURN, 0, 0, u32::MAX)
+    SockFilter::new(RETURN, 0, 0, ALL)
 }
 
 fn drop() -> SockFilter {

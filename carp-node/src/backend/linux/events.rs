@@ -11,12 +11,12 @@ use std::mem::offset_of;
 use netlink_sys::Socket;
 use socket2::{SockFilter, SockRef};
 
-use super::filter::{
+use crate::addresses::MARK;
+use crate::bpf::{
     ALL, COPY_TO_INDEX, JUMP_ANY_BIT, JUMP_EQUAL, JUMP_EQUAL_INDEX, LOAD_BYTE_INDEXED,
     LOAD_HALF_ABSOLUTE, LOAD_INDEX_MEMORY, LOAD_NUMBER, LOAD_NUMBER_TO_INDEX, LOAD_WORD_ABSOLUTE,
     LOAD_WORD_INDEXED, RETURN, STORE,
 };
-use crate::addresses::MARK;
 
 /// `RTMGRP_LINK`.
 pub(super) const LINKS: u32 = 0x1;

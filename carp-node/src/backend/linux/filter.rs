@@ -7,26 +7,11 @@ use carp_proto::wire::arp;
 use socket2::SockFilter;
 
 use crate::backend::Listening;
-
-pub(super) const LOAD_BYTE_ABSOLUTE: u16 = (libc::BPF_LD | libc::BPF_B | libc::BPF_ABS) as u16;
-pub(super) const LOAD_HALF_ABSOLUTE: u16 = (libc::BPF_LD | libc::BPF_H | libc::BPF_ABS) as u16;
-pub(super) const LOAD_WORD_ABSOLUTE: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
-pub(super) const LOAD_BYTE_INDEXED: u16 = (libc::BPF_LD | libc::BPF_B | libc::BPF_IND) as u16;
-pub(super) const LOAD_WORD_INDEXED: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_IND) as u16;
-pub(super) const LOAD_NUMBER: u16 = (libc::BPF_LD | libc::BPF_IMM) as u16;
-pub(super) const LOAD_NUMBER_TO_INDEX: u16 = (libc::BPF_LDX | libc::BPF_IMM) as u16;
-pub(super) const LOAD_INDEX_MEMORY: u16 = (libc::BPF_LDX | libc::BPF_MEM) as u16;
-pub(super) const STORE: u16 = libc::BPF_ST as u16;
-const LOAD_HEADER_LENGTH: u16 = (libc::BPF_LDX | libc::BPF_B | libc::BPF_MSH) as u16;
-pub(super) const COPY_TO_INDEX: u16 = (libc::BPF_MISC | libc::BPF_TAX) as u16;
-pub(super) const JUMP_EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
-pub(super) const JUMP_AT_LEAST: u16 = (libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K) as u16;
-pub(super) const JUMP_GREATER: u16 = (libc::BPF_JMP | libc::BPF_JGT | libc::BPF_K) as u16;
-pub(super) const JUMP_EQUAL_INDEX: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_X) as u16;
-pub(super) const JUMP_ANY_BIT: u16 = (libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K) as u16;
-pub(super) const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
-
-pub(super) const ALL: u32 = u32::MAX;
+use crate::bpf::{
+    ALL, COPY_TO_INDEX, JUMP_ANY_BIT, JUMP_AT_LEAST, JUMP_EQUAL, JUMP_EQUAL_INDEX, JUMP_GREATER,
+    LOAD_BYTE_ABSOLUTE, LOAD_BYTE_INDEXED, LOAD_HALF_ABSOLUTE, LOAD_HEADER_LENGTH,
+    LOAD_WORD_ABSOLUTE, RETURN,
+};
 
 /// For a raw IPv4 socket: whole datagrams whose second byte after the IP header is one of these ids.
 /// CARP and VRRP both have their id there.

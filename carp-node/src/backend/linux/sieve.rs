@@ -11,12 +11,13 @@ use std::time::Duration;
 use carp_proto::{Instant, Protocol};
 use socket2::{SockFilter, SockRef};
 
-use super::filter::{
-    ALL, JUMP_AT_LEAST, JUMP_EQUAL, LOAD_BYTE_ABSOLUTE, LOAD_BYTE_INDEXED, LOAD_WORD_ABSOLUTE,
-    LONGEST, RETURN, whole_ipv4,
-};
+use super::filter::{LONGEST, whole_ipv4};
 use super::sys;
 use crate::backend::Wanted;
+use crate::bpf::{
+    ALL, JUMP_AT_LEAST, JUMP_EQUAL, LOAD_BYTE_ABSOLUTE, LOAD_BYTE_INDEXED, LOAD_WORD_ABSOLUTE,
+    RETURN,
+};
 use crate::clock::boot_time;
 
 /// For how long, before it is tried again without.
