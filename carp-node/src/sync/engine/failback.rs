@@ -129,12 +129,13 @@ impl Engine {
     /// Tells who waits that it is done, or that it takes too long.
     pub(super) fn answer_failback(&mut self, number: usize, status: &[RouterStatus], now: Instant) {
         let router = &mut self.routers[number];
-        let serves = router.role == Role::Active && router.serves(status);
-        let late = router.asked.as_ref().is_some_and(|asked| now >= asked.until);
-        if !serves && !late {
+        if router.asked.is_none() {
             return;
         }
-        let Some(asked) = router.asked.take() else { return };
+        let serves = router.role == Role::Active && router.serves(status);
+        let Some(asked) = router.asked.take_if(|asked| serves || now >= asked.until) else {
+            return;
+        };
         let took = now.saturating_since(asked.since);
         let stood = asked
             .freeze

@@ -113,15 +113,14 @@ async fn carry_out(plan: &Plan, stop: &Notify, shown: &Shown, end: &mut End) -> 
     let began = now();
     let patterns = Patterns::new(plan.exclude.iter().map(|text| text.clone().into_bytes()));
     let root = guard(plan, &patterns).await?;
-    if plan.dry {
-        source_marker(plan, stop).await?;
-        return rsync(plan, &root, Care::DryRun, u64::MAX, stop, shown, end).await;
-    }
     let rescued = plan.pull.rescue.is_some();
     let counts_first = rescued || plan.probes;
-    let deletes_last = !counts_first && plan.max_delete != u64::MAX;
+    let deletes_last = !plan.dry && !counts_first && plan.max_delete != u64::MAX;
     if !(deletes_last && plan.marked) {
         source_marker(plan, stop).await?;
+    }
+    if plan.dry {
+        return rsync(plan, &root, Care::DryRun, u64::MAX, stop, shown, end).await;
     }
     if counts_first {
         let would = dry_run(plan, &root, stop, shown, end).await?;

@@ -92,8 +92,7 @@ impl Machine {
         }
         let may_preempt = self.config.preempts() && self.rank() > claim.rank;
         let worse_since = may_preempt.then(|| waiting.worse_since.unwrap_or(now));
-        let delayed = |since| now.saturating_since(since) < self.config.preempt_delay;
-        let preempts = !held && worse_since.is_some_and(|since| !delayed(since));
+        let preempts = !held && self.has_waited(now, worse_since);
         match (preempts, self.config.policy.preemption) {
             (true, Preemption::AtOnce) => {
                 self.be_willing(now, Waiting { grounds, worse_since, ..waiting }, Some(&claim));
@@ -243,13 +242,15 @@ impl Machine {
     fn preempt_the_known(&mut self, now: Instant) {
         let (Stage::Backup(waiting), Some(peer)) = (self.stage, self.active_peer) else { return };
         let worse = self.config.preempts() && self.rank() > peer.rank && !self.held(now);
-        let delayed = waiting
-            .worse_since
-            .is_none_or(|since| now.saturating_since(since) < self.config.preempt_delay);
-        if worse && !delayed {
+        if worse && self.has_waited(now, waiting.worse_since) {
             let grounds = Grounds::Worse(peer.source);
             self.be_willing(now, Waiting { grounds, ..waiting }, None);
         }
+    }
+
+    /// Whether it has heard nobody but worse routers for as long as it waits before it preempts one.
+    fn has_waited(&self, now: Instant, worse_since: Option<Instant>) -> bool {
+        worse_since.is_some_and(|since| now.saturating_since(since) >= self.config.preempt_delay)
     }
 
     fn give_preemption_up(&mut self, now: Instant, held_before: bool) {
