@@ -18,7 +18,7 @@ use crate::event::EventKind;
 use crate::state::{Durability, replace};
 use crate::sync::decide::untouched;
 use crate::sync::files;
-use crate::sync::record::{NodeRecord, Role, ShareRecord};
+use crate::sync::record::{Databases, NodeRecord, Role, ShareRecord};
 use crate::sync::rsync::ssh::{self, RECORD_FILE};
 
 /// How often the own record is written when nothing in it changes.
@@ -95,6 +95,7 @@ impl Engine {
             quiesced: leaving.map(|leaving| leaving.want).or_else(|| router.server.quiesced()),
             changes: share.watching.as_ref().map_or(0, Watching::changes),
             marked: router.role == Role::Active && share.marked,
+            databases: share.watching.as_ref().map_or(Databases::Unknown, Watching::databases),
         }
     }
 
