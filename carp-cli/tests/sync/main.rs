@@ -5,10 +5,12 @@
 //! the other node, as the forced command of a key does. What only sshd can show is in `ssh.rs`, which needs root.
 
 mod check;
+mod database;
 mod failback;
 mod failover;
 mod faults;
 mod guards;
+mod hooks;
 #[path = "../guide/machine.rs"]
 #[expect(dead_code, reason = "the guide uses more of it")]
 mod machine;
@@ -31,6 +33,8 @@ fn main() -> ExitCode {
         failback::TESTS,
         split::TESTS,
         guards::TESTS,
+        database::TESTS,
+        hooks::TESTS,
         faults::TESTS,
         renaming::TESTS,
         scale::TESTS,

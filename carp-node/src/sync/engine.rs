@@ -14,6 +14,7 @@ mod failback;
 mod figures;
 mod handle;
 mod handover;
+mod hooks;
 mod leaving;
 mod orders;
 mod pass;
@@ -96,6 +97,7 @@ impl Engine {
         mut log: Subscription,
     ) {
         let mut follows = true;
+        self.let_go_on();
         loop {
             if !self.turn().await {
                 return;
@@ -118,7 +120,10 @@ impl Engine {
 
     /// Looks at everything once. `false` when it is over.
     async fn turn(&mut self) -> bool {
-        let Some(status) = self.node.status().await else { return self.end_turn() };
+        let Some(status) = self.node.status().await else {
+            self.node_ended();
+            return self.end_turn();
+        };
         let left = |router: &RouterState| router.role == Role::Active && !router.is_active(&status);
         if self.routers.iter().any(left) {
             // It counts as active until its addresses are down.
@@ -144,12 +149,22 @@ impl Engine {
         self.shutting_down.is_none() || self.end_turn()
     }
 
-    /// The node has ended, or the daemon is about to: everything stops.
+    /// No router serves any more, and the addresses are down: writers that stood still for that go on.
+    fn node_ended(&mut self) {
+        for router in 0..self.routers.len() {
+            if std::mem::replace(&mut self.routers[router].role, Role::Init) == Role::Active {
+                self.stepped_down(router, now());
+            }
+        }
+    }
+
+    /// The node has ended, or the daemon is about to: everything stops, but for the hooks.
     fn end_turn(&mut self) -> bool {
         for share in &mut self.shares {
             share.stop_pass();
         }
-        if self.shares.iter().any(|share| share.pass.is_some()) {
+        let passes = self.shares.iter().any(|share| share.pass.is_some());
+        if passes || self.routers.iter().any(|router| router.hooks.is_some()) {
             return true;
         }
         let Some(done) = self.shutting_down.take() else { return true };
