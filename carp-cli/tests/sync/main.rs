@@ -15,6 +15,7 @@ mod hooks;
 #[expect(dead_code, reason = "the guide uses more of it")]
 mod machine;
 mod renaming;
+mod rescue;
 mod scale;
 mod scene;
 mod split;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         guards::TESTS,
         database::TESTS,
         hooks::TESTS,
+        rescue::TESTS,
         faults::TESTS,
         renaming::TESTS,
         scale::TESTS,

@@ -167,8 +167,7 @@ impl Check<'_> {
     /// How the peer is reached, and whether what ssh needs is there.
     fn remote(&self, report: &mut Report) -> Option<Remote> {
         let host = self.share.peer.host.clone();
-        if let Some(rsh) = &self.share.rsh {
-            let rsh: Vec<OsString> = rsh.iter().map(OsString::from).collect();
+        if let Some(rsh) = self.share.own_shell() {
             report.good("key", "none of ours: rsh is set");
             return Some(Remote { program: "rsync".into(), host, rsh });
         }

@@ -25,6 +25,7 @@ mod router;
 mod share;
 mod show;
 mod takeover;
+mod tidy;
 mod version;
 
 use std::io;
@@ -66,6 +67,7 @@ enum Done {
     Peer { peer: usize, heard: Result<Heard, Trouble> },
     Pass { share: usize, end: Box<End> },
     Walked { share: usize, walk: io::Result<Walk> },
+    Tidied { share: usize, tidied: io::Result<tidy::Tidied> },
     Hook { router: usize, share: usize, report: JobReport },
 }
 
@@ -84,6 +86,8 @@ struct Engine {
     shares: Vec<Share>,
     done: mpsc::UnboundedSender<Done>,
     started: Instant,
+    /// When rescue sets were looked through that may have grown too old.
+    tidied: Instant,
     exported: exchange::Exported,
     shutting_down: Option<oneshot::Sender<()>>,
 }
@@ -98,6 +102,7 @@ impl Engine {
     ) {
         let mut follows = true;
         self.let_go_on();
+        self.tidy_at_start();
         loop {
             if !self.turn().await {
                 return;
@@ -145,6 +150,7 @@ impl Engine {
             self.answer_failback(router, &status, now);
             self.tell_election(router).await;
         }
+        self.tidy_daily(now);
         self.export(now);
         self.shutting_down.is_none() || self.end_turn()
     }
@@ -203,6 +209,7 @@ impl Engine {
             Done::Peer { peer, heard } => self.peer_read(peer, heard),
             Done::Pass { share, end } => self.pass_ended(share, *end),
             Done::Walked { share, walk } => self.walked(share, walk),
+            Done::Tidied { share, tidied } => self.tidied(share, tidied),
             Done::Hook { router, share, report } => self.hook_ended(router, share, &report),
         }
     }

@@ -95,6 +95,9 @@ impl Engine {
                     }
                     return;
                 }
+                if share.tidying {
+                    return;
+                }
                 let changes = self.changes(number);
                 let due = share.pace.next(changes).is_some_and(|at| at <= now);
                 if due || share.wanted || share.approved {
