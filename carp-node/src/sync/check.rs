@@ -4,7 +4,6 @@
 mod run;
 mod tree;
 
-use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
