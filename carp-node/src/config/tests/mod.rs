@@ -6,6 +6,7 @@ mod mistakes;
 mod nodes;
 mod shares;
 mod speech;
+mod speech_mistakes;
 mod text;
 mod values;
 
@@ -99,4 +100,9 @@ fn vrrp(protocol: &str, lines: &str) -> String {
 /// The same with other addresses.
 fn with_addresses(protocol: &str, addresses: &str, lines: &str) -> String {
     vrrp(protocol, lines).replace("[\"192.168.130.100\"]", addresses)
+}
+
+/// VRRP version 3 with signatures, and lines behind it; the first is line 9.
+fn signed(lines: &str) -> String {
+    vrrp("vrrp3", &format!("auth = \"hmac\"\nkey_file = \"hmac.key\"\nkey_id = 1\n{lines}"))
 }
