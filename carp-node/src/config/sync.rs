@@ -327,7 +327,7 @@ pub(super) fn check(reader: &Reader<'_>, shares: &[SyncSpec], routers: &[&Router
 
 impl SyncSpec {
     /// Where the value of a key is written; if it is not, the header of the table.
-    fn place(&self, key: &str) -> &Location {
+    pub(super) fn place(&self, key: &str) -> &Location {
         self.written.get(key).unwrap_or(&self.place)
     }
 }
