@@ -15,13 +15,10 @@ use super::pass::{End, Plan};
 use super::peer::{Trouble, job, now};
 use crate::sync::hold::{Hold, HoldReason};
 use crate::sync::rsync::command::{Care, Pass};
-use crate::sync::rsync::exit::{self, Outcome, Status};
+use crate::sync::rsync::exit::{self, ERRORS, Outcome, Status};
 use crate::sync::rsync::output::{Line, Progress, Reader};
 use crate::sync::rsync::watchdog::Watchdog;
 use crate::sync::tree::purge_partial;
-
-/// How much of rsync's errors is kept.
-const ERRORS: usize = 4096;
 
 /// No pass takes longer than this: the watchdog ends it sooner.
 const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -116,7 +113,8 @@ pub(super) async fn rsync(
                 Ok(0) | Err(_) => err_open = false,
                 Ok(length) => {
                     errors.extend_from_slice(&err[..length]);
-                    let excess = errors.len().saturating_sub(ERRORS);
+                    // More than is shown, so that its first line is whole.
+                    let excess = errors.len().saturating_sub(2 * ERRORS);
                     errors.drain(..excess);
                 }
             },
@@ -125,8 +123,18 @@ pub(super) async fn rsync(
                 stream.stop().await;
             }
             () = tokio::time::sleep(patience), if why.is_none() => {
-                why = Some(Status::Stuck);
-                stream.stop().await;
+                let work = tokio::select! {
+                    work = stream.work() => work,
+                    () = stop.notified() => {
+                        why = Some(Status::Stopped);
+                        stream.stop().await;
+                        continue;
+                    }
+                };
+                if watchdog.look(now(), work) {
+                    why = Some(Status::Stuck);
+                    stream.stop().await;
+                }
             }
         }
     }
@@ -147,6 +155,7 @@ pub(super) async fn rsync(
     };
     let outcome = Outcome::of(status, &errors);
     end.outcome = Some(outcome);
+    end.errors = exit::readable(&errors);
     if outcome == Outcome::Complete {
         return Ok(());
     }
