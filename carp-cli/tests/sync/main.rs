@@ -15,6 +15,7 @@ mod machine;
 mod renaming;
 mod scale;
 mod scene;
+mod settings;
 mod split;
 mod ssh;
 mod steady;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         guards::TESTS,
         faults::TESTS,
         renaming::TESTS,
+        settings::TESTS,
         scale::TESTS,
         check::TESTS,
         ssh::TESTS,
