@@ -202,12 +202,16 @@ impl Engine {
         let text = match (local, active) {
             (true, true) => {
                 "the peer copies this tree; what it replaces is kept there in a rescue set"
+                    .to_owned()
             }
-            (true, false) => {
-                "this tree counts: when this node serves, the peer copies it, and keeps what it replaces"
-            }
+            (true, false) => format!(
+                "this tree counts: when this node serves, the peer copies it, and keeps what it replaces; \
+                 unless this node takes over by itself, `carp yield {}` on the peer lets it",
+                self.routers[self.shares[number].router].name
+            ),
             (false, _) => {
                 "the peer's tree is copied; what it replaces is kept here in a rescue set"
+                    .to_owned()
             }
         };
         self.shares[number].wanted = true;
