@@ -16,7 +16,6 @@ pub(crate) const TESTS: &[Test] = &[
     ("what_rsync_said_is_in_the_status_as_far_as_it_is_bounded", unreadable_file),
     ("f9_a_mass_delete_waits_for_approval", mass_delete),
     ("an_approval_outlives_a_pass_that_does_not_get_there", approval),
-    ("f15_a_live_database_is_refused", live_database),
     ("the_operator_can_hold_a_share", operator_hold),
     ("damaged_memory_holds_and_never_guesses", damaged_memory),
 ];
@@ -196,21 +195,6 @@ fn approval(rack: &Rack) -> Tested {
         fs::remove_file(pair.a.share.join(format!("g{file}")))?;
     }
     wait_held(&second, "mass-delete")
-}
-
-fn live_database(rack: &Rack) -> Tested {
-    let pair = Pair::new(rack, "cold_start_wait = \"0s\"")?;
-    fs::create_dir_all(pair.b.share.join("data"))?;
-    fs::write(pair.b.share.join("data/ibdata1"), "x")?;
-    let first = pair.a.start()?;
-    first.wait_for_state("active")?;
-    let second = pair.b.start()?;
-    wait_held(&second, "not-adopted")?;
-    sync(&second, &["resolve", "--keep", "peer"], 0)?;
-    wait_held(&second, "live-database")?;
-    ensure(pair.b.read("data/ibdata1").as_deref() == Some("x"), "it is untouched")?;
-    let text = sync(&second, &["status"], 1)?;
-    ensure(text.contains("exclude it"), text)
 }
 
 fn operator_hold(rack: &Rack) -> Tested {
