@@ -14,6 +14,7 @@ use crate::support::{LIMIT, Rack, Test, Tested, ensure};
 pub(crate) const TESTS: &[Test] = &[
     ("a_peer_that_cannot_be_reached_or_is_another_one_is_named", no_connection),
     ("a_pass_that_hangs_is_ended_and_repeated", hanging),
+    ("a_pass_that_hangs_with_its_output_closed_is_ended_too", hanging_closed),
     ("a_pass_that_works_in_silence_is_left_alone", silent),
     ("a_peer_whose_clock_is_years_off_is_copied_all_the_same", clocks),
     ("f10_a_full_disk_changes_nothing_and_recovers_by_itself", full_disk),
@@ -54,13 +55,22 @@ fn no_connection(rack: &Rack) -> Tested {
 const PATIENCE: Duration = Duration::from_secs(150);
 
 fn hanging(rack: &Rack) -> Tested {
+    hangs(rack, "")
+}
+
+fn hanging_closed(rack: &Rack) -> Tested {
+    hangs(rack, "exec >&- 2>&-;")
+}
+
+/// It does this first.
+fn hangs(rack: &Rack, first: &str) -> Tested {
     let pair = Pair::new(rack, "cold_start_wait = \"0s\"")?;
     pair.a.write("x", "1")?;
-    let first = pair.a.start()?;
-    first.wait_for_state("active")?;
+    let active = pair.a.start()?;
+    active.wait_for_state("active")?;
     let group = rack.path("group");
     let script = format!(
-        "case \"$*\" in *--delete-delay*) trap '' TERM; echo $$ >{}; sleep 1000;; esac",
+        "case \"$*\" in *--delete-delay*) trap '' TERM; echo $$ >{}; {first} sleep 1000;; esac",
         group.display()
     );
     let second = pair.b.start_with_rsync(&script)?;

@@ -13,6 +13,7 @@ use tokio::task::spawn_blocking;
 
 use super::pass::{End, Plan};
 use super::peer::{Trouble, job, now};
+use crate::runner::Stream;
 use crate::sync::hold::{Hold, HoldReason};
 use crate::sync::rsync::command::{Care, Pass};
 use crate::sync::rsync::exit::{self, ERRORS, Outcome, Status};
@@ -123,27 +124,27 @@ pub(super) async fn rsync(
                 stream.stop().await;
             }
             () = tokio::time::sleep(patience), if why.is_none() => {
-                let work = tokio::select! {
-                    work = stream.work() => work,
-                    () = stop.notified() => {
-                        why = Some(Status::Stopped);
-                        stream.stop().await;
-                        continue;
-                    }
-                };
-                if watchdog.look(now(), work) {
-                    why = Some(Status::Stuck);
+                why = look(&stream, &mut watchdog, stop).await;
+                if why.is_some() {
                     stream.stop().await;
                 }
             }
         }
     }
     let report = loop {
+        let patience = watchdog.deadline().saturating_since(now());
         tokio::select! {
             report = stream.finished() => break report,
             () = stop.notified(), if why.is_none() => {
                 why = Some(Status::Stopped);
                 stream.stop().await;
+            }
+            // It may hang although it will never say anything any more.
+            () = tokio::time::sleep(patience), if why.is_none() => {
+                why = look(&stream, &mut watchdog, stop).await;
+                if why.is_some() {
+                    stream.stop().await;
+                }
             }
         }
     };
@@ -173,4 +174,13 @@ pub(super) async fn rsync(
         return Err(Hold::new(HoldReason::MassDelete, what).into());
     }
     Err(Stop::Failed(outcome, outcome.told(&errors)))
+}
+
+/// Looks what a silent pass does: why it has to end, if it has to.
+async fn look(stream: &Stream, watchdog: &mut Watchdog, stop: &Notify) -> Option<Status> {
+    let work = tokio::select! {
+        work = stream.work() => work,
+        () = stop.notified() => return Some(Status::Stopped),
+    };
+    watchdog.look(now(), work).then_some(Status::Stuck)
 }
