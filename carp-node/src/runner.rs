@@ -47,6 +47,7 @@ mod program;
 mod serve;
 mod sys;
 mod wire;
+mod work;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -58,6 +59,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use handle::{RunnerHandle, RunnerStatus, Stream};
+pub use work::Work;
 
 use crate::helper::{Helper, Output};
 
@@ -128,9 +130,11 @@ fn greet(socket: &OwnedFd) -> io::Result<()> {
             "the runner speaks version {version}, this daemon {}: another program was started",
             wire::VERSION
         ))),
-        Some(wire::FromRunner::Started { .. } | wire::FromRunner::Finished { .. }) => {
-            Err(io::Error::other("the runner did not begin with a hello"))
-        }
+        Some(
+            wire::FromRunner::Started { .. }
+            | wire::FromRunner::Finished { .. }
+            | wire::FromRunner::Looked { .. },
+        ) => Err(io::Error::other("the runner did not begin with a hello")),
         None => Err(HELPER.ended()),
     }
 }

@@ -12,6 +12,7 @@ use carp_node::control::proto::{
 use carp_node::node::LatenessReport;
 
 use super::client;
+use super::sync::too_old;
 use crate::exit::Failure;
 use crate::output::{Table, age, print};
 
@@ -76,6 +77,12 @@ fn render(report: &StatusReport) -> String {
         for remark in remarks(router) {
             // Writing to a String cannot fail.
             let _ = writeln!(text, "! {}: {remark}", router.name);
+        }
+    }
+    for share in &report.sync {
+        let held = share.held.as_ref().map(|hold| format!("held: {}", hold.message));
+        for remark in [too_old(share), held, share.fault.clone()].into_iter().flatten() {
+            let _ = writeln!(text, "! share {}: {remark}", share.name);
         }
     }
     if let Some(remark) = lateness(&report.lateness) {

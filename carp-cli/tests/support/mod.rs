@@ -134,8 +134,30 @@ impl Rack {
 
     /// Starts `carp run`, and waits until its control socket answers.
     pub(crate) fn daemon(&self, host: &Host, config: &Path) -> Result<Daemon, Failed> {
+        self.daemon_by(host, config, carp())
+    }
+
+    /// The same with other programs in `/usr/local/bin`, where its own programs are looked for first.
+    pub(crate) fn daemon_among(
+        &self,
+        host: &Host,
+        config: &Path,
+        programs: &Path,
+    ) -> Result<Daemon, Failed> {
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "--propagation", "private", "sh", "-c"]);
+        command.arg("mount --bind \"$0\" /usr/local/bin && exec \"$@\"").arg(programs);
+        command.arg(carp().get_program());
+        self.daemon_by(host, config, command)
+    }
+
+    fn daemon_by(
+        &self,
+        host: &Host,
+        config: &Path,
+        mut command: Command,
+    ) -> Result<Daemon, Failed> {
         let socket = config.with_extension("sock");
-        let mut command = carp();
         command.arg("run").arg("-c").arg(config).arg("--socket").arg(&socket);
         let daemon = Daemon { process: host.spawn(command)?, socket };
         wait_until(LIMIT, "the daemon answers", || {

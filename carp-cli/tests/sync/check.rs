@@ -12,6 +12,8 @@ use crate::support::{Rack, Test, Tested, carp, ensure, told};
 pub(crate) const TESTS: &[Test] = &[
     ("check_finds_equal_trees_and_a_byte_that_differs", equal_and_not),
     ("check_names_what_keeps_a_share_from_being_copied", what_is_wrong),
+    ("check_ends_with_7_without_a_usable_rsync", no_rsync),
+    ("check_names_owners_that_are_nobody_here", strangers),
     ("check_says_that_no_daemon_of_ours_is_there", nobody_there),
 ];
 
@@ -49,7 +51,7 @@ fn equal_and_not(rack: &Rack) -> Tested {
     for node in [&pair.a, &pair.b] {
         let (code, share) = check(&node.config, &[])?;
         ensure(code == 0, share.to_string())?;
-        for what in ["rsync", "path", "database", "key", "peer", "clocks", "marker"] {
+        for what in ["rsync", "path", "space", "database", "key", "peer", "clocks", "marker"] {
             expect(&share, what, "good", "")?;
         }
         expect(&share, "trees", "good", "every byte")?;
@@ -97,6 +99,43 @@ fn what_is_wrong(rack: &Rack) -> Tested {
     unknown.args(["sync", "check", "nothing", "-c"]).arg(&pair.b.config);
     let (code, text) = told(&unknown.output()?);
     ensure(code == Some(1) && text.contains("this configuration has www"), text)
+}
+
+fn no_rsync(rack: &Rack) -> Tested {
+    let pair = Pair::new(rack, "")?;
+    let programs = rack.path("programs");
+    fs::create_dir(&programs)?;
+    let run = || -> Result<(i32, Value), Failed> {
+        let mut command = carp();
+        command.args(["sync", "check", "--json", "-c"]).arg(&pair.a.config).env("PATH", &programs);
+        let output = command.output()?;
+        let report: Value = serde_json::from_slice(&output.stdout)?;
+        Ok((output.status.code().unwrap_or(-1), report["shares"][0].clone()))
+    };
+    let (code, share) = run()?;
+    ensure(code == 7, format!("it ended with {code}: {share}"))?;
+    expect(&share, "rsync", "bad", "install rsync 3.1.3 or newer")?;
+    expect(&share, "path", "good", "")?;
+    rack.write(
+        "programs/rsync",
+        "#!/bin/sh\necho rsync  version 3.0.9  protocol version 30\n",
+        0o755,
+    )?;
+    let (code, share) = run()?;
+    ensure(code == 7, format!("it ended with {code}: {share}"))?;
+    expect(&share, "rsync", "bad", "rsync 3.0.9 is too old")
+}
+
+fn strangers(rack: &Rack) -> Tested {
+    if !crate::machine::is_root() {
+        eprintln!("owners are left out WITHOUT root: a user namespace has one user");
+        return Ok(());
+    }
+    let pair = Pair::new(rack, "")?;
+    pair.a.write("theirs", "1")?;
+    std::os::unix::fs::chown(pair.a.share.join("theirs"), Some(54_321), None)?;
+    let (_, share) = check(&pair.a.config, &[])?;
+    expect(&share, "owners", "remark", "user 54321 of 1 entries has no name here")
 }
 
 fn nobody_there(rack: &Rack) -> Tested {

@@ -1,11 +1,12 @@
-//! F3 to F5, F7, F12: nothing is lost when the roles change.
+//! F3 to F5, F12: nothing is lost when the roles change.
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 use carp_node::lab::wait_until;
 use libtest_mimic::Failed;
 
-use crate::scene::{Pair, equal, events, share, sync, wait_held, wait_in_sync};
+use crate::scene::{Pair, equal, events, living_here, passes, share, sync, wait_in_sync};
 use crate::support::{LIMIT, Rack, Test, Tested, ensure, serves, wait_for_owner};
 
 pub(crate) const TESTS: &[Test] = &[
@@ -15,7 +16,6 @@ pub(crate) const TESTS: &[Test] = &[
     ("f5_writers_go_on_when_the_one_that_asked_dies", requester_dies),
     ("a_yield_waits_until_the_other_has_everything", planned_yield),
     ("f12_a_pass_is_dead_before_the_address_is_there", promotion_during_a_pass),
-    ("f7_what_both_sides_wrote_is_asked_about", both_wrote),
     ("a_live_peer_is_not_taken_over_from_when_only_adverts_are_lost", live_peer),
 ];
 
@@ -30,25 +30,25 @@ fn crash_and_return(rack: &Rack) -> Tested {
     wait_until(LIMIT, "no pass runs", || share(&second)["progress"].is_null())?;
     pair.a.write("late", "1")?;
     pair.a.write("page", "va")?;
+    let killed = Instant::now();
     first.kill_with_guard(&rack.primary)?;
-    second.wait_for_state("active")?;
     wait_until(LIMIT, "the secondary serves", || serves(&rack.secondary))?;
+    let took = killed.elapsed();
+    ensure(took < TAKEOVER, format!("the secondary served after {took:?}"))?;
+    second.wait_for_state("active")?;
     pair.b.write("page", "v2")?;
     pair.b.write("new", "1")?;
     fs::remove_file(pair.b.share.join("old"))?;
     pair.b.cut(false)?;
     let again = pair.a.start()?;
-    wait_for_owner("the primary serves again", &rack.primary, &rack.secondary).map_err(
-        |error| {
-            let (told, other) = (events(&again), events(&second));
-            Failed::from(format!(
-                "{:?}: {}\n{told}\n{}\n{other}",
-                error.message(),
-                share(&again),
-                share(&second)
-            ))
-        },
-    )?;
+    let (gap, page) = handed_over(&pair, rack).map_err(|error| {
+        let (told, other) = (events(&again), events(&second));
+        let [one, two] = [&again, &second].map(share);
+        Failed::from(format!("{error:?}: {one}\n{told}\n{two}\n{other}"))
+    })?;
+    ensure(page.as_deref() == Some("v2"), format!("it took the address with the page {page:?}"))?;
+    println!("f3: nobody served for {} ms at the handover", gap.as_millis());
+    ensure(gap < GAP, format!("nobody served for {gap:?}"))?;
     for node in [&pair.a, &pair.b] {
         for (file, value) in
             [("page", Some("v2")), ("new", Some("1")), ("old", None), ("late", None)]
@@ -71,6 +71,35 @@ fn crash_and_return(rack: &Rack) -> Tested {
         equal(&pair.a.share, &pair.b.share).unwrap_or(false)
     })?;
     Ok(())
+}
+
+/// A takeover is to be done within 4 s of the death: three lost adverts and 100/256 s. Twice that is let pass, for
+/// a machine on which much else goes on.
+const TAKEOVER: Duration = Duration::from_secs(8);
+
+/// At a handover nobody serves for 3 s at the most, and the same applies.
+const GAP: Duration = Duration::from_secs(6);
+
+/// Looks all the time until only the primary serves: for how long nobody did, and what the page was there when it
+/// was first seen to serve.
+fn handed_over(pair: &Pair<'_>, rack: &Rack) -> Result<(Duration, Option<String>), Failed> {
+    let began = Instant::now();
+    let (mut gap, mut served, mut page) = (Duration::ZERO, Instant::now(), None);
+    while began.elapsed() < LIMIT {
+        let (one, two) = (serves(&rack.primary), serves(&rack.secondary));
+        if one && page.is_none() {
+            page = Some(pair.a.read("page"));
+        }
+        if one || two {
+            gap = gap.max(served.elapsed());
+            served = Instant::now();
+        }
+        if one && !two {
+            return Ok((gap, page.flatten()));
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Err("the primary does not serve again".into())
 }
 
 fn handover(rack: &Rack) -> Tested {
@@ -153,6 +182,9 @@ fn writers(rack: &Rack) -> Tested {
     ensure(missing.is_empty(), format!("{missing:?} of {} are missing", acknowledged.len()))
 }
 
+/// Writers go on after `handover_timeout`, 15 s, and again the machine gets as much for itself.
+const UNQUIESCED: Duration = Duration::from_secs(30);
+
 fn requester_dies(rack: &Rack) -> Tested {
     let log = rack.path("hooks");
     let hook = |what: &str| {
@@ -173,9 +205,16 @@ fn requester_dies(rack: &Rack) -> Tested {
     let first = pair.a.start()?;
     let logged = |text: &str| fs::read_to_string(&log).is_ok_and(|found| found == text);
     wait_until(LIMIT, "writers are being stopped", || logged("quiesce\n"))?;
+    let killed = Instant::now();
     first.kill_with_guard(&rack.primary)?;
     rack.write("go", "", 0o644)?;
+    // No sooner than it is known that nobody takes over: handover_timeout is 15 s.
     wait_until(LIMIT, "writers go on", || logged("quiesce\nunquiesce\n"))?;
+    let took = killed.elapsed();
+    println!("f5: writers went on {} ms after the one that asked had died", took.as_millis());
+    ensure(took < UNQUIESCED, format!("writers stood still for {took:?}"))?;
+    let told = events(&second);
+    ensure(told.contains("writers go on"), told)?;
     ensure(second.state() == "active" && serves(&rack.secondary), "the secondary still serves")
 }
 
@@ -197,48 +236,31 @@ fn promotion_during_a_pass(rack: &Rack) -> Tested {
     wait_until(LIMIT, "the large file is being pulled", || {
         share(&second)["progress"]["bytes"].as_u64().is_some_and(|bytes| bytes > 0)
     })?;
+    let mut groups = passes(&pair.b.share);
+    ensure(!groups.is_empty(), "a pass runs")?;
     first.kill_with_guard(&rack.primary)?;
-    wait_until(LIMIT, "the secondary serves", || serves(&rack.secondary))?;
+    let began = Instant::now();
+    while !serves(&rack.secondary) {
+        // Another one may begin before the takeover.
+        groups.append(&mut passes(&pair.b.share));
+        ensure(began.elapsed() < LIMIT, "the secondary serves")?;
+    }
+    let left: Vec<_> = groups.iter().flat_map(|group| living_here(*group)).collect();
+    ensure(left.is_empty(), format!("when the address is there, of {groups:?} live {left:?}"))?;
     ensure(share(&second)["progress"].is_null(), "no pass runs when the address is there")?;
     ensure(pair.b.read("large").is_none(), "and nothing of it is visible")?;
+    second.wait_for_state("active")?;
     pair.b.write("mine", "1")?;
-    let before = fs::metadata(&pair.b.share)?.modified()?;
-    second.wait_for_state("active")?;
-    ensure(fs::metadata(&pair.b.share)?.modified()? == before, "nothing changes any more")
-}
-
-fn both_wrote(rack: &Rack) -> Tested {
-    let pair = Pair::new(rack, "stale_takeover = \"allow\"")?;
-    let (first, second) = pair.start()?;
-    for node in [&pair.a, &pair.b] {
-        node.cut(true)?;
-    }
-    rack.secondary.cut()?;
-    second.wait_for_state("active")?;
-    wait_until(LIMIT, "both serve", || serves(&rack.primary) && serves(&rack.secondary))?;
-    for node in [&pair.a, &pair.b] {
-        node.write("same", node.name)?;
-        node.write(node.name, "1")?;
-    }
-    rack.secondary.plug()?;
-    wait_for_owner("one serves", &rack.primary, &rack.secondary)?;
-    for node in [&pair.a, &pair.b] {
-        node.cut(false)?;
-    }
-    wait_held(&second, "diverged")?;
-    sync(&second, &["status"], 1)?;
-    for node in [&pair.a, &pair.b] {
-        ensure(node.read("same").as_deref() == Some(node.name), "both trees are untouched")?;
-        ensure(node.read(node.name).as_deref() == Some("1"), "both trees are untouched")?;
-    }
-    ensure(first.state() == "active", "the primary serves")?;
-    sync(&second, &["resolve", "--keep", "peer"], 0)?;
-    wait_until(LIMIT, "the trees are equal", || {
-        equal(&pair.a.share, &pair.b.share).unwrap_or(false)
+    let before = (fs::metadata(&pair.b.share)?.modified()?, pair.b.tree()?);
+    // Its own record is written each second: it has had the time to change something.
+    let beat = pair.b.beat()?;
+    wait_until(LIMIT, "three seconds of its life", || {
+        pair.b.beat().is_ok_and(|now| now >= beat + 3)
     })?;
-    ensure(pair.b.rescued("same") == ["secondary"], "its version is in a rescue set")?;
-    ensure(pair.b.rescued("secondary") == ["1"], "and so is what only it had")?;
-    wait_in_sync(&second)
+    let after = (fs::metadata(&pair.b.share)?.modified()?, pair.b.tree()?);
+    ensure(after == before, "nothing changes any more")?;
+    ensure(passes(&pair.b.share).is_empty(), "and nobody pulls")?;
+    ensure(second.state() == "active" && serves(&rack.secondary), "the secondary serves on")
 }
 
 fn live_peer(rack: &Rack) -> Tested {

@@ -4,12 +4,18 @@ use std::fs;
 
 use carp_node::lab::wait_until;
 
-use crate::scene::{Pair, share, sync, wait_held, wait_in_sync};
+use crate::scene::{
+    Pair, equal, events, share, shell, sync, wait_held, wait_in_sync, wait_outcome,
+};
 use crate::support::{LIMIT, Rack, Test, Tested, ensure};
 
 pub(crate) const TESTS: &[Test] = &[
     ("f9_a_source_without_its_marker_is_not_copied", no_marker),
+    ("a_marker_that_was_deleted_comes_back_as_the_message_says", deleted_marker),
+    ("an_old_rsync_holds_until_a_newer_one_is_installed", old_rsync),
+    ("what_rsync_said_is_in_the_status_as_far_as_it_is_bounded", unreadable_file),
     ("f9_a_mass_delete_waits_for_approval", mass_delete),
+    ("an_approval_outlives_a_pass_that_does_not_get_there", approval),
     ("the_operator_can_hold_a_share", operator_hold),
     ("damaged_memory_holds_and_never_guesses", damaged_memory),
 ];
@@ -30,6 +36,97 @@ fn no_marker(rack: &Rack) -> Tested {
     fs::rename(&aside, &pair.a.share)?;
     pair.a.write("y", "2")?;
     pair.b.wait_for("y", Some("2"))
+}
+
+fn deleted_marker(rack: &Rack) -> Tested {
+    let pair = Pair::new(rack, "")?;
+    let (first, second) = pair.start()?;
+    fs::remove_file(pair.a.share.join(".share-id"))?;
+    wait_held(&second, "source-marker-missing")?;
+    let text = sync(&second, &["status"], 1)?;
+    ensure(text.contains("`carp sync status` there has the command"), text)?;
+    let mut told = String::new();
+    wait_until(LIMIT, "the node that serves has the command", || {
+        told = share(&first)["fault"].as_str().unwrap_or_default().to_owned();
+        told.contains("make it anew: `")
+    })?;
+    ensure(sync(&first, &["status"], 0)?.contains(&told), "and says it to people")?;
+    let command = told.split('`').nth(1).ok_or("no command")?;
+    shell(command)?;
+    pair.a.write("x", "1")?;
+    pair.b.wait_for("x", Some("1"))?;
+    wait_in_sync(&second)?;
+    wait_until(LIMIT, "nothing is wrong any more", || share(&first)["fault"].is_null())?;
+    // The other way round, the peer's tree is what brings it back.
+    fs::remove_file(pair.b.share.join(".share-id"))?;
+    fs::remove_file(pair.b.share.join("x"))?;
+    pair.b.write("mine", "1")?;
+    wait_held(&second, "local-marker-missing")?;
+    let text = sync(&second, &["status"], 1)?;
+    ensure(text.contains("`carp sync resolve --keep peer` fills it again"), text)?;
+    sync(&second, &["resolve", "--keep", "peer"], 0)?;
+    pair.b.wait_for("x", Some("1"))?;
+    wait_in_sync(&second)?;
+    ensure(equal(&pair.a.share, &pair.b.share)?, "the trees are equal")?;
+    ensure(pair.b.rescued("mine") == ["1"], "what the peer did not have is kept")
+}
+
+/// What 3.1.2 says of itself.
+const OLD: &str = "case \"$1\" in -VV|--version) \
+                   echo 'rsync  version 3.1.2  protocol version 31'; exit 0;; esac";
+
+fn old_rsync(rack: &Rack) -> Tested {
+    let pair = Pair::new(rack, "cold_start_wait = \"0s\"")?;
+    pair.a.write("x", "1")?;
+    let first = pair.a.start()?;
+    first.wait_for_state("active")?;
+    let second = pair.b.start_with_rsync(OLD)?;
+    wait_held(&second, "rsync-version")?;
+    let text = sync(&second, &["status"], 1)?;
+    ensure(text.contains("rsync 3.1.2 is too old") && text.contains("install rsync 3.1.3"), text)?;
+    ensure(share(&second)["in_sync"] == false, "nothing is in sync")?;
+    ensure(pair.b.read("x").is_none(), "nothing is copied")?;
+    // As the package does it: no restart.
+    pair.b.replace_rsync(None)?;
+    pair.b.wait_for("x", Some("1"))?;
+    wait_in_sync(&second)?;
+    wait_until(LIMIT, "no longer held", || share(&second)["held"].is_null())?;
+    sync(&second, &["status"], 0)?;
+    let told = events(&second);
+    ensure(told.contains("is here now: data is kept in step"), told)?;
+    // And the other way: it is noticed when a call does not work.
+    pair.b
+        .replace_rsync(Some(&format!("{OLD}\ncase \"$*\" in *--delete-delay*) exit 1;; esac")))?;
+    pair.a.write("y", "2")?;
+    wait_held(&second, "rsync-version")?;
+    pair.b.replace_rsync(None)?;
+    pair.b.wait_for("y", Some("2"))
+}
+
+fn unreadable_file(rack: &Rack) -> Tested {
+    let pair = Pair::new(rack, "cold_start_wait = \"0s\"")?;
+    let (_first, second) = {
+        let first = pair.a.start()?;
+        first.wait_for_state("active")?;
+        let said = "case \"$*\" in *--delete-delay*) \
+                    for n in $(seq 1 500); do echo \"rsync: cannot read file $n\" >&2; done; \
+                    printf 'rsync: \\033[2J last\\n' >&2; exit 23;; esac";
+        (first, pair.b.start_with_rsync(said)?)
+    };
+    wait_outcome(&second, "partial")?;
+    let told = share(&second)["last_pass"]["errors"].as_str().unwrap_or_default().to_owned();
+    ensure(told.ends_with("\u{fffd}[2J last") && told.contains("cannot read file 500"), &*told)?;
+    ensure(told.len() > 3000 && told.len() <= 4200, format!("{} bytes are kept", told.len()))?;
+    ensure(!told.contains("file 1\n"), "the end of it")?;
+    let text = sync(&second, &["status"], 0)?;
+    ensure(
+        text.contains("which and why") && text.contains("    | rsync: cannot read file 500"),
+        &*text,
+    )?;
+    ensure(text.lines().count() < 40 && text.contains("are in --json"), text)?;
+    pair.b.replace_rsync(None)?;
+    wait_in_sync(&second)?;
+    ensure(share(&second)["last_pass"]["errors"] == "", "a good pass says nothing")
 }
 
 fn mass_delete(rack: &Rack) -> Tested {
@@ -54,6 +151,50 @@ fn mass_delete(rack: &Rack) -> Tested {
     // Few go without a question.
     fs::remove_file(pair.a.share.join("f38"))?;
     pair.b.wait_for("f38", None)
+}
+
+fn approval(rack: &Rack) -> Tested {
+    let pair = Pair::new(rack, "max_delete = 5\ncold_start_wait = \"0s\"")?;
+    for file in 0..20 {
+        pair.a.write(&format!("f{file}"), "1")?;
+    }
+    let first = pair.a.start()?;
+    first.wait_for_state("active")?;
+    let cut = rack.path("cut");
+    let script = format!(
+        "case \"$*\" in *--delete-delay*) [ -e {} ] && \
+         {{ echo 'rsync: connection unexpectedly closed' >&2; exit 12; }};; esac",
+        cut.display()
+    );
+    let second = pair.b.start_with_rsync(&script)?;
+    pair.b.wait_for("f19", Some("1"))?;
+    wait_in_sync(&second)?;
+    for file in 0..20 {
+        fs::remove_file(pair.a.share.join(format!("f{file}")))?;
+    }
+    wait_held(&second, "mass-delete")?;
+    fs::write(&cut, "")?;
+    sync(&second, &["now"], 0)?;
+    wait_outcome(&second, "transport")?;
+    ensure(share(&second)["held"]["reason"] == "mass-delete", share(&second).to_string())?;
+    sync(&second, &["approve"], 0)?;
+    let ended = || share(&second)["last_pass"]["ended"].clone();
+    let before = ended();
+    wait_until(LIMIT, "a pass of the approval fails", || ended() != before)?;
+    ensure(pair.b.read("f0").is_some(), "nothing is deleted yet")?;
+    fs::remove_file(&cut)?;
+    pair.b.wait_for("f0", None)?;
+    wait_in_sync(&second)?;
+    // It was about one pass.
+    for file in 0..20 {
+        pair.a.write(&format!("g{file}"), "1")?;
+    }
+    pair.b.wait_for("g19", Some("1"))?;
+    wait_in_sync(&second)?;
+    for file in 0..20 {
+        fs::remove_file(pair.a.share.join(format!("g{file}")))?;
+    }
+    wait_held(&second, "mass-delete")
 }
 
 fn operator_hold(rack: &Rack) -> Tested {

@@ -18,6 +18,7 @@ mod renaming;
 mod rescue;
 mod scale;
 mod scene;
+mod settings;
 mod split;
 mod ssh;
 mod steady;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         rescue::TESTS,
         faults::TESTS,
         renaming::TESTS,
+        settings::TESTS,
         scale::TESTS,
         check::TESTS,
         ssh::TESTS,

@@ -9,7 +9,7 @@ use carp_node::lab::wait_until;
 use libtest_mimic::Failed;
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use crate::scene::{Pair, equal, events, share, sync, wait_held, wait_in_sync};
+use crate::scene::{Pair, equal, events, passes, share, sync, wait_held, wait_in_sync};
 use crate::support::{LIMIT, Rack, Test, Tested, ensure};
 
 pub(crate) const TESTS: &[Test] = &[
@@ -41,23 +41,6 @@ fn count(directory: &Path, value: &str) -> usize {
             .is_ok_and(|text| text == format!("{value} {number}"))
     };
     (0..FILES).filter(has).count()
-}
-
-/// The process groups of the passes into a share, as this test's `/proc` has them. A dry run is none.
-fn passes(share: &Path) -> BTreeSet<i32> {
-    let group = |entry: &fs::DirEntry| {
-        let command = fs::read(entry.path().join("cmdline")).ok()?;
-        let words: Vec<_> = command.split(|byte| *byte == 0).map(String::from_utf8_lossy).collect();
-        let into = |word: &str| Path::new(word) == share;
-        let is_pass = words.first()? == "rsync"
-            && words.iter().any(|word| into(word))
-            && !words.iter().any(|word| word == "--dry-run");
-        let stat = is_pass.then(|| fs::read_to_string(entry.path().join("stat")))?.ok()?;
-        let (_, after) = stat.rsplit_once(')')?;
-        after.split_ascii_whitespace().nth(2)?.parse().ok()
-    };
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    entries.filter_map(|entry| group(&entry)).collect()
 }
 
 /// Kills what runs of a pass at the moment at which the first file is another one.

@@ -3,22 +3,27 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use carp_node::lab::wait_until;
 use libtest_mimic::Failed;
 
 use crate::scene::{Pair, share, shell, sync};
-use crate::support::{Daemon, Rack, Test, Tested, ensure};
+use crate::support::{Daemon, LIMIT, Rack, Test, Tested, ensure};
 
-pub(crate) const TESTS: &[Test] =
-    &[("f14_a_large_share_takes_the_daemon_no_memory_and_an_idle_pass_no_time", large_share)];
+pub(crate) const TESTS: &[Test] = &[
+    ("f14_a_large_share_takes_the_daemon_no_memory_and_an_idle_pass_no_time", large_share),
+    ("f14_slow_passes_rest_three_times_as_long_as_they_took", slow_passes),
+];
 
 /// How many files there are in a quick run.
 const FEW: u32 = 2_000;
 
 /// What a daemon may have of its own, whatever the tree.
 const MEMORY_KIB: u64 = 10 << 10;
+
+/// What a process of rsync may have.
+const RSYNC_KIB: u64 = 100 << 10;
 
 /// What the first copy and an idle pass may take: so much, or so much a file.
 const COPYING: (Duration, Duration) = (Duration::from_secs(300), Duration::from_millis(2));
@@ -44,6 +49,7 @@ fn large_share(rack: &Rack) -> Tested {
         }
         fs::write(directory.join(format!("f{file}")), "content")?;
     }
+    let peak = Peak::watch(rack.path(""));
     let (first, second) = (pair.a.start()?, pair.b.start()?);
     first.wait_for_state("active")?;
     let patience = most(COPYING, files);
@@ -62,11 +68,100 @@ fn large_share(rack: &Rack) -> Tested {
     let all = [resident(&first, "VmRSS:")?, resident(&second, "VmRSS:")?];
     // Without the pages of the program itself, of which an unoptimised one has more.
     let own = [resident(&first, "RssAnon:")?, resident(&second, "RssAnon:")?];
+    let rsync = peak.join().map_err(|_| "nobody has looked at rsync")?;
+    println!("{files} files: a process of rsync has at most {rsync} KiB");
+    ensure(rsync > 0, "no rsync was seen")?;
+    ensure(rsync < RSYNC_KIB, format!("a process of rsync has {rsync} KiB"))?;
     println!(
         "{files} files: an idle pass takes {took} ms; memory {all:?} KiB, of it own {own:?} KiB"
     );
     ensure(took < most(IDLE, files).as_secs_f64() * 1e3, format!("an idle pass takes {took} ms"))?;
     ensure(own.iter().all(|kib| *kib < MEMORY_KIB), format!("the daemons have {own:?} KiB"))
+}
+
+fn slow_passes(rack: &Rack) -> Tested {
+    let pair = Pair::new(rack, "cold_start_wait = \"0s\"")?;
+    let first = pair.a.start()?;
+    first.wait_for_state("active")?;
+    let slow = "case \"$*\" in *--delete-delay*) sleep 1.5;; esac";
+    let second = pair.b.start_with_rsync(slow)?;
+    let mut rests = Vec::new();
+    let mut before = next_pass(&second, None)?;
+    // Of the first ones, the last but one may have been for the deletions or the marker alone.
+    for _ in 0..3 {
+        let pass = next_pass(&second, Some(&before))?;
+        let rest = pass.began - before.ended;
+        rests.push((before.took, rest));
+        before = pass;
+    }
+    println!("f14: passes took, and rested: {rests:?} s");
+    // A second would be enough by `every`.
+    let good = |(took, rest): &(f64, f64)| *took >= 1.5 && *rest >= 3.0 * took - 0.1;
+    ensure(rests.iter().all(good), format!("passes took, and rested: {rests:?} s"))
+}
+
+/// A pass in seconds since 1970.
+struct Timed {
+    began: f64,
+    ended: f64,
+    took: f64,
+    stamp: serde_json::Value,
+}
+
+/// Waits for the end of a pass after the one that is known.
+fn next_pass(daemon: &Daemon, before: Option<&Timed>) -> Result<Timed, Failed> {
+    let mut last = serde_json::Value::Null;
+    wait_until(LIMIT, "a pass has ended", || {
+        last = share(daemon)["last_pass"].clone();
+        last["outcome"] == "complete" && before.is_none_or(|it| it.stamp != last["ended"])
+    })?;
+    let stamp = last["ended"].clone();
+    let time: carp_node::control::units::WallTime = serde_json::from_value(stamp.clone())?;
+    let ended = SystemTime::from(time.0).duration_since(SystemTime::UNIX_EPOCH)?.as_secs_f64();
+    let took = last["took_ms"].as_f64().ok_or("no duration")? / 1e3;
+    Ok(Timed { began: ended - took, ended, took, stamp })
+}
+
+/// What the largest process of rsync of a test has in memory, looked at again and again.
+struct Peak {
+    ends: std::sync::Arc<std::sync::atomic::AtomicBool>,
+    looks: std::thread::JoinHandle<u64>,
+}
+
+impl Peak {
+    /// `ours` is in the command line of each.
+    fn watch(ours: std::path::PathBuf) -> Self {
+        use std::sync::atomic::{AtomicBool, Ordering};
+        let ends = std::sync::Arc::new(AtomicBool::new(false));
+        let end = ends.clone();
+        let looks = std::thread::spawn(move || {
+            let mut peak = 0;
+            while !end.load(Ordering::Relaxed) {
+                peak = peak.max(largest(&ours.display().to_string()));
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            peak
+        });
+        Self { ends, looks }
+    }
+
+    /// In KiB.
+    fn join(self) -> std::thread::Result<u64> {
+        self.ends.store(true, std::sync::atomic::Ordering::Relaxed);
+        self.looks.join()
+    }
+}
+
+fn largest(ours: &str) -> u64 {
+    let memory = |entry: fs::DirEntry| {
+        let read = |file: &str| fs::read(entry.path().join(file)).ok();
+        let command = String::from_utf8_lossy(&read("cmdline")?).into_owned();
+        let is_ours = read("comm")?.starts_with(b"rsync") && command.contains(ours);
+        let status = String::from_utf8_lossy(&is_ours.then(|| read("status"))??).into_owned();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        line.trim().strip_suffix(" kB")?.trim().parse().ok()
+    };
+    fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(memory).max().unwrap_or(0)
 }
 
 /// A directory on a disk, which is removed at the end.

@@ -1,12 +1,14 @@
 //! Two nodes with a share each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use carp_node::lab::{Host, wait_until};
 use libtest_mimic::Failed;
+use rustix::fs::XattrFlags;
+use rustix::io::Errno;
 use serde_json::Value;
 
 use crate::support::{Daemon, LIMIT, Rack, Tested, VIP, ensure, told};
@@ -101,6 +103,25 @@ impl<'a> Node<'a> {
         self.rack.daemon(self.host, &self.config)
     }
 
+    /// The same with a program called `rsync` that is this script. It stands before the real one, which is
+    /// `/usr/bin/rsync`.
+    pub(crate) fn start_with_rsync(&self, script: &str) -> Result<Daemon, Failed> {
+        fs::create_dir_all(self.rack.path(&format!("{}.bin", self.name)))?;
+        self.replace_rsync(Some(script))?;
+        let programs = self.rack.path(&format!("{}.bin", self.name));
+        self.rack.daemon_among(self.host, &self.config, &programs)
+    }
+
+    /// Puts another script into its place, or removes it.
+    pub(crate) fn replace_rsync(&self, script: Option<&str>) -> Tested {
+        let name = format!("{}.bin/rsync", self.name);
+        let Some(script) = script else { return Ok(fs::remove_file(self.rack.path(&name))?) };
+        let text = format!("#!/bin/sh\n{script}\nexec /usr/bin/rsync \"$@\"\n");
+        let new = self.rack.write(&format!("{}.rsync", self.name), &text, 0o755)?;
+        // A file that runs cannot be written.
+        Ok(fs::rename(new, self.rack.path(&name))?)
+    }
+
     /// Writes a value into a file of the share.
     pub(crate) fn write(&self, file: &str, value: &str) -> Tested {
         Ok(fs::write(self.share.join(file), value)?)
@@ -148,6 +169,13 @@ impl<'a> Node<'a> {
         Ok(found)
     }
 
+    /// How often its daemon has written its record.
+    pub(crate) fn beat(&self) -> Result<u64, Failed> {
+        let record = self.rack.path(&format!("{}.state/sync/export/record.json", self.name));
+        let record: Value = serde_json::from_slice(&fs::read(record)?)?;
+        Ok(record["beat"].as_u64().ok_or("no beat")?)
+    }
+
     /// Puts the share on a disk of its own, with so many MiB.
     pub(crate) fn mount(&self, size: u32) -> Tested {
         let disk = self.share.parent().ok_or("no parent")?;
@@ -176,6 +204,75 @@ impl<'a> Node<'a> {
             found.extend(fs::read_to_string(set.path().join("files").join(file)));
         }
         found
+    }
+}
+
+/// The process groups of the passes into a share, as this test's `/proc` has them. A dry run is none.
+pub(crate) fn passes(share: &Path) -> BTreeSet<i32> {
+    let group = |entry: &fs::DirEntry| {
+        let command = fs::read(entry.path().join("cmdline")).ok()?;
+        let words: Vec<_> = command.split(|byte| *byte == 0).map(String::from_utf8_lossy).collect();
+        let into = |word: &str| Path::new(word) == share;
+        let is_pass = words.first()? == "rsync"
+            && words.iter().any(|word| into(word))
+            && !words.iter().any(|word| word == "--dry-run");
+        let stat = is_pass.then(|| fs::read_to_string(entry.path().join("stat")))?.ok()?;
+        let (_, after) = stat.rsplit_once(')')?;
+        after.split_ascii_whitespace().nth(2)?.parse().ok()
+    };
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| group(&entry)).collect()
+}
+
+/// The processes that live of which this is true, with their command lines: of their status and their directory. What
+/// a process that has ended leaves to be waited for is not among them.
+fn living(is: impl Fn(&[i32], &Path) -> bool) -> Vec<String> {
+    let command = |entry: fs::DirEntry| {
+        let path = entry.path();
+        let read = |file: &str| fs::read_to_string(path.join(file)).unwrap_or_default();
+        let status = read("status");
+        let value = |key: &str| status.lines().find_map(|line| line.strip_prefix(key));
+        let lives = !value("State:")?.trim_start().starts_with(['Z', 'X']);
+        let groups = value("NSpgid:")?.split_ascii_whitespace().filter_map(|it| it.parse().ok());
+        let groups: Vec<i32> = groups.collect();
+        (lives && is(&groups, &path)).then(|| read("cmdline").replace('\0', " "))
+    };
+    fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(command).collect()
+}
+
+/// Those of a group by the number that this test's `/proc` has for it.
+pub(crate) fn living_here(group: i32) -> Vec<String> {
+    living(|groups, _| groups.first() == Some(&group))
+}
+
+/// Those of a group by the number that it has on the machine of a daemon.
+pub(crate) fn living_there(daemon: &Daemon, group: i32) -> Result<Vec<String>, Failed> {
+    let machine = fs::read_link(format!("/proc/{}/ns/pid", daemon.process.id()))?;
+    let of_machine = |path: &Path| fs::read_link(path.join("ns/pid")).is_ok_and(|it| it == machine);
+    Ok(living(|groups, path| groups.last() == Some(&group) && of_machine(path)))
+}
+
+/// Gives a file an attribute; `false` if its file system has none, which is said on stderr.
+pub(crate) fn set_attribute(file: &Path, name: &str, value: &[u8]) -> Result<bool, Failed> {
+    match rustix::fs::setxattr(file, name, value, XattrFlags::empty()) {
+        Ok(()) => Ok(true),
+        Err(Errno::OPNOTSUPP) => {
+            eprintln!(
+                "{name} is left out: the file system of the test does not have such attributes"
+            );
+            Ok(false)
+        }
+        Err(error) => Err(Failed::from(format!("{}: {name}: {error}", file.display()))),
+    }
+}
+
+/// An attribute of a file, if it has that.
+pub(crate) fn attribute(file: &Path, name: &str) -> Result<Option<Vec<u8>>, Failed> {
+    let mut value = vec![0; 1024];
+    match rustix::fs::getxattr(file, name, value.as_mut_slice()) {
+        Ok(len) => Ok(Some(value[..len].to_vec())),
+        Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(None),
+        Err(error) => Err(Failed::from(format!("{}: {name}: {error}", file.display()))),
     }
 }
 

@@ -254,7 +254,32 @@ fn misused_key(rack: &Rack) -> Tested {
     ensure(there == "link\npage\n", format!("the primary has {there}"))?;
     // The same key is good for what it is for.
     b.run(&format!("{rsync} {PRIMARY}::www/page /root/got; grep v1 /root/got"), LIMIT)?;
+    unknown_key(&linked)?;
     another_host_key(&linked)
+}
+
+/// The peer does not know this node's key any more: real sshd says so in its own words.
+fn unknown_key(linked: &Linked) -> Tested {
+    let (a, b) = (&linked.a, &linked.b);
+    a.run("mv /root/.ssh/authorized_keys /root/.ssh/aside", LIMIT)?;
+    b.run(&format!("{SSH} -O exit {PRIMARY} 2>/dev/null || true"), LIMIT)?;
+    a.run(&format!("echo unseen >{SHARE}/page"), LIMIT)?;
+    linked.wait("the refusal is noticed", b, |status| {
+        let share = &status["sync"][0];
+        share["peer_outcome"] == "refused" && share["peer_alive"] == false
+    })?;
+    let said = b.run("carp sync status || true", LIMIT)?;
+    ensure(said.contains("refuses this node's key") && said.contains("Permission denied"), &*said)?;
+    ensure(said.contains("`carp sync pair` prints"), said)?;
+    ensure(b.run(&format!("cat {SHARE}/page"), LIMIT)? == "v1\n", "nothing is transferred")?;
+    a.run(
+        &format!("mv /root/.ssh/aside /root/.ssh/authorized_keys; echo v1 >{SHARE}/page"),
+        LIMIT,
+    )?;
+    linked.wait("it is let in again", b, |status| {
+        let share = &status["sync"][0];
+        share["peer_outcome"].is_null() && share["in_sync"] == true
+    })
 }
 
 fn another_host_key(linked: &Linked) -> Tested {

@@ -3,12 +3,13 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::time::SystemTime;
 
 use carp_node::lab::wait_until;
 use libtest_mimic::Failed;
 
-use crate::scene::{Pair, equal, share, sync};
+use crate::scene::{Pair, attribute, equal, set_attribute, share, sync};
 use crate::support::{LIMIT, Rack, Test, Tested, carp, ensure, told};
 
 pub(crate) const TESTS: &[Test] = &[
@@ -18,6 +19,30 @@ pub(crate) const TESTS: &[Test] = &[
     ("progress_is_told_while_a_pass_runs", progress),
     ("one_line_tells_what_a_failover_would_lose", the_line),
 ];
+
+/// An access list as the kernel has it: the owner reads and writes, user 0 reads, nobody else does. Version 2, and for each
+/// entry what it is of, what is allowed, and who.
+const ACCESS: [u8; 44] = {
+    const NOBODY: [u8; 4] = [0xff; 4];
+    const ENTRIES: [(u8, u8, [u8; 4]); 5] =
+        [(1, 6, NOBODY), (2, 4, [0; 4]), (4, 4, NOBODY), (0x10, 4, NOBODY), (0x20, 0, NOBODY)];
+    let mut bytes = [0; 44];
+    bytes[0] = 2;
+    let mut entry = 0;
+    while entry < ENTRIES.len() {
+        let (tag, allowed, id) = ENTRIES[entry];
+        let at = 4 + 8 * entry;
+        bytes[at] = tag;
+        bytes[at + 2] = allowed;
+        let mut byte = 0;
+        while byte < 4 {
+            bytes[at + 4 + byte] = id[byte];
+            byte += 1;
+        }
+        entry += 1;
+    }
+    bytes
+};
 
 fn everything_as_it_is(rack: &Rack) -> Tested {
     let pair = Pair::new(rack, "")?;
@@ -31,7 +56,26 @@ fn everything_as_it_is(rack: &Rack) -> Tested {
     std::os::unix::fs::symlink("x", root.join("link"))?;
     let sparse = fs::File::create(root.join("sparse"))?;
     sparse.set_len(1 << 20)?;
+    fs::set_permissions(root.join("x"), fs::Permissions::from_mode(0o2640))?;
+    let times = SystemTime::UNIX_EPOCH + std::time::Duration::new(1_600_000_000, 123_456_789);
+    fs::File::options().write(true).open(root.join("x"))?.set_modified(times)?;
+    let attributes = [("user.colour", &b"red"[..]), ("system.posix_acl_access", &ACCESS)];
+    let mut expected = Vec::new();
+    for (name, value) in attributes {
+        if set_attribute(&root.join("x"), name, value)? {
+            expected.push((name, attribute(&root.join("x"), name)?));
+        }
+    }
     wait_until(LIMIT, "the trees are equal", || equal(root, &pair.b.share).unwrap_or(false))?;
+    for (name, value) in expected {
+        let found = attribute(&pair.b.share.join("x"), name)?;
+        ensure(value.is_some() && found == value, format!("{name} is {found:?}, not {value:?}"))?;
+    }
+    let [here, there] = [root, &pair.b.share].map(|root| fs::metadata(root.join("x")));
+    let (here, there) = (here?, there?);
+    let shown = |it: &fs::Metadata| (it.mode(), it.uid(), it.gid(), it.mtime(), it.mtime_nsec());
+    ensure(shown(&here) == shown(&there), format!("{:?} and {:?}", shown(&here), shown(&there)))?;
+    ensure(there.nlink() == 2, "the link is a link there too")?;
     fs::remove_file(root.join("x2"))?;
     pair.b.wait_for("x2", None)
 }

@@ -339,7 +339,7 @@ impl SyncSpec {
     }
 
     /// Where the value of a key is written; if it is not, the header of the table.
-    fn place(&self, key: &str) -> &Location {
+    pub(super) fn place(&self, key: &str) -> &Location {
         self.written.get(key).unwrap_or(&self.place)
     }
 }

@@ -20,13 +20,16 @@ use tokio::task;
 use crate::backend::linux::register;
 
 use super::wire::{self, FromRunner, ToRunner};
-use super::{Job, JobReport, Outcome, Runner};
+use super::{Job, JobReport, Outcome, Runner, Work};
 
 /// How many jobs may wait for the task; more wait in their callers.
 const WAITING: usize = 64;
 
 /// The first and the longest pause between two attempts to start a new runner.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+
+/// How long it may take to look what a program has done.
+const LOOK_LIMIT: Duration = Duration::from_secs(2);
 
 /// A runner that lived this long may be replaced at once.
 const LONG_LIFE: Duration = Duration::from_secs(60);
@@ -62,6 +65,7 @@ pub struct RunnerStatus {
 enum Order {
     Run { id: u64, job: Job, streams: Option<[OwnedFd; 2]>, answer: oneshot::Sender<JobReport> },
     Stop { id: u64 },
+    Look { id: u64, answer: oneshot::Sender<Option<Work>> },
     ShutDown { done: oneshot::Sender<()> },
 }
 
@@ -163,6 +167,13 @@ impl Stream {
         let _ = self.handle.orders.send(Order::Stop { id: self.id }).await;
     }
 
+    /// What its group has done so far; `None` if it does not run, or nobody answers in time.
+    pub async fn work(&self) -> Option<Work> {
+        let (answer, work) = oneshot::channel();
+        self.handle.orders.send(Order::Look { id: self.id, answer }).await.ok()?;
+        tokio::time::timeout(LOOK_LIMIT, work).await.ok()?.ok()?
+    }
+
     /// Waits for its end: then no process of its group lives, unless the report says that one
     /// [lingers](JobReport::lingers). May be called again when it was cancelled, and not after it has
     /// returned.
@@ -180,7 +191,8 @@ pub(super) fn start(runner: Runner) -> io::Result<RunnerHandle> {
     let link = Link::new(runner)?;
     let status = RunnerStatus { pid: Some(link.child.id()), ..RunnerStatus::default() };
     let status = Arc::new(Mutex::new(status));
-    let desk = Desk { inbox, status: Arc::clone(&status), running: HashMap::new() };
+    let desk =
+        Desk { inbox, status: Arc::clone(&status), running: HashMap::new(), looks: HashMap::new() };
     task::spawn(desk.work(link));
     Ok(RunnerHandle { orders, status, next: Arc::default() })
 }
@@ -190,6 +202,7 @@ struct Desk {
     inbox: mpsc::Receiver<Order>,
     status: Arc<Mutex<RunnerStatus>>,
     running: HashMap<u64, Running>,
+    looks: HashMap<u64, oneshot::Sender<Option<Work>>>,
 }
 
 /// A job that the runner has.
@@ -244,6 +257,10 @@ impl Desk {
                         self.pass_on(id, job, streams, answer, link).await
                     }
                     Some(Order::Stop { id }) => self.pass_on_stop(id, link).await,
+                    Some(Order::Look { id, answer }) => {
+                        self.looks.insert(id, answer);
+                        self.pass_on_short(&ToRunner::Look { id }, link).await
+                    }
                     Some(Order::ShutDown { done }) => Err(Ended::Unwanted(Some(done))),
                     None => Err(Ended::Unwanted(None)),
                 },
@@ -266,6 +283,13 @@ impl Desk {
                 if let Some(running) = self.running.remove(&id) {
                     // Whoever asked may have lost interest.
                     running.answer.send(report).ok();
+                }
+                Ok(())
+            }
+            FromRunner::Looked { id, work } => {
+                if let Some(answer) = self.looks.remove(&id) {
+                    // Whoever asked may have lost patience.
+                    answer.send(work).ok();
                 }
                 Ok(())
             }
@@ -301,13 +325,18 @@ impl Desk {
         if !self.running.contains_key(&id) {
             return Ok(());
         }
-        let packet = wire::encode(&ToRunner::Stop { id });
+        self.pass_on_short(&ToRunner::Stop { id }, link).await
+    }
+
+    async fn pass_on_short(&self, message: &ToRunner, link: &mut Link) -> Result<(), Ended> {
+        let packet = wire::encode(message);
         let lost = |error: io::Error| Ended::Lost(format!("the runner died: {error}"));
         link.send(&packet.map_err(lost)?, &[]).await.map_err(lost)
     }
 
     /// Ends every job, and kills what the runner's own death has left of their groups.
     fn give_up_all(&mut self, reason: &str) {
+        self.looks.clear();
         for (_, running) in self.running.drain() {
             if let Some(group) = running.group.and_then(Pid::from_raw) {
                 // An error means that nobody is left, or that it runs as somebody else.
@@ -356,7 +385,7 @@ impl Desk {
                         finish(answer, Outcome::Lost(reason.unwrap_or_default()));
                     }
                     // Nothing runs.
-                    Order::Stop { .. } => {}
+                    Order::Stop { .. } | Order::Look { .. } => {}
                     Order::ShutDown { done } => {
                         // The receiver may have gone; there is nothing more to tell it.
                         done.send(()).ok();

@@ -1,10 +1,8 @@
 //! One program: started, watched, stopped, reaped.
 
 use std::collections::VecDeque;
-use std::fs;
 use std::io::{self, PipeReader, Read};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -14,6 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal};
 
+use super::work::group_lives;
 use super::{Job, JobReport, OUTPUT_LIMIT, Outcome, PATH, sys, wire};
 
 /// How long the output is drained after the program has ended: what it wrote is in the pipe by
@@ -246,68 +245,6 @@ impl Program {
     }
 }
 
-/// Whether any process of a group is there that is more than a remembered exit status. Those whose parent
-/// is not this process are reaped by another one, whenever it gets round to it.
-fn group_lives(group: i32) -> bool {
-    let Some(pid) = Pid::from_raw(group) else { return false };
-    if rustix::process::test_kill_process_group(pid) == Err(Errno::SRCH) {
-        return false;
-    }
-    let Ok(processes) = fs::read_dir("/proc") else { return true };
-    let own_numbers = shows_own_numbers();
-    processes.flatten().any(|entry| {
-        let is_process = entry.file_name().as_bytes().first().is_some_and(u8::is_ascii_digit);
-        // One that has gone meanwhile does not live.
-        let read = |file: &str| fs::read(entry.path().join(file));
-        if !is_process {
-            return false;
-        }
-        if own_numbers {
-            return read("stat").is_ok_and(|stat| lives_in(&stat, group));
-        }
-        read("status").is_ok_and(|status| lives_in_nested(&status, group))
-            && is_of_this_namespace(&entry.path())
-    })
-}
-
-/// Whether `/proc` has the numbers that this process knows others by. It has others where it belongs to a PID
-/// namespace around this one's: then the same number is of somebody else.
-fn shows_own_numbers() -> bool {
-    fs::read_link("/proc/self").is_ok_and(|it| it.as_os_str() == &*std::process::id().to_string())
-}
-
-/// Whether `/proc/PID/stat` is of a living process of this group: the state and the group come after the
-/// name, which may contain anything.
-fn lives_in(stat: &[u8], group: i32) -> bool {
-    let Some(end) = stat.iter().rposition(|byte| *byte == b')') else { return false };
-    let rest = String::from_utf8_lossy(stat.get(end + 1..).unwrap_or_default()).into_owned();
-    let mut fields = rest.split_ascii_whitespace();
-    let (state, _parent, found) = (fields.next(), fields.next(), fields.next());
-    found.and_then(|found| found.parse::<i32>().ok()) == Some(group)
-        && !matches!(state, Some("Z" | "X" | "x"))
-}
-
-/// The same of `/proc/PID/status`, by the group's number in the process's own namespace, which comes last.
-fn lives_in_nested(status: &[u8], group: i32) -> bool {
-    let status = String::from_utf8_lossy(status);
-    let value = |key: &str| status.lines().find_map(|line| line.strip_prefix(key));
-    let state = value("State:").and_then(|it| it.trim_start().chars().next());
-    let found = value("NSpgid:").and_then(|it| it.split_ascii_whitespace().last());
-    found.and_then(|found| found.parse::<i32>().ok()) == Some(group)
-        && !matches!(state, Some('Z' | 'X' | 'x'))
-}
-
-/// Whether a process is in the PID namespace of this one; one that does not say it is taken for one that is.
-fn is_of_this_namespace(process: &Path) -> bool {
-    let namespace = |process: &Path| fs::read_link(process.join("ns/pid"));
-    let (theirs, own) = (namespace(process), namespace(Path::new("/proc/self")));
-    match theirs {
-        Ok(theirs) => own.map_or(true, |own| own == theirs),
-        // One that has gone meanwhile has none.
-        Err(error) => error.kind() != io::ErrorKind::NotFound,
-    }
-}
-
 /// A pipe for both outputs, of which the end is kept.
 fn kept() -> io::Result<(PipeReader, [OwnedFd; 2])> {
     let (output, writer) = io::pipe()?;
@@ -386,25 +323,6 @@ impl Tail {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_zombie_does_not_live_and_a_name_does_not_confuse() {
-        let lives = |stat: &[u8]| lives_in(stat, 42);
-        assert!(lives(b"7 (rsync) S 1 42 42 0"));
-        assert!(lives(b"7 (a) Z 1 42) R 1 42 42 0"));
-        assert!(!lives(b"7 (rsync) Z 1 42 42 0"));
-        assert!(!lives(b"7 (rsync) S 1 43 42 0"));
-        assert!(!lives(b""));
-    }
-
-    #[test]
-    fn where_proc_has_other_numbers_the_group_is_known_by_its_own() {
-        let lives = |status: &[u8]| lives_in_nested(status, 42);
-        assert!(lives(b"Name:\trsync\nState:\tS (sleeping)\nNSpgid:\t1042\t42\n"));
-        assert!(!lives(b"Name:\trsync\nState:\tS (sleeping)\nNSpgid:\t42\t7\n"));
-        assert!(!lives(b"Name:\trsync\nState:\tZ (zombie)\nNSpgid:\t1042\t42\n"));
-        assert!(!lives(b""));
-    }
 
     #[test]
     fn the_tail_keeps_the_end_and_whole_characters() {

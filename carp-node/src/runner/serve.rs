@@ -14,7 +14,7 @@ use rustix::fs::Mode;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 
 use super::wire::{self, FromRunner, ToRunner};
-use super::{GRACE, Job, JobReport, Outcome, program};
+use super::{GRACE, Job, JobReport, Outcome, program, work};
 
 /// How many programs may run at a time.
 const MAX_PROGRAMS: usize = 256;
@@ -77,6 +77,7 @@ fn serve_on(socket: &OwnedFd, parent: Option<Pid>) -> io::Result<()> {
         running,
         threads: Vec::new(),
         stops: HashMap::new(),
+        groups: Arc::default(),
     };
     let result = take_orders(socket, parent, &mut desk);
     drop(open);
@@ -97,6 +98,7 @@ fn take_orders(socket: &OwnedFd, parent: Option<Pid>, desk: &mut Desk) -> io::Re
                     desk.start(id, job, streamed, files);
                 }
                 Some((ToRunner::Stop { id }, _)) => desk.stop(id),
+                Some((ToRunner::Look { id }, _)) => desk.look(id),
                 None => return Ok(()),
             },
             Ok([false, true]) => return Ok(()),
@@ -127,7 +129,11 @@ struct Desk {
     /// For each program: closed, it says that the program is to be stopped. The reading end goes with
     /// the program.
     stops: HashMap<u64, PipeWriter>,
+    groups: Arc<Groups>,
 }
+
+/// The group of each program that runs, and the program's name.
+type Groups = Mutex<HashMap<u64, (i32, String)>>;
 
 impl Desk {
     /// A thread a program: one that hangs in `execve` on a dead file server holds up nobody else.
@@ -152,9 +158,10 @@ impl Desk {
         let replies = Arc::clone(&self.replies);
         let closing = Arc::clone(&self.closing);
         let running = self.running.clone();
+        let groups = Arc::clone(&self.groups);
         let started = thread::Builder::new().name("program".into()).spawn(move || {
             let ends = program::Ends { daemon: &closing, stop: &stop };
-            carry_out(id, &job, streams, &ends, &replies);
+            carry_out(id, &job, streams, &ends, &replies, &groups);
             drop(running);
         });
         match started {
@@ -166,6 +173,20 @@ impl Desk {
     /// One that has ended needs no stop.
     fn stop(&mut self, id: u64) {
         self.stops.remove(&id);
+    }
+
+    /// It takes as long as it takes to look at all processes, and nobody else waits for that.
+    fn look(&self, id: u64) {
+        let groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        let group = groups.get(&id).cloned();
+        drop(groups);
+        let replies = Arc::clone(&self.replies);
+        let look = move || {
+            let work = group.map(|(group, name)| work::of_group(group, name.as_ref()));
+            reply(&replies, &FromRunner::Looked { id, work });
+        };
+        // Without a thread nobody answers, and whoever asked does not wait for ever.
+        let _ = thread::Builder::new().name("look".into()).spawn(look);
     }
 
     /// A pipe whose reading end is gone belongs to a program that has ended.
@@ -189,6 +210,7 @@ fn carry_out(
     streams: Option<[OwnedFd; 2]>,
     ends: &program::Ends<'_>,
     replies: &Mutex<OwnedFd>,
+    groups: &Groups,
 ) {
     let mut program = match program::Program::start(job, streams) {
         Ok(program) => program,
@@ -197,8 +219,11 @@ fn carry_out(
             return reply(replies, &FromRunner::Finished { id, report });
         }
     };
+    let known = || groups.lock().unwrap_or_else(PoisonError::into_inner);
+    known().insert(id, (program.group(), job.argv.first().cloned().unwrap_or_default()));
     reply(replies, &FromRunner::Started { id, group: program.group() });
     let report = program.supervise(job, ends, GRACE);
+    known().remove(&id);
     reply(replies, &FromRunner::Finished { id, report });
     program.reap();
 }

@@ -14,10 +14,10 @@ use rustix::net::{
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{Job, JobReport};
+use super::{Job, JobReport, Work};
 
 /// The version that the hello carries. It changes with the meaning of any message.
-pub(super) const VERSION: u32 = 2;
+pub(super) const VERSION: u32 = 3;
 
 /// The longest packet. A job must fit into one, and unix sockets carry 208 KiB by default.
 pub(super) const MAX_PACKET: usize = 128 * 1024;
@@ -36,6 +36,8 @@ pub(super) enum ToRunner {
     Run { id: u64, job: Job, streamed: bool },
     /// Stop the program as if its time limit were over.
     Stop { id: u64 },
+    /// Look what the program's group has done so far, and answer with `Looked`.
+    Look { id: u64 },
 }
 
 /// From the runner to the daemon.
@@ -46,6 +48,8 @@ pub(super) enum FromRunner {
     Hello { version: u32, pid: u32 },
     /// The program runs, and leads the process group with this id.
     Started { id: u64, group: i32 },
+    /// What it has done so far; `None` if it does not run.
+    Looked { id: u64, work: Option<Work> },
     /// The program is done with.
     Finished { id: u64, report: JobReport },
 }

@@ -1,6 +1,7 @@
 //! Whether a share can be copied: what each side needs, looked at one by one, and both trees compared byte by
 //! byte. It changes nothing, and needs no daemon on this node.
 
+mod owners;
 mod run;
 mod tree;
 
@@ -24,6 +25,9 @@ use crate::config::SyncSpec;
 /// By how much the clocks of two nodes may differ before it is worth a word: the record that tells the peer's is up
 /// to a second old, and was a moment on its way.
 pub const CLOCKS: Duration = Duration::from_secs(3);
+
+/// From so many entries on, what is copied beside the files is worth a thought.
+const MANY: u64 = 300_000;
 
 /// How good something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -57,6 +61,9 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// The entries in which the trees differ, at most [`DIFFERENCES`] of them.
     pub differences: Vec<Difference>,
+    /// This node has no rsync, or one that cannot be used.
+    #[serde(skip)]
+    pub unusable: bool,
 }
 
 impl Report {
@@ -97,7 +104,8 @@ impl Check<'_> {
     #[must_use]
     pub fn run(&self) -> Report {
         let share = self.share.name.clone();
-        let mut report = Report { share, findings: Vec::new(), differences: Vec::new() };
+        let (findings, differences) = (Vec::new(), Vec::new());
+        let mut report = Report { share, findings, differences, unusable: false };
         let rsync = self.rsync(&mut report);
         let root = self.root(&mut report);
         let remote = self.remote(&mut report);
@@ -105,7 +113,7 @@ impl Check<'_> {
         let Some(theirs) = self.peer(&remote, &mut report) else { return report };
         let Some(root) = root else { return report };
         if self.markers(&remote, &theirs, &root, &mut report) && self.compare {
-            self.trees(&rsync, &remote, root, &theirs, &mut report);
+            self.trees(&rsync, &remote, &root, &theirs, &mut report);
         }
         report
     }
@@ -134,8 +142,9 @@ impl Check<'_> {
                 }
                 Some(rsync)
             }
-            Err(text) => {
-                report.bad("rsync", text);
+            Err(error) => {
+                report.bad("rsync", error.hold().message);
+                report.unusable = true;
                 None
             }
         }
@@ -155,12 +164,43 @@ impl Check<'_> {
             Ok(Some(hold)) | Err(hold) => report.bad("path", hold.message),
         }
         let patterns = self.share.exclude.iter().map(|pattern| pattern.clone().into_bytes());
-        match database::find(&root, &Patterns::new(patterns)) {
+        let patterns = Patterns::new(patterns);
+        self.entries(&root, &patterns, report);
+        match database::find(&root, &patterns) {
             Ok(None) => report.good("database", "none that runs lies in the share"),
             Ok(Some(found)) => report.bad("database", database::hold(&found).message),
             Err(error) => report.bad("database", format!("{}: {error}", root.display())),
         }
         Some(root)
+    }
+
+    /// What is in the folder, and what is free beside it.
+    fn entries(&self, root: &Path, patterns: &Patterns, report: &mut Report) {
+        match owners::look(root, patterns) {
+            Ok(found) => {
+                match found.unknown() {
+                    None => report.good("owners", "each has a name on this node"),
+                    Some(text) => report.add("owners", Grade::Remark, text),
+                }
+                if self.share.attributes && found.entries > MANY {
+                    let text = format!(
+                        "{} entries: access lists and extended attributes are the expensive part of a pass; if \
+                         nothing uses them, attributes = false",
+                        found.entries
+                    );
+                    report.add("attributes", Grade::Remark, text);
+                }
+            }
+            Err(error) => report.bad("owners", format!("{}: {error}", root.display())),
+        }
+        match place::free(root) {
+            Ok(free) if free < place::SPARE => {
+                let text = format!("{} MiB are free beside {}", free >> 20, root.display());
+                report.bad("space", format!("{text}; free some: a pass keeps what it replaces"));
+            }
+            Ok(free) => report.good("space", format!("{} MiB are free", free >> 20)),
+            Err(error) => report.bad("space", format!("{}: {error}", root.display())),
+        }
     }
 
     /// How the peer is reached, and whether what ssh needs is there.
@@ -304,11 +344,12 @@ impl Check<'_> {
         &self,
         rsync: &Rsync,
         remote: &Remote,
-        root: PathBuf,
+        root: &Path,
         theirs: &ShareRecord,
         report: &mut Report,
     ) {
-        match tree::compare(self.share, rsync, remote, root) {
+        let space = |bytes| place::rescue_space(root, bytes).ok().flatten();
+        match tree::compare(self.share, rsync, remote, root.to_owned()) {
             Ok(compared) if compared.differ == 0 => {
                 report.good("trees", format!("equal, every byte of {} entries", compared.entries));
             }
@@ -322,6 +363,11 @@ impl Check<'_> {
                 let text =
                     format!("{} of {} entries differ; {why}", compared.differ, compared.entries);
                 report.add("trees", Grade::Remark, text);
+                // The one that serves receives nothing.
+                let receives = !matches!(theirs.role, super::record::Role::Backup);
+                if let Some(hold) = space(compared.bytes).filter(|_| receives) {
+                    report.bad("space", hold.message);
+                }
                 report.differences = compared.listed;
             }
             Err(text) => report.bad("trees", text),

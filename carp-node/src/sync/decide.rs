@@ -315,7 +315,8 @@ fn descendant(
 ) -> Decision {
     let copied = me.memory.as_of.as_ref().filter(|as_of| as_of.tip == *mine);
     let lives = source.peer.is_fresh(now, SOURCE_FRESH);
-    if mine == source.tip && copied.is_some() && lives {
+    // Whoever had to say that the peer's tree counts has lost this one, or what it was: then all is kept.
+    if mine == source.tip && copied.is_some() && lives && !accepted(me, source.share) {
         return pull(source, None, false);
     }
     if mine.node != *me.node {

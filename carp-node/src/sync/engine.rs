@@ -5,6 +5,7 @@
 //! its router is held or barred, and asks before it takes the addresses. What touches the disk for
 //! long, and every program, runs beside the loop.
 
+mod alarm;
 mod build;
 mod call;
 mod changes;
@@ -35,6 +36,7 @@ use std::time::Duration;
 use carp_proto::Instant;
 use tokio::sync::{mpsc, oneshot};
 
+pub use self::alarm::Awaited;
 pub use self::build::start;
 use self::handle::{Answer, Request};
 pub use self::handle::{Seat, Setup, SyncHandle, Verdict};
@@ -44,12 +46,12 @@ use self::peer::{Heard, PeerState, Trouble, now, wall_stamp};
 use self::router::RouterState;
 use self::share::Share;
 pub use self::show::ShareStatus;
-use crate::event::{EventKind, EventSource, Followed, Subscription};
+use crate::event::{EventSource, Followed, Subscription};
 use crate::node::Handle;
 use crate::runner::{JobReport, RunnerHandle};
 use crate::sync::lineage::NodeId;
 use crate::sync::record::{Role, Walk};
-use crate::sync::rsync::version::Rsync;
+use crate::sync::rsync::version::{Rsync, VersionError};
 
 /// How often the loop looks around when nothing happens.
 const LOOK_ROUND: Duration = Duration::from_millis(250);
@@ -63,12 +65,33 @@ const SETTLE_LIMIT: Duration = Duration::from_secs(2);
 
 /// What has come of something that ran beside the loop.
 enum Done {
-    Version(Result<Rsync, String>),
-    Peer { peer: usize, heard: Result<Heard, Trouble> },
-    Pass { share: usize, end: Box<End> },
-    Walked { share: usize, walk: io::Result<Walk> },
-    Tidied { share: usize, tidied: io::Result<tidy::Tidied> },
-    Hook { router: usize, share: usize, report: JobReport },
+    Version(Result<Rsync, VersionError>),
+    Peer {
+        peer: usize,
+        heard: Result<Heard, Trouble>,
+    },
+    Pass {
+        share: usize,
+        end: Box<End>,
+    },
+    Walked {
+        share: usize,
+        walk: io::Result<Walk>,
+    },
+    Tidied {
+        share: usize,
+        tidied: io::Result<tidy::Tidied>,
+    },
+    Hook {
+        router: usize,
+        share: usize,
+        report: JobReport,
+    },
+    /// Sets and orphans, if they could be counted.
+    Rescues {
+        share: usize,
+        awaited: Option<(u64, u64)>,
+    },
 }
 
 struct Engine {
@@ -79,8 +102,7 @@ struct Engine {
     runner: RunnerHandle,
     node: Handle,
     events: EventSource,
-    rsync: Option<Result<Rsync, String>>,
-    asking_version: bool,
+    rsync: version::Program,
     peers: Vec<PeerState>,
     routers: Vec<RouterState>,
     shares: Vec<Share>,
@@ -138,11 +160,13 @@ impl Engine {
         for router in 0..self.routers.len() {
             self.note_role(router, &status, now);
         }
-        self.ask_version();
+        self.ask_version(now);
         self.read_peers(now);
         for share in 0..self.shares.len() {
             self.watch(share);
             self.decide(share, now);
+            self.watch_lag(share, now);
+            self.count_rescues(share, now);
         }
         for router in 0..self.routers.len() {
             self.promote_if_ready(router);
@@ -199,18 +223,13 @@ impl Engine {
 
     fn done(&mut self, done: Done) {
         match done {
-            Done::Version(rsync) => {
-                if let Err(text) = &rsync {
-                    let text = format!("data is not kept in step: {text}");
-                    self.events.tell(None, EventKind::Fault { text });
-                }
-                self.rsync = Some(rsync);
-            }
+            Done::Version(told) => self.version_told(told),
             Done::Peer { peer, heard } => self.peer_read(peer, heard),
             Done::Pass { share, end } => self.pass_ended(share, *end),
             Done::Walked { share, walk } => self.walked(share, walk),
             Done::Tidied { share, tidied } => self.tidied(share, tidied),
             Done::Hook { router, share, report } => self.hook_ended(router, share, &report),
+            Done::Rescues { share, awaited } => self.rescues_counted(share, awaited),
         }
     }
 }

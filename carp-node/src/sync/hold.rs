@@ -59,7 +59,7 @@ pub enum HoldReason {
     RescueSpace,
     /// The rescue set would not be on the share's file system.
     RescueElsewhere,
-    /// The program is too old.
+    /// The program is missing, is none, or is too old.
     RsyncVersion,
     /// The program, the module or its options are not as they should be.
     RsyncSetup,
@@ -115,6 +115,31 @@ impl HoldReason {
         }
     }
 
+    /// Whether a pass finds out with the source's help whether it still is so.
+    #[must_use]
+    pub const fn is_of_source(self) -> bool {
+        match self {
+            Self::SourceMarkerMissing | Self::OtherShare | Self::MassDelete | Self::RescueSpace => {
+                true
+            }
+            Self::Operator
+            | Self::StateDamaged
+            | Self::NotAdopted
+            | Self::Diverged
+            | Self::RolledBackSource
+            | Self::HistoryTooShort
+            | Self::ThirdRouter
+            | Self::SameName
+            | Self::LocalMarkerMissing
+            | Self::LiveDatabase
+            | Self::ReadOnlyTarget
+            | Self::RootMissing
+            | Self::RescueElsewhere
+            | Self::RsyncVersion
+            | Self::RsyncSetup => false,
+        }
+    }
+
     /// What to do: the end of the message.
     #[must_use]
     pub const fn remedy(self) -> &'static str {
@@ -143,7 +168,8 @@ impl HoldReason {
                  `carp sync resolve --keep peer` adopts the peer's"
             }
             Self::SourceMarkerMissing => {
-                "mount the share on the peer; if the file was deleted, restore it with `carp sync pair`"
+                "mount the share on the peer; if only the file was deleted, `carp sync status` there has the \
+                 command that makes it anew"
             }
             Self::LocalMarkerMissing => {
                 "mount the share; if it was emptied on purpose, `carp sync resolve --keep peer` fills it again"

@@ -155,6 +155,9 @@ fn takeover(
     if !policy.require {
         return Takeover::Now { stale: false };
     }
+    if counts(me.memory, share.map(|(_, share)| share)) {
+        return Takeover::Now { stale: false };
+    }
     if let Some(wait) = cold_start(me, share, policy, moments, now) {
         return wait;
     }
@@ -168,6 +171,12 @@ fn takeover(
             until(moments.heard + wait, now, Delay::StaleCopy, Takeover::Now { stale: true })
         }
     }
+}
+
+/// Whether somebody has looked at this tree and at what the peer has, and said that this one counts.
+fn counts(memory: &Memory, peer: Option<&ShareRecord>) -> bool {
+    let theirs = peer.and_then(|peer| peer.history.tip());
+    memory.keeps.as_ref().is_some_and(|keeps| theirs.is_none_or(|tip| tip == keeps))
 }
 
 /// A live peer's own word: it serves, only its adverts do not arrive.

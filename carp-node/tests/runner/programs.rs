@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal};
 use tokio::io::AsyncReadExt;
 
 use crate::support::{
-    FORGETFUL, LONG, SHORT, is_alive, kill, make_executable, on_runtime, pid_in, pid_once_in,
+    FORGETFUL, LONG, SHORT, is_alive, kill, make_executable, on_runtime, once, pid_in, pid_once_in,
     run_one, shell, stubborn, wait_until_gone, with_runner,
 };
 
@@ -45,6 +45,10 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
     (
         "a_stopped_stream_is_reported_when_its_whole_group_is_gone",
         a_stopped_stream_is_reported_when_its_whole_group_is_gone,
+    ),
+    (
+        "what_a_stream_does_is_told_while_it_is_silent_and_not_afterwards",
+        what_a_stream_does_is_told_while_it_is_silent_and_not_afterwards,
     ),
     ("programs_run_side_by_side", programs_run_side_by_side),
     (
@@ -245,6 +249,34 @@ fn a_stopped_stream_is_reported_when_its_whole_group_is_gone() {
         // A stop that comes too late concerns nobody.
         stream.stop().await;
         assert!(runner.run(shell("exit 0", LONG)).await.outcome.is_success());
+    });
+}
+
+fn what_a_stream_does_is_told_while_it_is_silent_and_not_afterwards() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("large");
+    fs::write(&file, vec![7; 300_000]).unwrap();
+    let go = directory.path().join("go");
+    let script = format!(
+        "until [ -e {go} ]; do sleep 0.01; done; cat {file} >/dev/null; n=0; \
+         while [ $n -lt 200000 ]; do n=$((n+1)); done; sleep 1000",
+        go = go.display(),
+        file = file.display()
+    );
+    with_runner(async |runner| {
+        let mut stream = runner.stream(shell(&script, LONG)).await.unwrap();
+        once(async || stream.work().await.is_some()).await;
+        let before = stream.work().await.unwrap();
+        fs::write(&go, "").unwrap();
+        // What a child has done is its parent's when it has been waited for.
+        once(async || {
+            let work = stream.work().await.unwrap();
+            work.read >= before.read + 300_000 && work.cpu >= before.cpu + Duration::from_millis(20)
+        })
+        .await;
+        stream.stop().await;
+        assert!(matches!(stream.finished().await.outcome, Outcome::Stopped { .. }));
+        assert_eq!(stream.work().await, None);
     });
 }
 

@@ -10,7 +10,7 @@ use crate::args::SyncCheck;
 use crate::exit::{Exit, Failure};
 use crate::output::{Table, print};
 
-/// Looks at the shares; the exit code is 1 if one cannot be copied.
+/// Looks at the shares; the exit code is 1 if one cannot be copied, and 7 if that is for want of rsync.
 pub(super) fn run(arguments: &SyncCheck) -> Result<u8, Failure> {
     let SyncCheck { name, config, fast, json } = arguments;
     let config = load(config)?;
@@ -26,6 +26,9 @@ pub(super) fn run(arguments: &SyncCheck) -> Result<u8, Failure> {
         print(&format!("{}\n", json!({ "schema": "carp.sync-check/1", "shares": reports })))?;
     } else {
         print(&reports.iter().map(render).collect::<Vec<_>>().join("\n"))?;
+    }
+    if reports.iter().any(|report| report.unusable) {
+        return Ok(Exit::Missing.code());
     }
     let bad = reports.iter().any(|report| report.grade() == Grade::Bad);
     Ok(if bad { Exit::Failed.code() } else { 0 })

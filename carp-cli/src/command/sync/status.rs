@@ -4,8 +4,10 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
+use carp_node::config::format_duration;
 use carp_node::sync::engine::ShareStatus;
 use carp_node::sync::record::Role;
+use serde_json::json;
 
 use crate::command::client;
 use crate::exit::{Exit, Failure};
@@ -13,6 +15,9 @@ use crate::output::{age, print};
 
 /// How often `--watch` looks.
 const WATCH: Duration = Duration::from_millis(500);
+
+/// How many lines of rsync's errors are shown: the last ones.
+const ERROR_LINES: usize = 20;
 
 /// Shows the shares, once or again and again. The exit code is 1 if one is held.
 pub(super) fn run(
@@ -37,8 +42,7 @@ pub(super) fn run(
             return Err(Failure::failed(message));
         }
         let text = if json {
-            serde_json::to_string(&shares).map_err(|error| Failure::failed(error.to_string()))?
-                + "\n"
+            format!("{}\n", json!({ "schema": "carp.sync-status/1", "shares": shares }))
         } else {
             shares.iter().map(render).collect()
         };
@@ -82,6 +86,14 @@ fn render(share: &ShareStatus) -> String {
             age(last.took_ms.0),
             last.text
         );
+        let lines: Vec<&str> = last.errors.lines().collect();
+        let left_out = lines.len().saturating_sub(ERROR_LINES);
+        if left_out > 0 {
+            let _ = writeln!(text, "    | ({left_out} lines before are in --json)");
+        }
+        for line in lines.iter().skip(left_out) {
+            let _ = writeln!(text, "    | {line}");
+        }
     }
     if let Some(watched) = share.watched.filter(|watched| !watched.whole) {
         let _ = writeln!(
@@ -96,10 +108,27 @@ fn render(share: &ShareStatus) -> String {
     if let Some(command) = &share.failback {
         let _ = writeln!(text, "  in sync; the address comes here with `{command}`");
     }
+    let alarm = too_old(share);
     let held = share.held.as_ref().map(|hold| format!("held: {}", hold.message));
+    let rescue = share.rescue;
+    let awaited = (rescue.sets > 0).then(|| {
+        format!(
+            "{} entries that only this node had are kept, in {} rescue sets that nobody has acknowledged: \
+             `carp sync rescue list`",
+            rescue.orphans, rescue.sets
+        )
+    });
     let trouble = share.peer_trouble.as_ref().map(|it| format!("the peer: {it}"));
-    for remark in [held, share.fault.clone(), trouble].into_iter().flatten() {
+    for remark in [alarm, held, share.fault.clone(), trouble, awaited].into_iter().flatten() {
         let _ = writeln!(text, "  ! {remark}");
     }
     text
+}
+
+/// What is said of a copy that is older than it may be.
+pub(crate) fn too_old(share: &ShareStatus) -> Option<String> {
+    let limit = format_duration(share.max_lag_ms.0);
+    share.alarm.then(|| {
+        format!("alarm: the copy is older than max_lag ({limit}), or not known to be younger")
+    })
 }

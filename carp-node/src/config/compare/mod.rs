@@ -4,6 +4,7 @@ mod carp;
 mod group;
 mod lease;
 mod senders;
+mod sync;
 mod vrrp;
 
 use std::cmp::Ordering;
@@ -30,6 +31,7 @@ pub(super) fn compare(ours: &Config, theirs: &Config) -> Vec<Diagnostic> {
     let unseen = theirs.routers.iter().enumerate().filter(|(index, _)| !seen.contains(index));
     found.extend(unseen.map(|(_, router)| alone(router, "this node")));
     group::compare(ours, theirs, &matched, &mut found);
+    sync::compare(ours, theirs, &mut found);
     found
 }
 

@@ -107,3 +107,48 @@ fn shares_do_not_overlap_and_an_owner_does_not_wait() {
     assert!(idle.iter().any(|it| it.contains("changes nothing with require = false")), "{idle:?}");
     assert!(parse(share("")).is_ok());
 }
+
+#[test]
+fn shares_that_differ_on_two_nodes_are_named() {
+    let node = |lines: &str| config(&share(lines));
+    let told = |ours: &Config, theirs: &Config| -> Vec<String> {
+        let found = ours.compare(theirs);
+        let about = |it: &Diagnostic| !super::line(it).contains("the rank is that of");
+        let short = |it: &Diagnostic| {
+            let line = super::line(it).replace("/etc/carp/carp.toml:", "");
+            line.split(" // ").next().unwrap_or_default().to_owned()
+        };
+        found.iter().filter(|it| about(it)).map(short).collect()
+    };
+    let plain = node("");
+    assert_eq!(told(&plain, &plain), Vec::<String>::new());
+    // What each node may choose for itself.
+    assert_eq!(told(&plain, &node("every = \"5s\"\nbandwidth = 9")), Vec::<String>::new());
+    let without = config(&with(""));
+    assert_eq!(told(&plain, &without), ["7:1: error: share \"www\" is missing on the other node"]);
+    assert_eq!(told(&without, &plain), ["7:1: error: share \"www\" is missing on this node"]);
+    for (lines, expected) in [
+        ("exclude = [\"/x/\"]", "7:1: warning: exclude is [] here and [\"/x/\"] at 11:11"),
+        ("attributes = false", "7:1: warning: attributes is true here and false at 11:14"),
+        ("require = false", "7:1: warning: require is true here and false at 11:11"),
+        (
+            "handover_timeout = \"30s\"",
+            "7:1: warning: handover_timeout is 15s here and 30s at 11:20",
+        ),
+    ] {
+        assert_eq!(told(&plain, &node(lines)), [expected], "{lines}");
+    }
+    let hooks = node("quiesce = [\"/bin/a\"]\nunquiesce = [\"/bin/b\"]");
+    assert_eq!(
+        told(&plain, &hooks),
+        [
+            "7:1: warning: only the other node has quiesce: on this one writers go on",
+            "7:1: warning: only the other node has unquiesce: on this one writers go on"
+        ]
+    );
+    let elsewhere = config(&share("").replace("/var/www", "/srv/www"));
+    assert_eq!(
+        told(&plain, &elsewhere),
+        ["9:8: warning: path is /var/www here and /srv/www at 9:8"]
+    );
+}

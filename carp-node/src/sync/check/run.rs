@@ -9,13 +9,14 @@ use std::process::{Command, Output, Stdio};
 
 use crate::sync::rsync::command::{ENVIRONMENT, Fetch, Remote};
 use crate::sync::rsync::exit::{Outcome, Status};
-use crate::sync::rsync::version::{ARGUMENTS, Rsync};
+use crate::sync::rsync::version::{ARGUMENTS, Rsync, VersionError};
 
 /// Which rsync is here.
-pub(super) fn version() -> Result<Rsync, String> {
-    let argv = std::iter::once("rsync").chain(ARGUMENTS).map(OsString::from).collect();
-    let output = output(argv)?;
-    Rsync::parse(&output.stdout).map_err(|error| error.to_string())
+pub(super) fn version() -> Result<Rsync, VersionError> {
+    let mut command = Command::new("rsync");
+    let run = command.args(ARGUMENTS).envs(ENVIRONMENT).stdin(Stdio::null()).output();
+    let output = run.map_err(|error| VersionError::Missing(error.to_string()))?;
+    Rsync::parse(&output.stdout)
 }
 
 /// Fetches one small file.

@@ -29,6 +29,8 @@ pub struct Difference {
 pub(super) struct Compared {
     pub(super) entries: u64,
     pub(super) differ: u64,
+    /// Bytes of the files that a pass would receive.
+    pub(super) bytes: u64,
     pub(super) listed: Vec<Difference>,
 }
 
@@ -78,6 +80,9 @@ impl Compared {
             Change::Message => return,
         };
         self.differ += 1;
+        if matches!(item.change, Change::Received { .. }) {
+            self.bytes = self.bytes.saturating_add(item.len);
+        }
         if self.listed.len() < DIFFERENCES {
             self.listed
                 .push(Difference { kind, path: path::to_text(&PathBuf::from(bytes(item.path))) });

@@ -172,6 +172,17 @@ fn writing_while_the_other_one_served_is_held() {
 }
 
 #[test]
+fn a_copy_that_somebody_has_to_say_may_be_replaced_is_kept() {
+    let (memory, share) = (copy_of_b(3), share_of("b", Role::Active, 3));
+    let tip = share.history.tip().unwrap().clone();
+    let plain = decided("a", &memory, Some(&b(share.clone())), None);
+    assert_eq!(rescue(&plain), None, "it came from there");
+    // Without its marker, for example, it was held, and nobody knows what is here now.
+    let accepts = memory.after_resolve(Keep::Peer, tip);
+    assert!(rescue(&decided("a", &accepts, Some(&b(share)), None)).is_some());
+}
+
+#[test]
 fn a_stranger_is_followed_only_when_this_tree_was_given_up() {
     let common = served(1);
     let mine = Memory { history: common.history.promoted(start_of_a()), ..common.clone() };

@@ -8,6 +8,7 @@ use rustix::rand::{GetRandomFlags, getrandom};
 use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 
+use super::alarm::{Alarm, Rescues};
 use super::handle::{Seat, Setup, SyncHandle};
 use super::peer::{PeerState, now};
 use super::router::RouterState;
@@ -140,6 +141,8 @@ impl Parts {
                 last: None,
                 fault: None,
                 told: None,
+                alarm: Alarm::default(),
+                rescues: Rescues::default(),
                 spec,
             }
         };
@@ -151,8 +154,7 @@ impl Parts {
             runner: self.runner,
             node: self.node,
             events: self.events,
-            rsync: None,
-            asking_version: false,
+            rsync: super::version::Program::default(),
             peers: self.peers,
             routers: self.routers,
             shares: self.shares.into_iter().zip(self.places).map(share).collect(),

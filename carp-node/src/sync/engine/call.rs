@@ -13,15 +13,13 @@ use tokio::task::spawn_blocking;
 
 use super::pass::{End, Plan};
 use super::peer::{Trouble, job, now};
+use crate::runner::Stream;
 use crate::sync::hold::{Hold, HoldReason};
 use crate::sync::rsync::command::{Care, Pass};
-use crate::sync::rsync::exit::{self, Outcome, Status};
+use crate::sync::rsync::exit::{self, ERRORS, Outcome, Status};
 use crate::sync::rsync::output::{Line, Progress, Reader};
 use crate::sync::rsync::watchdog::Watchdog;
 use crate::sync::tree::purge_partial;
-
-/// How much of rsync's errors is kept.
-const ERRORS: usize = 4096;
 
 /// No pass takes longer than this: the watchdog ends it sooner.
 const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -116,7 +114,8 @@ pub(super) async fn rsync(
                 Ok(0) | Err(_) => err_open = false,
                 Ok(length) => {
                     errors.extend_from_slice(&err[..length]);
-                    let excess = errors.len().saturating_sub(ERRORS);
+                    // More than is shown, so that its first line is whole.
+                    let excess = errors.len().saturating_sub(2 * ERRORS);
                     errors.drain(..excess);
                 }
             },
@@ -125,17 +124,27 @@ pub(super) async fn rsync(
                 stream.stop().await;
             }
             () = tokio::time::sleep(patience), if why.is_none() => {
-                why = Some(Status::Stuck);
-                stream.stop().await;
+                why = look(&stream, &mut watchdog, stop).await;
+                if why.is_some() {
+                    stream.stop().await;
+                }
             }
         }
     }
     let report = loop {
+        let patience = watchdog.deadline().saturating_since(now());
         tokio::select! {
             report = stream.finished() => break report,
             () = stop.notified(), if why.is_none() => {
                 why = Some(Status::Stopped);
                 stream.stop().await;
+            }
+            // It may hang although it will never say anything any more.
+            () = tokio::time::sleep(patience), if why.is_none() => {
+                why = look(&stream, &mut watchdog, stop).await;
+                if why.is_some() {
+                    stream.stop().await;
+                }
             }
         }
     };
@@ -147,6 +156,7 @@ pub(super) async fn rsync(
     };
     let outcome = Outcome::of(status, &errors);
     end.outcome = Some(outcome);
+    end.errors = exit::readable(&errors);
     if outcome == Outcome::Complete {
         return Ok(());
     }
@@ -164,4 +174,13 @@ pub(super) async fn rsync(
         return Err(Hold::new(HoldReason::MassDelete, what).into());
     }
     Err(Stop::Failed(outcome, outcome.told(&errors)))
+}
+
+/// Looks what a silent pass does: why it has to end, if it has to.
+async fn look(stream: &Stream, watchdog: &mut Watchdog, stop: &Notify) -> Option<Status> {
+    let work = tokio::select! {
+        work = stream.work() => work,
+        () = stop.notified() => return Some(Status::Stopped),
+    };
+    watchdog.look(now(), work).then_some(Status::Stuck)
 }

@@ -31,6 +31,7 @@ impl Engine {
         for share in self.shares.iter_mut().filter(|share| share.router == number) {
             share.pace.reset();
             share.guard = None;
+            share.approved = false;
             if role == Role::Active {
                 share.stop_pass();
             }
@@ -56,7 +57,10 @@ impl Engine {
             theirs.is_some_and(|share| share.speaks_from.iter().any(same))
         });
         let policy = &share.spec.policy;
-        let decision = decide(&me, peer, heard, policy, now);
+        let decision = match (decide(&me, peer, heard, policy, now), self.rsync.hold()) {
+            (Decision::Pull(_), Some(hold)) => Decision::Hold(hold.clone()),
+            (decision, _) => decision,
+        };
         let moments = Moments { started: self.started, heard: router.heard_at };
         let mut standing = standing(&me, peer, &decision, share.idle, policy, moments, now);
         if share.guard.is_some() && standing.held.is_some() && matches!(decision, Decision::Pull(_))
@@ -100,7 +104,7 @@ impl Engine {
                 }
                 let changes = self.changes(number);
                 let due = share.pace.next(changes).is_some_and(|at| at <= now);
-                if due || share.wanted || share.approved {
+                if due || share.wanted {
                     self.start_pass(number, pull.clone(), None, now);
                 }
             }

@@ -113,6 +113,7 @@ impl Engine {
             }
             Order::RescueAck { set } => self.set(number, &set).and_then(|set| {
                 let report = set.acknowledge(WallTime(wall_time())).map_err(|it| failed(&it))?;
+                self.shares[number].rescues.changed = true;
                 Ok(json!({ "set": set.name().to_string(), "orphans": report.orphans }))
             }),
             Order::RescuePrune => self.prune(number),
@@ -201,12 +202,16 @@ impl Engine {
         let text = match (local, active) {
             (true, true) => {
                 "the peer copies this tree; what it replaces is kept there in a rescue set"
+                    .to_owned()
             }
-            (true, false) => {
-                "this tree counts: when this node serves, the peer copies it, and keeps what it replaces"
-            }
+            (true, false) => format!(
+                "this tree counts: when this node serves, the peer copies it, and keeps what it replaces; \
+                 unless this node takes over by itself, `carp yield {}` on the peer lets it",
+                self.routers[self.shares[number].router].name
+            ),
             (false, _) => {
                 "the peer's tree is copied; what it replaces is kept here in a rescue set"
+                    .to_owned()
             }
         };
         self.shares[number].wanted = true;
@@ -221,6 +226,7 @@ impl Engine {
             ));
         }
         share.approved = true;
+        share.wanted = true;
         Ok(json!({ "text": "one pass may delete as much as it will" }))
     }
 
@@ -230,7 +236,7 @@ impl Engine {
         if share.pass.is_some() {
             return Err("a pass runs: ask again when it is over");
         }
-        if self.rsync.as_ref().is_none_or(Result::is_err) {
+        if self.rsync.usable().is_none() {
             return Err("rsync cannot be used here: `carp sync status` says why");
         }
         let peer = self.peers[share.peer].peer().and_then(|peer| peer.share(&share.spec.name));
@@ -251,6 +257,7 @@ impl Engine {
         let (sender, end) = oneshot::channel();
         // It is a comparison with the peer as it is.
         let pull = Pull { tip, rescue: None, given_up: true };
+        let name = self.shares[number].spec.name.clone();
         self.start_pass(number, pull, Some(sender), now());
         spawn_local(async move {
             let Ok(end) = end.await else { return };
@@ -258,6 +265,8 @@ impl Engine {
                 (Some(hold), _) => Err(refused(hold.message)),
                 (None, Some(trouble)) => Err(ControlError::new(ErrorCode::Failed, trouble)),
                 (None, None) => Ok(json!({
+                    "schema": "carp.sync-diff/1",
+                    "share": name,
                     "changed": end.figures.changed,
                     "deleted": end.figures.deleted,
                     "bytes": end.figures.bytes,
@@ -297,7 +306,8 @@ impl Engine {
                 })
             })
             .collect();
-        Ok(json!({ "sets": sets }))
+        let share = &self.shares[number].spec.name;
+        Ok(json!({ "schema": "carp.sync-rescue/1", "share": share, "sets": sets }))
     }
 
     fn set(&self, number: usize, name: &str) -> Result<RescueSet, ControlError> {
@@ -331,8 +341,9 @@ impl Engine {
         Ok(json!({ "text": format!("restored {}", root.join(to).display()) }))
     }
 
-    fn prune(&self, number: usize) -> Result<Value, ControlError> {
+    fn prune(&mut self, number: usize) -> Result<Value, ControlError> {
         let (_, directory) = self.rescue_directory(number)?;
+        self.shares[number].rescues.changed = true;
         let removed = rescue::prune(&directory, Pruning::default(), WallTime(wall_time()))
             .map_err(|error| failed(&error))?;
         let removed: Vec<String> = removed.iter().map(ToString::to_string).collect();

@@ -52,6 +52,8 @@ pub(super) struct Plan {
     pub(super) purges: bool,
     /// Whether nothing is changed.
     pub(super) dry: bool,
+    /// Whether the operator said that the peer's tree counts: then what is here may have lost its marker.
+    pub(super) accepted: bool,
     /// Whether the peer said a moment ago that the marker is in its root.
     pub(super) marked: bool,
     /// The peer's record when it was decided, its clock then, and this node's.
@@ -71,6 +73,8 @@ pub(super) struct End {
     pub(super) hold: Option<Hold>,
     /// What is wrong, in words.
     pub(super) trouble: Option<String>,
+    /// What rsync said on standard error in its last call: the end of that, for people.
+    pub(super) errors: String,
     /// What was kept.
     pub(super) report: Option<Report>,
     /// What it did, or would do.
@@ -213,7 +217,7 @@ async fn guard(plan: &Plan, patterns: &Patterns) -> Result<PathBuf, Stop> {
     let own = marker::read(&root)?;
     if let Some(hold) = marker::check_own(plan.share_id.as_deref(), own.as_ref(), &root) {
         // What the operator let be replaced may have lost its marker, or never had one.
-        if !plan.pull.given_up {
+        if !plan.pull.given_up && !plan.accepted {
             return Err(hold.into());
         }
     }

@@ -18,6 +18,7 @@ use crate::control::units::WallTime;
 use crate::event::EventKind;
 use crate::sync::decide::Pull;
 use crate::sync::guards;
+use crate::sync::hold::{Hold, HoldReason};
 use crate::sync::record::{CompletePass, NodeRecord};
 use crate::sync::rsync::exit::{Next, Outcome};
 
@@ -32,7 +33,7 @@ impl Engine {
         dry: Option<oneshot::Sender<End>>,
         now: Instant,
     ) {
-        let Some(Ok(rsync)) = &self.rsync else { return };
+        let Some(rsync) = self.rsync.usable() else { return };
         let share = &self.shares[number];
         let peer = &self.peers[share.peer];
         let Some(said) = &peer.said else { return };
@@ -41,7 +42,7 @@ impl Engine {
             share.spec.max_delete.unwrap_or_else(|| guards::mass_delete_limit(share.memory.files));
         let plan = Plan {
             runner: self.runner.clone(),
-            rsync: *rsync,
+            rsync,
             remote: peer.remote.clone(),
             name: share.spec.name.clone(),
             path: share.spec.path.clone(),
@@ -55,6 +56,11 @@ impl Engine {
             probes: share.probes() && !share.approved,
             purges: share.untidy,
             dry: dry.is_some(),
+            accepted: share
+                .memory
+                .accepts
+                .as_ref()
+                .is_some_and(|epoch| source.history.contains(epoch)),
             marked: source.marked && said.peer.is_fresh(now, MARKED_FRESH),
             source: source.clone(),
             source_clock: said.peer.record.now,
@@ -113,8 +119,17 @@ impl Engine {
             said.peer.rewound = false;
         }
         let share = &mut self.shares[number];
-        share.guard = end.hold.take();
-        share.approved = false;
+        // What the source has to lift is not lifted by a pass that did not get to it.
+        let reached =
+            !end.outcome.is_none_or(|it| it.closes_connections() || it == Outcome::Stopped);
+        let stays = |hold: &Hold| {
+            hold.reason == HoldReason::MassDelete || hold.reason.is_of_source() && !reached
+        };
+        let before = share.guard.take().filter(|hold| !recorded && stays(hold));
+        let held = end.hold.take();
+        share.guard = held.clone().or(before);
+        // The operator's word is about one pass that comes to its end.
+        share.approved &= !recorded;
         share.idle = recorded && end.figures.is_idle();
         share.untidy = !recorded;
         match end.outcome.map(Outcome::next) {
@@ -123,7 +138,7 @@ impl Engine {
             Some(Next::Again) => share.pace.again(now),
             Some(Next::Pace | Next::BackOff | Next::Hold(_)) | None => share.pace.fail(now),
         }
-        let text = match (&share.guard, &end.trouble, recorded) {
+        let text = match (&held, &end.trouble, recorded) {
             (Some(hold), _, _) => hold.message.clone(),
             (None, Some(trouble), _) => trouble.clone(),
             (None, None, true) => "the pass is complete".to_owned(),
@@ -135,8 +150,10 @@ impl Engine {
         let (outcome, mut figures) = (end.outcome, end.figures);
         // Only a comparison is asked for them.
         figures.listed = Vec::new();
-        share.last = Some(Last { ended, took, copied: end.copied, outcome, text, figures });
+        let errors = std::mem::take(&mut end.errors);
+        share.last = Some(Last { ended, took, copied: end.copied, outcome, text, errors, figures });
         if let Some(report) = &end.report {
+            share.rescues.changed = true;
             let text = format!(
                 "share {}: {} entries that only this node had and {} that the other one replaced are kept: \
                  `carp sync rescue list`",
@@ -154,6 +171,9 @@ impl Engine {
         }
         if outcome.is_some_and(Outcome::closes_connections) {
             self.close_connections();
+        }
+        if matches!(outcome, Some(Outcome::Program | Outcome::Setup)) {
+            self.rsync.doubt();
         }
         self.pass_in_handover(number, recorded, running.last, now);
     }

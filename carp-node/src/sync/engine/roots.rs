@@ -56,10 +56,10 @@ impl Engine {
                 id
             }
             (Ok(found), Some(known)) => {
-                let hold = marker::check_own(Some(known), found.as_ref(), &root);
+                let fault = marker::check_served(known, found.as_ref(), &root);
                 let share = &mut self.shares[number];
-                share.marked = hold.is_none();
-                share.fault = hold.map(|hold| hold.message);
+                share.marked = fault.is_none();
+                share.fault = fault;
                 return;
             }
             (Err(error), _) => {

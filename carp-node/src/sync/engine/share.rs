@@ -5,6 +5,7 @@ use std::rc::Rc;
 use carp_proto::Instant;
 use tokio::sync::Notify;
 
+use super::alarm::{Alarm, Rescues};
 use super::call::Shown;
 use super::changes::Watching;
 use super::figures::Figures;
@@ -56,6 +57,8 @@ pub(super) struct Share {
     pub(super) fault: Option<String>,
     /// What was told of it last, so that it is told once.
     pub(super) told: Option<String>,
+    pub(super) alarm: Alarm,
+    pub(super) rescues: Rescues,
 }
 
 /// A pass that runs.
@@ -84,6 +87,8 @@ pub(super) struct Last {
     pub(super) copied: Option<std::time::Duration>,
     pub(super) outcome: Option<Outcome>,
     pub(super) text: String,
+    /// The end of what rsync said on standard error.
+    pub(super) errors: String,
     pub(super) figures: Figures,
 }
 

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::alarm::Awaited;
 use super::changes::Watching;
 use super::share::Share;
-use super::{Engine, now, wall_stamp};
+use super::{Engine, now};
 use crate::control::units::{Millis, WallTime};
 use crate::sync::decide::Decision;
 use crate::sync::hold::Hold;
@@ -42,8 +43,10 @@ pub struct ShareStatus {
     pub line: String,
     /// How far it is behind, if that is known.
     pub lag_ms: Option<Millis>,
-    /// Whether that is more than `max_lag`, or not known.
+    /// Whether that is more than `max_lag`, or was not known for so long.
     pub alarm: bool,
+    /// The configured `max_lag`.
+    pub max_lag_ms: Millis,
     /// What goes on, in words.
     pub doing: String,
     /// What this tree is of.
@@ -62,6 +65,9 @@ pub struct ShareStatus {
     pub progress: Option<ProgressStatus>,
     /// The last pass that ended.
     pub last_pass: Option<PassStatus>,
+    /// The rescue sets with orphans that nobody has acknowledged.
+    #[serde(default)]
+    pub rescue: Awaited,
     /// How long writers stood still at the last handover.
     pub freeze_ms: Option<Millis>,
 }
@@ -109,6 +115,9 @@ pub struct PassStatus {
     pub outcome: Option<Outcome>,
     /// The same in words, with what to do.
     pub text: String,
+    /// What rsync and ssh said on standard error: the last 4 KiB, one line each, empty if they said nothing.
+    #[serde(default)]
+    pub errors: String,
     /// Files in the share.
     pub files: u64,
     /// Entries that were changed or made.
@@ -130,19 +139,9 @@ impl Engine {
         let share = &self.shares[number];
         let router = &self.routers[share.router];
         let state = &self.peers[share.peer];
-        let peer = state.peer();
         let now = now();
         let fresh = state.fresh(now);
-        let theirs = fresh.and_then(|peer| peer.share(&share.spec.name));
-        let lag = match router.role {
-            Role::Active => {
-                let own = self.record(number);
-                Lag::of_active(&own, peer, &share.spec.name, wall_stamp(), now)
-            }
-            Role::Backup | Role::Init => {
-                Lag::of_standby(share.memory.as_of.as_ref(), theirs, wall_stamp())
-            }
-        };
+        let lag = self.lag(number, now);
         ShareStatus {
             name: share.spec.name.clone(),
             router: router.name.clone(),
@@ -158,15 +157,17 @@ impl Engine {
                 Lag::Behind(lag) => Some(Millis(lag)),
                 Lag::NoCopy | Lag::Unknown => None,
             },
-            alarm: lag.exceeds(share.spec.policy.max_lag),
+            alarm: share.alarm.raised,
+            max_lag_ms: Millis(share.spec.policy.max_lag),
             doing: self.doing(share),
             epoch: share.memory.history.tip().map(ToString::to_string),
             peer_alive: fresh.is_some(),
             peer_trouble: state.trouble.as_ref().map(|trouble| trouble.text.clone()),
             peer_outcome: state.trouble.as_ref().and_then(|trouble| trouble.outcome),
-            fault: share.fault.clone().or_else(|| match &self.rsync {
-                Some(Err(text)) => Some(text.clone()),
-                Some(Ok(_)) | None => None,
+            fault: share.fault.clone().or_else(|| {
+                // On the standby it is what holds the share.
+                let hold = self.rsync.hold().filter(|hold| share.hold() != Some(*hold));
+                hold.map(|hold| hold.message.clone())
             }),
             watched: share
                 .watching
@@ -191,12 +192,14 @@ impl Engine {
                 copied_ms: last.copied.map(Millis),
                 outcome: last.outcome,
                 text: last.text.clone(),
+                errors: last.errors.clone(),
                 files: last.figures.files,
                 changed: last.figures.changed,
                 deleted: last.figures.deleted,
                 bytes: last.figures.bytes,
                 received: last.figures.received,
             }),
+            rescue: share.rescues.awaited,
             freeze_ms: router.freeze.map(Millis),
         }
     }

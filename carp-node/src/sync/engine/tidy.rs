@@ -64,6 +64,7 @@ impl Engine {
     pub(super) fn tidied(&mut self, number: usize, tidied: io::Result<Tidied>) {
         let share = &mut self.shares[number];
         share.tidying = false;
+        share.rescues.changed = true;
         let name = &share.spec.name;
         let router: Arc<str> = share.spec.router.as_str().into();
         let tell = |kind| self.events.tell(Some(&router), kind);

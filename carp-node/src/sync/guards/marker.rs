@@ -113,6 +113,30 @@ pub fn check_own(expected: Option<&str>, found: Option<&ShareId>, root: &Path) -
     Some(Hold::new(HoldReason::LocalMarkerMissing, what))
 }
 
+/// What is wrong with the marker of a share that this node serves, and what to do. Nobody can fill a tree that counts
+/// from elsewhere, so the remedy is another one than that of [`check_own`].
+#[must_use]
+pub fn check_served(expected: &str, found: Option<&ShareId>, root: &Path) -> Option<String> {
+    if found.is_some_and(|found| found.as_str() == expected) {
+        return None;
+    }
+    let marker = quoted(&root.join(MARKER).display().to_string());
+    let root = root.display();
+    let what = match found {
+        None => format!("{root} has no {MARKER}, although it had one"),
+        Some(found) => format!("the {MARKER} in {root} says {found}, and it was {expected}"),
+    };
+    Some(format!(
+        "{what}: the peer copies nothing; mount the share, or, if only this file is wrong, make it anew: \
+         `echo {expected} > {marker}`"
+    ))
+}
+
+/// A word as a shell wants it.
+fn quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,6 +159,25 @@ mod tests {
             assert_eq!(read(root.path()).unwrap(), None, "{damaged}");
         }
         assert!(read(&root.path().join("gone")).is_err());
+    }
+
+    #[test]
+    fn what_the_node_that_serves_is_told_to_type_makes_the_marker_anew() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().join("it's `$HOME` here");
+        fs::create_dir(&root).unwrap();
+        let known = id(7);
+        for found in [None, Some(id(8))] {
+            let told = check_served(known.as_str(), found.as_ref(), &root).unwrap();
+            let (_, command) = told.split_once("make it anew: `").unwrap();
+            let command = command.strip_suffix('`').unwrap();
+            let _ = fs::remove_file(root.join(MARKER));
+            let typed = std::process::Command::new("sh").args(["-c", command]).status().unwrap();
+            assert!(typed.success(), "{command}");
+            let found = read(&root).unwrap();
+            assert_eq!(found.as_ref(), Some(&known), "{command}");
+            assert_eq!(check_served(known.as_str(), found.as_ref(), &root), None);
+        }
     }
 
     #[test]

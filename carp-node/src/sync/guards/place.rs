@@ -80,8 +80,16 @@ pub fn rescue_directory(root: &Path, share: &str) -> Result<PathBuf, Hold> {
 /// # Errors
 /// What the system said about the file system.
 pub fn rescue_space(root: &Path, bytes: u64) -> io::Result<Option<Hold>> {
+    Ok(too_little(bytes, free(root)?, root))
+}
+
+/// How many bytes are free on the file system of a folder.
+///
+/// # Errors
+/// What the system said about it.
+pub fn free(root: &Path) -> io::Result<u64> {
     let stat = rustix::fs::statvfs(root)?;
-    Ok(too_little(bytes, stat.f_bavail.saturating_mul(stat.f_frsize), root))
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
 fn too_little(bytes: u64, free: u64, root: &Path) -> Option<Hold> {

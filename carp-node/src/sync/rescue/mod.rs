@@ -26,7 +26,7 @@ pub use name::{NameError, SetName};
 pub use prune::{Pruning, prune};
 pub use report::{ENTRIES_LISTED, Entry, Kind, REPORT_SCHEMA, Report};
 pub use restore::{RestoreError, restore};
-pub use set::{LATE_MOST, Pull, RescueSet, begin, list};
+pub use set::{LATE_MOST, Pull, RescueSet, awaited, begin, list};
 
 #[cfg(test)]
 mod tests;

@@ -145,6 +145,17 @@ pub fn list(directory: &Path) -> io::Result<Vec<RescueSet>> {
     Ok(sets)
 }
 
+/// How many sets of a share have orphans that nobody has acknowledged, and how many orphans these are. A set whose
+/// report cannot be read is not among them.
+///
+/// # Errors
+/// What the system said about the directory.
+pub fn awaited(directory: &Path) -> io::Result<(u64, u64)> {
+    let reports = list(directory)?.into_iter().filter_map(|set| set.report().ok().flatten());
+    let awaited = reports.filter(Report::is_awaited);
+    Ok(awaited.fold((0, 0), |(sets, orphans), report| (sets + 1, orphans + report.orphans)))
+}
+
 impl RescueSet {
     /// Its name.
     #[must_use]

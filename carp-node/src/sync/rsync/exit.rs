@@ -194,7 +194,7 @@ impl Outcome {
             Self::Complete => "the pass is complete",
             Self::Vanished => "files vanished during the pass; it is repeated",
             Self::Partial => {
-                "some files could not be copied, and the copy is not in sync; the list below says which and why"
+                "some files could not be copied, and the copy is not in sync; `carp sync status` says which and why"
             }
             Self::MassDelete => {
                 "the pass would delete more files than the limit; if that is meant, `carp sync approve`"
@@ -207,7 +207,9 @@ impl Outcome {
                 "the share is mounted read-only on this node; mount it writable, or look for errors of the disk"
             }
             Self::Stopped => "the pass was stopped by this node",
-            Self::Stuck => "the pass made no progress for 30 s and was ended; it is repeated",
+            Self::Stuck => {
+                "the pass said nothing and did nothing for 30 s and was ended; it is repeated"
+            }
             Self::Unreachable => {
                 "the peer cannot be reached over ssh; check its address, its sshd, and the network"
             }
@@ -227,7 +229,9 @@ impl Outcome {
                 "a program is missing: install rsync and openssh-client here, rsync on the peer"
             }
             Self::Setup => "rsync does not accept the call; `carp sync check` compares both nodes",
-            Self::Other => "rsync ended in an unexpected way; its last lines are below",
+            Self::Other => {
+                "rsync ended in an unexpected way; `carp sync status` has its last lines"
+            }
         }
     }
 }
@@ -240,6 +244,25 @@ pub fn left(errors: &[u8]) -> Option<u64> {
     let (count, _) = told.split_once(" skipped")?;
     count.parse().ok()
 }
+
+/// What programs said, as text for people: their last [`ERRORS`] bytes, in whole lines if possible, and nothing that a
+/// terminal would obey.
+#[must_use]
+pub fn readable(errors: &[u8]) -> String {
+    let cut = errors.len().saturating_sub(ERRORS);
+    let kept = errors.get(cut..).unwrap_or_default();
+    let whole = match kept.iter().position(|byte| *byte == b'\n') {
+        // The first line is the end of one.
+        Some(end) if cut > 0 && end + 1 < kept.len() => kept.get(end + 1..).unwrap_or_default(),
+        Some(_) | None => kept,
+    };
+    let text = String::from_utf8_lossy(whole).replace('\r', "");
+    let shown = |char: char| if char.is_control() && char != '\n' { '\u{fffd}' } else { char };
+    text.trim_end().chars().map(shown).collect()
+}
+
+/// How much of what programs say on standard error is kept.
+pub const ERRORS: usize = 4096;
 
 /// The line of the errors that says most: the last one that is not rsync's own summary of them.
 fn telling_line(errors: &[u8]) -> Option<String> {
@@ -335,6 +358,18 @@ mod tests {
         assert!(telling_line(gone).is_some_and(|line| line.contains("link_stat")));
         assert_eq!(telling_line(b"rsync error: x\n").as_deref(), Some("rsync error: x"));
         assert_eq!(telling_line(b" \n"), None);
+    }
+
+    #[test]
+    fn what_is_kept_of_errors_is_their_end_and_harms_no_terminal() {
+        assert_eq!(readable(b"one\r\ntwo\n\n"), "one\ntwo");
+        assert_eq!(readable(b"\x1b[2Jx\xff"), "\u{fffd}[2Jx\u{fffd}");
+        assert_eq!(readable(b""), "");
+        let many = format!("{}\nthe end\n", "a line\n".repeat(ERRORS));
+        let kept = readable(many.as_bytes());
+        assert!(kept.ends_with("a line\n\nthe end") && kept.starts_with("a line\n"), "{kept}");
+        assert!(kept.len() <= ERRORS);
+        assert_eq!(readable(&[b'x'; 2 * ERRORS]).len(), ERRORS, "one line without an end");
     }
 
     #[test]

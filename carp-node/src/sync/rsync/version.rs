@@ -5,6 +5,8 @@ use std::fmt;
 use serde::Deserialize;
 use thiserror::Error;
 
+use crate::sync::hold::{Hold, HoldReason};
+
 /// The oldest version that is used: the first with `--modify-window=-1` on the receiving side. Without
 /// it, a second edit within the same second of the same length is never copied.
 pub const OLDEST: Version = Version { major: 3, minor: 1, patch: 3 };
@@ -120,17 +122,25 @@ fn parse_number(text: &str) -> Option<Version> {
 }
 
 /// Why this rsync is not used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum VersionError {
     /// It printed something else.
-    #[error("it does not say which version of rsync it is; is `rsync` rsync?")]
+    #[error("`rsync` does not say which version of rsync it is")]
     Unreadable,
+    /// It could not be started: what the system said.
+    #[error("rsync cannot be started: {0}")]
+    Missing(String),
     /// It is too old.
-    #[error(
-        "rsync {0} is too old: before {OLDEST} it misses changes within one second; \
-         install a newer one on both nodes"
-    )]
+    #[error("rsync {0} is too old: before {OLDEST} it misses changes within one second")]
     TooOld(Version),
+}
+
+impl VersionError {
+    /// What it means for a share: nothing is copied, and what to do.
+    #[must_use]
+    pub fn hold(&self) -> Hold {
+        Hold::new(HoldReason::RsyncVersion, self)
+    }
 }
 
 #[cfg(test)]

@@ -123,3 +123,20 @@ fn who_serves_an_old_copy_gives_way_to_whoever_is_in_sync() {
         standing(&me, None, &Decision::Serve(None), false, &Policy::default(), moments, at(9));
     assert_eq!(standing.held, Some(Held::ServesStale));
 }
+
+#[test]
+fn a_stale_copy_that_somebody_said_counts_may_be_served() {
+    let policy = Policy { stale_takeover: StaleTakeover::Never, ..Policy::default() };
+    let late = 100 + policy.max_lag.as_secs() + 1;
+    assert_eq!(alone(&copy(), &policy, late, at(2_000)), Takeover::Never);
+    let kept = copy()
+        .after_resolve(crate::sync::record::Keep::Local, history("b", 3).tip().unwrap().clone());
+    assert_eq!(alone(&kept, &policy, late, at(2_000)), Takeover::Now { stale: false });
+    let ahead = peer("b", share_of("b", Role::Init, 3), at(2_000));
+    let standing = seen(&kept, Some(&ahead), &policy, late, at(2_000));
+    assert_eq!(standing.takeover, Takeover::Now { stale: false });
+    // The word was about what the peer had then.
+    let newer = peer("b", share_of("b", Role::Init, 4), at(1_000));
+    let standing = seen(&kept, Some(&newer), &policy, late, at(2_000));
+    assert_eq!(standing.takeover, Takeover::Never);
+}

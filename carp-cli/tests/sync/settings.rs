@@ -1,0 +1,195 @@
+//! Each key of a share does what it says, and a node may have more than one share.
+
+use std::fs;
+
+use carp_node::lab::wait_until;
+use libtest_mimic::Failed;
+use serde_json::Value;
+
+use crate::scene::{Pair, attribute, events, set_attribute, share, sync, wait_held, wait_in_sync};
+use crate::support::{LIMIT, Rack, Test, Tested, ensure, serves, told, wait_for_owner};
+
+pub(crate) const TESTS: &[Test] = &[
+    ("what_is_excluded_is_neither_copied_nor_deleted", excluded),
+    ("what_crosses_the_network_is_compressed_if_that_is_wanted", compressed),
+    ("a_router_that_does_not_require_its_share_does_not_wait_for_it", not_required),
+    ("an_old_copy_never_takes_over_if_that_is_configured_but_for_the_word_of_somebody", never),
+    ("two_shares_go_their_own_ways_and_their_router_waits_for_both", two_shares),
+];
+
+fn excluded(rack: &Rack) -> Tested {
+    let settings = "exclude = [\"/cache/\", \"*.tmp\"]\nattributes = false";
+    let pair = Pair::new(rack, settings)?;
+    for node in [&pair.a, &pair.b] {
+        fs::create_dir(node.share.join("cache"))?;
+        fs::write(node.share.join("cache").join(node.name), "1")?;
+        node.write(&format!("{}.tmp", node.name), "1")?;
+    }
+    pair.a.write("page", "1")?;
+    let has_attributes = set_attribute(&pair.a.share.join("page"), "user.colour", b"red")?;
+    let (_first, second) = pair.start()?;
+    pair.b.wait_for("page", Some("1"))?;
+    fs::remove_file(pair.a.share.join("page"))?;
+    pair.a.write("other", "2")?;
+    pair.b.wait_for("page", None)?;
+    pair.b.wait_for("other", Some("2"))?;
+    for (file, is_there) in [
+        ("primary.tmp", false),
+        ("cache/primary", false),
+        ("secondary.tmp", true),
+        ("cache/secondary", true),
+    ] {
+        let there = pair.b.share.join(file).exists();
+        ensure(there == is_there, format!("{file} is there: {there}"))?;
+    }
+    wait_in_sync(&second)?;
+    let diff: Value = serde_json::from_str(&comparison(&second)?)?;
+    ensure(diff["schema"] == "carp.sync-diff/1" && diff["share"] == "www", diff.to_string())?;
+    ensure(
+        diff["changed"] == 0 && diff["deleted"] == 0,
+        format!("they are no difference: {diff}"),
+    )?;
+    if has_attributes {
+        set_attribute(&pair.a.share.join("other"), "user.colour", b"red")?;
+        pair.a.write("last", "3")?;
+        pair.b.wait_for("last", Some("3"))?;
+        let found = attribute(&pair.b.share.join("other"), "user.colour")?;
+        ensure(found.is_none(), format!("attributes = false, and yet it has {found:?}"))?;
+    }
+    Ok(())
+}
+
+/// `carp sync diff --json`. While a pass runs, it is refused.
+fn comparison(daemon: &crate::support::Daemon) -> Result<String, Failed> {
+    let mut text = String::new();
+    wait_until(LIMIT, "a comparison is made", || {
+        let asked = daemon.ask(&["sync", "diff", "www", "--json"]).map(|output| told(&output));
+        asked.is_ok_and(|(code, said)| {
+            text = said;
+            code == Some(0)
+        })
+    })
+    .map_err(|error| Failed::from(format!("{error}: {text}")))?;
+    Ok(text)
+}
+
+fn compressed(rack: &Rack) -> Tested {
+    const LARGE: u64 = 4 << 20;
+    let pair = Pair::new(rack, "compress = true")?;
+    let (_first, second) = pair.start()?;
+    pair.a.write("large", &"all the same ".repeat(usize::try_from(LARGE)? / 13))?;
+    let arrived = |last: &Value| last["bytes"].as_u64().is_some_and(|bytes| bytes > LARGE - 13);
+    let mut last = Value::Null;
+    wait_until(LIMIT, "it is there", || {
+        last = share(&second)["last_pass"].clone();
+        arrived(&last)
+    })?;
+    let received = last["received"].as_u64().unwrap_or(u64::MAX);
+    ensure(received < LARGE / 10, format!("{received} bytes of {LARGE} crossed the network"))
+}
+
+fn not_required(rack: &Rack) -> Tested {
+    let pair = Pair::new(rack, "require = false\ncold_start_wait = \"0s\"")?;
+    let second = pair.b.start()?;
+    second.wait_for_state("active")?;
+    pair.b.write("page", "1")?;
+    // It can copy nothing, and takes the address all the same: it ranks higher.
+    pair.a.cut(true)?;
+    let first = pair.a.start()?;
+    wait_for_owner("the primary serves", &rack.primary, &rack.secondary)
+        .map_err(|error| Failed::from(format!("{error:?}: {}", share(&first))))?;
+    ensure(pair.a.read("page").is_none(), "it has no copy")?;
+    let before = events(&first);
+    ensure(!before.contains("put off"), before)
+}
+
+fn never(rack: &Rack) -> Tested {
+    let settings = "stale_takeover = \"never\"\nmax_lag = \"2s\"";
+    let pair = Pair::new(rack, settings)?;
+    pair.a.write("page", "1")?;
+    let (first, second) = pair.start()?;
+    pair.b.wait_for("page", Some("1"))?;
+    pair.b.cut(true)?;
+    wait_until(LIMIT, "the copy is too old", || share(&second)["alarm"] == true)?;
+    let text = sync(&second, &["status"], 0)?;
+    ensure(text.contains("! alarm: the copy is older than max_lag (2s)"), text)?;
+    let (_, text) = told(&second.ask(&["status"])?);
+    ensure(text.contains("! share www: alarm: the copy is older"), text)?;
+    let text = events(&second);
+    ensure(text.contains("that is more than max_lag (2s)"), text)?;
+    first.kill_with_guard(&rack.primary)?;
+    let refusal = || {
+        let status = second.status().unwrap_or_default();
+        status["fault"].as_str().unwrap_or_default().to_owned()
+    };
+    wait_until(LIMIT, "it does not take over", || refusal().contains("put off"))?;
+    ensure(second.state() == "backup" && !serves(&rack.secondary), "nobody serves")?;
+    sync(&second, &["resolve", "--keep", "local"], 0)?;
+    second
+        .wait_for_state("active")
+        .map_err(|error| Failed::from(format!("{error:?}: {}: {}", refusal(), share(&second))))?;
+    wait_until(LIMIT, "the secondary serves", || serves(&rack.secondary))?;
+    // The other one comes back, and is the one that copies.
+    pair.b.write("page", "2")?;
+    pair.b.cut(false)?;
+    let _first = pair.a.start()?;
+    pair.a.wait_for("page", Some("2"))?;
+    wait_until(LIMIT, "the alarm is over", || share(&second)["alarm"] == false)?;
+    let text = events(&second);
+    ensure(text.contains("less than max_lag (2s) again"), text)
+}
+
+fn two_shares(rack: &Rack) -> Tested {
+    let other = |node: &str, peer: &str| -> Result<String, Failed> {
+        let path = rack.path(&format!("{node}.d/img"));
+        fs::create_dir_all(&path)?;
+        let rsh = rack.path(&format!("{node}.rsh"));
+        Ok(format!(
+            "\n[sync.img]\nrouter = \"web\"\npath = \"{}\"\npeer = \"{peer}\"\nrsh = [\"{}\"]\n\
+             every = \"1s\"",
+            path.display(),
+            rsh.display()
+        ))
+    };
+    let (first, second) = (other("primary", "secondary")?, other("secondary", "primary")?);
+    let pair = Pair::with(rack, &first, &second)?;
+    let images = [&pair.a, &pair.b].map(|node| node.share.with_file_name("img"));
+    let image = || fs::read_to_string(images[1].join("logo")).ok();
+    let (first, second) = pair.start()?;
+    pair.a.write("page", "1")?;
+    fs::write(images[0].join("logo"), "1")?;
+    pair.b.wait_for("page", Some("1"))?;
+    wait_until(LIMIT, "the other share is there", || image().as_deref() == Some("1"))?;
+    let status: Value = serde_json::from_str(&sync(&second, &["status", "--json"], 0)?)?;
+    ensure(status["schema"] == "carp.sync-status/1", status.to_string())?;
+    let names: Vec<_> = [0, 1].map(|number| status["shares"][number]["name"].clone()).into();
+    ensure(names == ["www", "img"], status.to_string())?;
+    let text = sync(&second, &["now"], 1)?;
+    ensure(text.contains("name one of the shares: www, img"), text)?;
+    // One is held, and the other goes on.
+    sync(&second, &["hold", "www", "--reason", "a test"], 0)?;
+    wait_held(&second, "operator")?;
+    sync(&second, &["status"], 1)?;
+    sync(&second, &["status", "img"], 0)?;
+    pair.a.write("page", "2")?;
+    fs::write(images[0].join("logo"), "2")?;
+    wait_until(LIMIT, "the other share goes on", || image().as_deref() == Some("2"))?;
+    ensure(pair.b.read("page").as_deref() == Some("1"), "the held one is as it was")?;
+    sync(&second, &["hold", "www", "--release"], 0)?;
+    pair.b.wait_for("page", Some("2"))?;
+    wait_in_sync(&second)?;
+    // The roles change for both, and back for both.
+    pair.a.write("page", "3")?;
+    fs::write(images[0].join("logo"), "3")?;
+    first.stop()?;
+    second.wait_for_state("active")?;
+    ensure(pair.b.read("page").as_deref() == Some("3"), "the one has what was written last")?;
+    ensure(image().as_deref() == Some("3"), "and so has the other")?;
+    pair.b.write("page", "4")?;
+    fs::write(images[1].join("logo"), "4")?;
+    let first = pair.a.start()?;
+    first.wait_for_state("active")?;
+    ensure(pair.a.read("page").as_deref() == Some("4"), "back with the one")?;
+    let logo = fs::read_to_string(images[0].join("logo"))?;
+    ensure(logo == "4", format!("and with the other, which says {logo}"))
+}
