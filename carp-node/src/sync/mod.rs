@@ -43,7 +43,8 @@
 //! It keeps one [`Memory`](record::Memory) a share, writes the [`NodeRecord`](record::NodeRecord) each
 //! second, reads the peer's each one or two seconds into a [`Peer`](record::Peer), and asks
 //! [`decide`](decide::decide). Before it takes an address it kills and reaps a running pass, and stores
-//! [`after_promotion`](record::Memory::after_promotion). After a complete pass it calls `syncfs`, checks that the peer's tip is
+//! [`after_promotion`](record::Memory::after_promotion). After a complete pass that moved anything, or that
+//! follows one that did not count, it calls `syncfs`; then it checks that the peer's tip is
 //! still the one of the decision, and stores [`after_pass`](record::Memory::after_pass). What is stored
 //! is stored before what it allows is done.
 //!
