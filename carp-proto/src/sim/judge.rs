@@ -328,7 +328,7 @@ impl Court<'_> {
         if lan.links() != 1 {
             return;
         }
-        let all_preempt = (0..lan.hosts()).all(|host| lan.router(host, 0).config().preempts());
+        let all_preempt = (0..lan.hosts()).all(|host| lan.configured(host, 0).preempts());
         let byte = |host: usize| lan.router(host, 0).config().policy().demotion;
         let same = (0..lan.hosts()).all(|host| byte(host) == byte(0));
         let Some(active) = lan.active(0).next().filter(|_| all_preempt && same) else { return };

@@ -31,7 +31,7 @@ pub enum Invariant {
     Timeliness,
     /// One input causes few actions, and deadlines move.
     Bounded,
-    /// An active router that leaves resigns once, which is said twice.
+    /// An active router that leaves resigns, and does so at two moments at the most.
     Goodbye,
     /// A router that did not run for long listens before it claims anything.
     ListensFirst,
@@ -42,6 +42,24 @@ pub enum Invariant {
 }
 
 impl Invariant {
+    /// All of them.
+    pub const ALL: [Self; 14] = [
+        Self::Convergence,
+        Self::Stability,
+        Self::BoundedDual,
+        Self::BoundedGap,
+        Self::Agreement,
+        Self::Lease,
+        Self::NonInterference,
+        Self::Order,
+        Self::Timeliness,
+        Self::Bounded,
+        Self::Goodbye,
+        Self::ListensFirst,
+        Self::WholeGroup,
+        Self::BestServes,
+    ];
+
     /// The name in texts.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -154,7 +154,10 @@ impl Lan {
         let since_epoch = EPOCH + self.elapsed();
         for link in 0..links {
             self.drop_addresses(host, link, What::Released);
-            let config = self.config(host, link);
+            let mut config = self.configured(host, link);
+            if self.hosts[host].has(Bug::NeverPreempts) {
+                config = config.with_preempt(false);
+            }
             let now = self.now;
             let newborn = &mut self.hosts[host];
             let premature = newborn.has(Bug::TakesAddressesAtOnce);
@@ -183,7 +186,8 @@ impl Lan {
         (0..links).for_each(|link| self.note_view(host, link));
     }
 
-    fn config(&self, host: usize, link: usize) -> RouterConfig {
+    /// What the daemon of a host reads when it starts.
+    pub(in crate::sim) fn configured(&self, host: usize, link: usize) -> RouterConfig {
         let owner = &self.hosts[host];
         let config = owner.plan.routers[link].clone();
         match owner.worse {
@@ -380,7 +384,7 @@ impl Lan {
         }
     }
 
-    fn resign_for(&mut self, host: usize, link: usize) {
+    pub(super) fn resign_for(&mut self, host: usize, link: usize) {
         if self.hosts[host].has(Bug::LeavesInSilence) {
             return;
         }
