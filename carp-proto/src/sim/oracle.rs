@@ -185,6 +185,12 @@ impl Bounds {
                 bounds.interval = bounds.interval.max(snapshot.interval);
                 bounds.patience = bounds.patience.max(snapshot.active_down);
                 bounds.handover = bounds.handover.max(router.config().handover());
+                // A restart that is under way may bring longer times.
+                if let Some(config) = lan.revised(host, link) {
+                    bounds.interval = bounds.interval.max(config.standing().interval());
+                    bounds.patience = bounds.patience.max(config.active_down());
+                    bounds.handover = bounds.handover.max(config.handover());
+                }
             }
         }
         bounds.patience = bounds.patience.max(bounds.interval * 3);

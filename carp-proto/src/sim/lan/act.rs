@@ -65,7 +65,15 @@ impl Lan {
                 self.tell_all(host, Input::Demotion(demotion));
             }
             Fault::Rerank { host, worse } => {
-                self.hosts[host].worse = Some(worse);
+                self.hosts[host].revised.worse = Some(worse);
+                self.stop(host, true);
+            }
+            Fault::Retime { host, interval } => {
+                self.hosts[host].revised.interval = Some(interval);
+                self.stop(host, true);
+            }
+            Fault::Prefer { host, preempts } => {
+                self.hosts[host].revised.preempts = Some(preempts);
                 self.stop(host, true);
             }
             Fault::Remove { host, link } => self.remove(host, link),
@@ -155,6 +163,9 @@ impl Lan {
         for link in 0..links {
             self.drop_addresses(host, link, What::Released);
             let mut config = self.configured(host, link);
+            if link == 0 {
+                self.hosts[host].is_to_preempt = config.preempts();
+            }
             if self.hosts[host].has(Bug::NeverPreempts) {
                 config = config.with_preempt(false);
             }
@@ -187,13 +198,19 @@ impl Lan {
     }
 
     /// What the daemon of a host reads when it starts.
-    pub(in crate::sim) fn configured(&self, host: usize, link: usize) -> RouterConfig {
+    fn configured(&self, host: usize, link: usize) -> RouterConfig {
         let owner = &self.hosts[host];
-        let config = owner.plan.routers[link].clone();
-        match owner.worse {
-            Some(worse) => config.reranked(worse),
-            None => config,
-        }
+        owner.revised.of(owner.plan.routers[link].clone())
+    }
+
+    /// The same, if it is not as planned.
+    pub(in crate::sim) fn revised(&self, host: usize, link: usize) -> Option<RouterConfig> {
+        self.hosts[host].revised.differs().then(|| self.configured(host, link))
+    }
+
+    /// Whether the daemon of a host has read that it is to preempt, whatever it does.
+    pub(in crate::sim) fn is_to_preempt(&self, host: usize) -> bool {
+        self.hosts[host].is_to_preempt
     }
 
     /// The daemon is no more, and what it had begun neither.
