@@ -115,6 +115,37 @@ fn the_worst_run_is_drawn_saved_and_replayed() {
     assert_eq!(fs::read_to_string(files.path().join("again.svg")).unwrap(), figure);
 }
 
+/// Version 2 refuses adverts of another interval: both serve, and never settle.
+#[test]
+fn a_run_that_violates_an_invariant_is_made_small_saved_and_replayed() {
+    let files = files();
+    for (name, interval) in [("primary", "1s"), ("secondary", "2s")] {
+        let path = files.path().join(format!("{name}.toml"));
+        let text = fs::read_to_string(&path).unwrap().replace("vrrp3", "vrrp2");
+        fs::write(&path, format!("{text}interval = \"{interval}\"\n")).unwrap();
+    }
+    let arguments = ["simulate", "acts.toml", "--runs", "3", "--save", "small.run"];
+    let output = carp(files.path(), &arguments);
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let [runs, small] = text.split("\nmade small").collect::<Vec<_>>()[..] else {
+        panic!("{text}")
+    };
+    assert_eq!(runs.matches("run 0: ").count(), 1, "{runs}");
+    assert!(runs.contains("invariants violated: see above"), "{runs}");
+    assert!(small.starts_with(", to 2 nodes: "), "{small}");
+    assert!(!small.contains("freeze") && !small.contains("restart"), "no step is needed: {small}");
+    assert!(small.ends_with("`carp replay small.run` shows all of it\n"), "{small}");
+    let replayed = carp(files.path(), &["replay", "small.run"]);
+    assert_eq!(replayed.status.code(), Some(1));
+    let transcript = String::from_utf8(replayed.stdout).unwrap();
+    assert!(transcript.contains(" violated after "), "{transcript}");
+    let output = carp(files.path(), &["simulate", "acts.toml", "--runs", "3", "--json"]);
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(json["smallest"]["steps"], serde_json::json!([]));
+    assert_eq!(json["violations"][0]["invariant"], json["smallest"]["invariant"]);
+}
+
 #[test]
 fn a_recording_that_was_changed_is_another_run() {
     let files = files();
