@@ -34,6 +34,16 @@ fn two_routers_are_safe_and_converge_whatever_happens() {
     }
 }
 
+/// The dialects differ from the others in how ties end, and in a last advert; two routers show what is different.
+#[test]
+fn two_routers_of_the_other_dialects_are_safe_and_converge_whatever_happens() {
+    for dialect in [Dialect::FreeBsd, Dialect::Ucarp] {
+        let model = Model::carp(dialect, &[0, 100], 7);
+        let model = Model { budget: SOME, converge_one_in: 8, ..model };
+        assert!(explored(&format!("CARP {dialect}"), &model).states > 100);
+    }
+}
+
 #[test]
 fn three_routers_are_safe_and_converge_whatever_happens() {
     let budget = Budget { losses: 1, crashes: 1, ..Budget::NONE };

@@ -306,6 +306,22 @@ fn a_router_that_comes_back_with_another_rank_says_so() {
     }
 }
 
+/// FreeBSD's `unicast_v4` asks this after a change of advskew on the fly, which once led back to the group.
+#[test]
+fn a_router_that_comes_back_with_another_rank_keeps_its_peers() {
+    let text = PAIR
+        .replace("preempt yes addresses", "preempt yes peer 10.99.0.9 addresses")
+        .replacen("peer 10.99.0.9", "peer 10.99.0.2", 1)
+        .replace("peer 10.99.0.9", "peer 10.99.0.1");
+    let scenario: Scenario = format!("{text}at 10s rerank left to 2\n").parse().unwrap();
+    let mut lan = scenario.lan().unwrap();
+    assert_eq!(judge_on(&scenario, &mut lan).violation, None);
+    let config = lan.router(0, 0).config();
+    assert_eq!(config.standing().to_string(), "1+2/256 s");
+    assert!(config.is_unicast());
+    assert_eq!(config.destinations(), ["10.99.0.2".parse::<std::net::IpAddr>().unwrap()]);
+}
+
 /// Who serves at a time, on the first link.
 fn serving(steps: &str, at: Duration) -> Vec<usize> {
     let scenario = scenario(steps);
