@@ -203,10 +203,10 @@ async fn work(setup: Setup, handle: Handle, finished: oneshot::Receiver<()>) -> 
     };
     // Nothing is held any more, and hooks may take their time.
     guard.dismiss().await;
-    recorder.last_words(inbox, &hooks).await;
     if let Some(sync) = &sync {
         sync.shut_down().await;
     }
+    recorder.last_words(inbox, &hooks).await;
     runner.shut_down().await;
     served
 }

@@ -111,8 +111,18 @@ pub(crate) enum Durability {
 
 /// Replaces a file, for the owner alone: it is there whole, or as it was.
 pub(crate) fn replace(path: &Path, bytes: &[u8], durability: Durability) -> io::Result<()> {
+    replace_with_mode(path, bytes, durability, 0o600)
+}
+
+/// The same for those whom the mode names.
+pub(crate) fn replace_with_mode(
+    path: &Path,
+    bytes: &[u8],
+    durability: Durability,
+    mode: u32,
+) -> io::Result<()> {
     let temporary = path.with_extension("new");
-    let replaced = replace_by(&temporary, path, bytes, durability);
+    let replaced = replace_by(&temporary, path, bytes, durability, mode);
     if replaced.is_err() {
         // A disk that is full has no room for half a file.
         let _ = fs::remove_file(&temporary);
@@ -125,11 +135,12 @@ fn replace_by(
     path: &Path,
     bytes: &[u8],
     durability: Durability,
+    mode: u32,
 ) -> io::Result<()> {
     let mut options = fs::OpenOptions::new();
     let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(temporary)?;
-    // One that stayed from before keeps its mode.
-    file.set_permissions(fs::Permissions::from_mode(0o600))?;
+    // One that stayed from before keeps its mode, and the umask is not asked.
+    file.set_permissions(fs::Permissions::from_mode(mode))?;
     file.write_all(bytes)?;
     let lasting = durability == Durability::Lasting;
     if lasting {

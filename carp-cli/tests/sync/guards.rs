@@ -10,7 +10,6 @@ use crate::support::{LIMIT, Rack, Test, Tested, ensure};
 pub(crate) const TESTS: &[Test] = &[
     ("f9_a_source_without_its_marker_is_not_copied", no_marker),
     ("f9_a_mass_delete_waits_for_approval", mass_delete),
-    ("f15_a_live_database_is_refused", live_database),
     ("the_operator_can_hold_a_share", operator_hold),
     ("damaged_memory_holds_and_never_guesses", damaged_memory),
 ];
@@ -55,21 +54,6 @@ fn mass_delete(rack: &Rack) -> Tested {
     // Few go without a question.
     fs::remove_file(pair.a.share.join("f38"))?;
     pair.b.wait_for("f38", None)
-}
-
-fn live_database(rack: &Rack) -> Tested {
-    let pair = Pair::new(rack, "cold_start_wait = \"0s\"")?;
-    fs::create_dir_all(pair.b.share.join("data"))?;
-    fs::write(pair.b.share.join("data/ibdata1"), "x")?;
-    let first = pair.a.start()?;
-    first.wait_for_state("active")?;
-    let second = pair.b.start()?;
-    wait_held(&second, "not-adopted")?;
-    sync(&second, &["resolve", "--keep", "peer"], 0)?;
-    wait_held(&second, "live-database")?;
-    ensure(pair.b.read("data/ibdata1").as_deref() == Some("x"), "it is untouched")?;
-    let text = sync(&second, &["status"], 1)?;
-    ensure(text.contains("exclude it"), text)
 }
 
 fn operator_hold(rack: &Rack) -> Tested {

@@ -5,14 +5,17 @@
 //! the other node, as the forced command of a key does. What only sshd can show is in `ssh.rs`, which needs root.
 
 mod check;
+mod database;
 mod failback;
 mod failover;
 mod faults;
 mod guards;
+mod hooks;
 #[path = "../guide/machine.rs"]
 #[expect(dead_code, reason = "the guide uses more of it")]
 mod machine;
 mod renaming;
+mod rescue;
 mod scale;
 mod scene;
 mod split;
@@ -31,6 +34,9 @@ fn main() -> ExitCode {
         failback::TESTS,
         split::TESTS,
         guards::TESTS,
+        database::TESTS,
+        hooks::TESTS,
+        rescue::TESTS,
         faults::TESTS,
         renaming::TESTS,
         scale::TESTS,

@@ -12,6 +12,8 @@ use crate::machine::{Machine, is_root};
 use crate::support::{LIMIT, PRIMARY, Rack, SECONDARY, Test, Tested, VIP, ensure};
 
 pub(crate) const TESTS: &[Test] = &[
+    ("another_login_than_root_copies_what_it_may_read_and_gets_nothing_else", other_login),
+    ("a_login_whose_shell_runs_no_command_is_not_let_in", no_shell),
     ("f11_a_network_cut_in_the_middle_of_a_file_leaves_nobody_behind_and_is_resumed", network_cut),
     ("f13_a_key_that_is_misused_gets_nothing_and_another_host_key_gets_no_transfer", misused_key),
 ];
@@ -50,6 +52,11 @@ fn left_out(what: &str) -> bool {
 impl Linked {
     /// The primary serves, and the secondary has a copy of an empty share.
     fn start(rack: &Rack, settings: &str) -> Result<Self, Failed> {
+        Self::start_as(rack, "root", settings)
+    }
+
+    /// The same with another login, for which a user is made.
+    fn start_as(rack: &Rack, login: &str, settings: &str) -> Result<Self, Failed> {
         let switch = Switch::new(rack.lab)?;
         let machine = |name: &str, last: u8, ip: &str, other: &str, skew: u8| {
             let host = switch.host(name, mac(last), &[&format!("{ip}/24")])?;
@@ -59,7 +66,7 @@ impl Linked {
                 &format!(
                     "[node]\nname = \"{name}\"\n\n[router.web]\nprotocol = \"carp\"\ninterface = \"eth0\"\n\
                      id = 1\naddresses = [\"{VIP}\"]\nkey_file = \"/etc/carp/web.key\"\nadvskew = {skew}\n\n\
-                     [sync.www]\nrouter = \"web\"\npath = \"{SHARE}\"\npeer = \"{other}\"\nevery = \"1s\"\n\
+                     [sync.www]\nrouter = \"web\"\npath = \"{SHARE}\"\npeer = \"{login}@{other}\"\nevery = \"1s\"\n\
                      {settings}\n"
                 ),
             )?;
@@ -73,8 +80,12 @@ impl Linked {
             )?;
             Ok::<_, Failed>(machine)
         };
+        let useradd = "useradd --system --home-dir /var/lib/reader --create-home --shell /bin/sh";
         let a = machine("primary", 0x50, PRIMARY, SECONDARY, 0)?;
         let b = machine("secondary", 0x10, SECONDARY, PRIMARY, 100)?;
+        for machine in [&a, &b] {
+            machine.run(&format!("id {login} || {useradd} {login}"), LIMIT)?;
+        }
         for (one, other) in [(&a, &b), (&b, &a)] {
             let pair = format!("carp sync pair --fingerprint {}", other.fingerprint()?);
             one.run(&pair, LIMIT)?;
@@ -265,4 +276,38 @@ fn another_host_key(linked: &Linked) -> Tested {
     let again = b.run("carp sync pair --fingerprint SHA256:x 2>&1 || echo code $?", LIMIT)?;
     ensure(again.contains("is not the one in") && again.contains("code 6"), again)?;
     ensure(b.run(&format!("cat {SHARE}/page"), LIMIT)? == "v1\n", "nothing is transferred")
+}
+
+/// The contract's example has one: `peer = "sync@…"`.
+fn other_login(rack: &Rack) -> Tested {
+    if left_out("other_login") {
+        return Ok(());
+    }
+    let pair = Linked::start_as(rack, "reader", "")?;
+    pair.a.run(&format!("echo text >{SHARE}/page; chown www-data {SHARE}/page"), LIMIT)?;
+    let arrives = format!(
+        "until [ \"$(cat {SHARE}/page 2>&1)\" = text ]; do sleep 0.2; done; stat -c %U {SHARE}/page"
+    );
+    let owner = pair.b.run(&arrives, LIMIT)?;
+    ensure(owner.trim() == "www-data", format!("the owner is kept: {owner}"))?;
+    let seen = pair.a.run("su reader -s /bin/sh -c 'cat /var/lib/carp/sync/*.share; ls /var/lib/carp/sync' 2>&1 || true", LIMIT)?;
+    ensure(seen.contains("Permission denied") && !seen.contains("history"), seen)?;
+    // What it may not read is not copied, and that is told.
+    pair.a.run(&format!("echo secret >{SHARE}/hidden; chmod 600 {SHARE}/hidden"), LIMIT)?;
+    pair.wait("it is told", &pair.b, |status| {
+        let last = status["sync"][0]["last_pass"].to_string();
+        last.contains("Permission denied") || last.contains("partial")
+    })?;
+    pair.a.run(&format!("rm {SHARE}/hidden"), LIMIT)?;
+    pair.wait("it is in sync again", &pair.b, |status| status["sync"][0]["in_sync"] == true)
+}
+
+fn no_shell(rack: &Rack) -> Tested {
+    if left_out("no_shell") {
+        return Ok(());
+    }
+    // Debian has a user of this name.
+    let refused = Linked::start_as(rack, "sync", "").err().ok_or("it was let in")?;
+    let said = format!("{:?}", refused.message());
+    ensure(said.contains("the shell /bin/sync, which runs no command"), said)
 }

@@ -1,6 +1,7 @@
 //! `[sync.NAME]`.
 
 use std::borrow::Cow;
+use std::ffi::OsString;
 use std::ops::RangeInclusive;
 use std::path::{Component, PathBuf};
 use std::time::Duration;
@@ -15,7 +16,7 @@ use super::settings::Written;
 use super::spec::RouterSpec;
 use super::{Location, format_duration};
 use crate::sync::policy::{AutoResolve, Failback, Policy, StaleTakeover};
-use crate::sync::rsync::ssh::{Destination, STATE_MODULE};
+use crate::sync::rsync::ssh::{Destination, ROOT, STATE_MODULE};
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -326,6 +327,17 @@ pub(super) fn check(reader: &Reader<'_>, shares: &[SyncSpec], routers: &[&Router
 }
 
 impl SyncSpec {
+    /// The remote shell of its own, with the user of `peer` as rsync gives it to one: `-l USER`, but for root, who is
+    /// meant without a word.
+    #[must_use]
+    pub fn own_shell(&self) -> Option<Vec<OsString>> {
+        let mut argv: Vec<OsString> = self.rsh.as_ref()?.iter().map(OsString::from).collect();
+        if self.peer.user != ROOT {
+            argv.extend(["-l", self.peer.user.as_str()].map(OsString::from));
+        }
+        Some(argv)
+    }
+
     /// Where the value of a key is written; if it is not, the header of the table.
     fn place(&self, key: &str) -> &Location {
         self.written.get(key).unwrap_or(&self.place)

@@ -4,7 +4,6 @@
 mod run;
 mod tree;
 
-use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -167,8 +166,7 @@ impl Check<'_> {
     /// How the peer is reached, and whether what ssh needs is there.
     fn remote(&self, report: &mut Report) -> Option<Remote> {
         let host = self.share.peer.host.clone();
-        if let Some(rsh) = &self.share.rsh {
-            let rsh: Vec<OsString> = rsh.iter().map(OsString::from).collect();
+        if let Some(rsh) = self.share.own_shell() {
             report.good("key", "none of ours: rsh is set");
             return Some(Remote { program: "rsync".into(), host, rsh });
         }

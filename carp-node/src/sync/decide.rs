@@ -9,6 +9,7 @@
 //! | backup | active | it lacks my tip, and I gave that up, or it supersedes it | pull with rescue |
 //! | backup | active | it lacks my tip | [`Decision::Hold`] |
 //! | backup | active, but somebody else's adverts are heard | any | [`Decision::Hold`] |
+//! | backup | active, and found a database in its tree | any | [`Decision::Hold`] |
 //! | backup | not active, or silent | any | [`Decision::Wait`] |
 //!
 //! A pass without rescue overwrites what is here. It is only ever taken from the very tenure of which
@@ -24,7 +25,7 @@ use carp_proto::Instant;
 use super::hold::{Hold, HoldReason};
 use super::lineage::{Entry, Epoch, History, NodeId, Stamp};
 use super::policy::{AutoResolve, Policy};
-use super::record::{Memory, Peer, RECORD_FRESH, Role, ShareRecord};
+use super::record::{Databases, Memory, Peer, RECORD_FRESH, Role, ShareRecord};
 
 /// Changes that are not later than this after the other one's beginning are not called writing on both
 /// sides: a handover without a pause of writers overlaps, and clocks are read one after the other. They
@@ -116,6 +117,8 @@ pub enum Wait {
     PeerNotActive,
     /// The peer serves, and its epoch is not written yet.
     PeerWithoutEpoch,
+    /// The peer has not yet looked for databases in its tree.
+    PeerLooks,
     /// The peer has to begin a new epoch first, and will when it reads this node's record.
     PeerToRenew,
 }
@@ -130,6 +133,7 @@ impl Wait {
             Self::PeerWithoutShare => "the peer does not have this share in its configuration",
             Self::PeerNotActive => "the peer does not serve",
             Self::PeerWithoutEpoch => "the peer is about to begin its epoch",
+            Self::PeerLooks => "the peer still looks for databases in its tree",
             Self::PeerToRenew => "the peer is about to supersede what was begun here",
         }
     }
@@ -247,6 +251,15 @@ fn superseded(me: &Me<'_>, source: &ShareRecord) -> bool {
 fn lineage(me: &Me<'_>, source: &Source<'_>, policy: &Policy, now: Instant) -> Decision {
     if kept(me, source.share) {
         return Decision::Keep;
+    }
+    match &source.share.databases {
+        Databases::Absent => {}
+        Databases::Unknown => return Decision::Wait(Wait::PeerLooks),
+        Databases::Found(database) => {
+            let peer = &source.peer.record.node;
+            let what = format_args!("the share contains {database}, on {peer}");
+            return Decision::Hold(Hold::new(HoldReason::LiveDatabase, what));
+        }
     }
     if source.peer.rewound && me.memory.as_of.is_some() {
         return rewound(me, source);

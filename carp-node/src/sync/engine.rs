@@ -14,6 +14,7 @@ mod failback;
 mod figures;
 mod handle;
 mod handover;
+mod hooks;
 mod leaving;
 mod orders;
 mod pass;
@@ -24,6 +25,7 @@ mod router;
 mod share;
 mod show;
 mod takeover;
+mod tidy;
 mod version;
 
 use std::io;
@@ -65,6 +67,7 @@ enum Done {
     Peer { peer: usize, heard: Result<Heard, Trouble> },
     Pass { share: usize, end: Box<End> },
     Walked { share: usize, walk: io::Result<Walk> },
+    Tidied { share: usize, tidied: io::Result<tidy::Tidied> },
     Hook { router: usize, share: usize, report: JobReport },
 }
 
@@ -83,6 +86,8 @@ struct Engine {
     shares: Vec<Share>,
     done: mpsc::UnboundedSender<Done>,
     started: Instant,
+    /// When rescue sets were looked through that may have grown too old.
+    tidied: Instant,
     exported: exchange::Exported,
     shutting_down: Option<oneshot::Sender<()>>,
 }
@@ -96,6 +101,8 @@ impl Engine {
         mut log: Subscription,
     ) {
         let mut follows = true;
+        self.let_go_on();
+        self.tidy_at_start();
         loop {
             if !self.turn().await {
                 return;
@@ -118,7 +125,10 @@ impl Engine {
 
     /// Looks at everything once. `false` when it is over.
     async fn turn(&mut self) -> bool {
-        let Some(status) = self.node.status().await else { return self.end_turn() };
+        let Some(status) = self.node.status().await else {
+            self.node_ended();
+            return self.end_turn();
+        };
         let left = |router: &RouterState| router.role == Role::Active && !router.is_active(&status);
         if self.routers.iter().any(left) {
             // It counts as active until its addresses are down.
@@ -140,16 +150,27 @@ impl Engine {
             self.answer_failback(router, &status, now);
             self.tell_election(router).await;
         }
+        self.tidy_daily(now);
         self.export(now);
         self.shutting_down.is_none() || self.end_turn()
     }
 
-    /// The node has ended, or the daemon is about to: everything stops.
+    /// No router serves any more, and the addresses are down: writers that stood still for that go on.
+    fn node_ended(&mut self) {
+        for router in 0..self.routers.len() {
+            if std::mem::replace(&mut self.routers[router].role, Role::Init) == Role::Active {
+                self.stepped_down(router, now());
+            }
+        }
+    }
+
+    /// The node has ended, or the daemon is about to: everything stops, but for the hooks.
     fn end_turn(&mut self) -> bool {
         for share in &mut self.shares {
             share.stop_pass();
         }
-        if self.shares.iter().any(|share| share.pass.is_some()) {
+        let passes = self.shares.iter().any(|share| share.pass.is_some());
+        if passes || self.routers.iter().any(|router| router.hooks.is_some()) {
             return true;
         }
         let Some(done) = self.shutting_down.take() else { return true };
@@ -188,6 +209,7 @@ impl Engine {
             Done::Peer { peer, heard } => self.peer_read(peer, heard),
             Done::Pass { share, end } => self.pass_ended(share, *end),
             Done::Walked { share, walk } => self.walked(share, walk),
+            Done::Tidied { share, tidied } => self.tidied(share, tidied),
             Done::Hook { router, share, report } => self.hook_ended(router, share, &report),
         }
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use carp_proto::Instant;
 
+use super::lineage::Stamp;
 use super::record::{AsOf, Peer, Role, ShareRecord};
 
 /// How far behind the copy is.
@@ -14,22 +15,18 @@ pub enum Lag {
     Behind(Duration),
     /// There is no complete copy of what is served.
     NoCopy,
-    /// Nobody knows: the other side has not been heard.
+    /// Nobody knows: the other side has not been heard, or the clock was set back since.
     Unknown,
 }
 
 impl Lag {
     /// As the standby sees it: its clock against its own reading of it.
     #[must_use]
-    pub fn of_standby(
-        as_of: Option<&AsOf>,
-        source: Option<&ShareRecord>,
-        clock: super::lineage::Stamp,
-    ) -> Self {
+    pub fn of_standby(as_of: Option<&AsOf>, source: Option<&ShareRecord>, clock: Stamp) -> Self {
         let tip = source.and_then(|source| source.history.tip());
         match (as_of, tip) {
             (_, None) => Self::Unknown,
-            (Some(as_of), Some(tip)) if as_of.tip == *tip => Self::Behind(clock.since(as_of.local)),
+            (Some(as_of), Some(tip)) if as_of.tip == *tip => Self::between(as_of.local, clock),
             (Some(_) | None, Some(_)) => Self::NoCopy,
         }
     }
@@ -40,7 +37,7 @@ impl Lag {
         own: &ShareRecord,
         peer: Option<&Peer>,
         share: &str,
-        clock: super::lineage::Stamp,
+        clock: Stamp,
         now: Instant,
     ) -> Self {
         let fresh = peer.filter(|peer| peer.is_fresh(now, super::record::RECORD_FRESH));
@@ -49,11 +46,14 @@ impl Lag {
             return Self::Unknown;
         }
         match (&standby.as_of, own.history.tip()) {
-            (Some(as_of), Some(tip)) if as_of.tip == *tip => {
-                Self::Behind(clock.since(as_of.source))
-            }
+            (Some(as_of), Some(tip)) if as_of.tip == *tip => Self::between(as_of.source, clock),
             (Some(_) | None, Some(_) | None) => Self::NoCopy,
         }
+    }
+
+    /// From one reading of a clock to a later one. A clock that was set back in between says nothing.
+    fn between(then: Stamp, clock: Stamp) -> Self {
+        if clock < then { Self::Unknown } else { Self::Behind(clock.since(then)) }
     }
 
     /// Whether it is more than the limit, or not known: then there is an alarm.
@@ -92,7 +92,6 @@ impl fmt::Display for Lag {
 
 #[cfg(test)]
 mod tests {
-    use super::super::lineage::Stamp;
     use super::super::record::tests::{as_of, peer, share_of};
     use super::*;
 
@@ -126,6 +125,19 @@ mod tests {
         let later = now + Duration::from_secs(60);
         let lag = Lag::of_active(&active, Some(&peer), "www", Stamp(165 * SECOND), later);
         assert_eq!(lag, Lag::Unknown, "a record that does not move says nothing");
+    }
+
+    #[test]
+    fn after_a_clock_was_set_back_nobody_knows() {
+        let active = share_of("a", Role::Active, 3);
+        let copied = as_of(active.history.tip().unwrap(), 100 * SECOND, 900 * SECOND);
+        let lag = Lag::of_standby(Some(&copied), Some(&active), Stamp(899 * SECOND));
+        assert_eq!(lag, Lag::Unknown);
+        let standby = ShareRecord { as_of: Some(copied), ..share_of("a", Role::Backup, 3) };
+        let now = Instant::from_nanos(0) + Duration::from_secs(50);
+        let peer = peer("b", standby, now);
+        let lag = Lag::of_active(&active, Some(&peer), "www", Stamp(99 * SECOND), now);
+        assert_eq!(lag, Lag::Unknown);
     }
 
     #[test]

@@ -70,8 +70,22 @@ pub enum PairError {
     #[error(transparent)]
     Text(#[from] TextError),
     /// No such user.
-    #[error("there is no user {0:?} here, as whom the peer would log in")]
+    #[error(
+        "there is no user {0:?} here, as whom the peer would log in; make one with \
+         `useradd --system --create-home --shell /bin/sh {0}`, or name another one in `peer` on both nodes"
+    )]
     User(String),
+    /// The user's shell runs no command.
+    #[error(
+        "the user {user:?} has the shell {shell}, which runs no command; make a user for this with \
+         `useradd --system --create-home --shell /bin/sh carp-sync`, and name it in `peer` on both nodes"
+    )]
+    Shell {
+        /// The user.
+        user: String,
+        /// The shell.
+        shell: String,
+    },
     /// The system refused.
     #[error("{}: {source}", .path.display())]
     System {
@@ -114,20 +128,13 @@ impl HostKey {
 }
 
 impl Desk {
-    /// The desk in a state directory; makes what is missing, and what the peer's key runs, if the daemon has not
-    /// written it yet.
+    /// The desk in a state directory; makes what is missing, and what the peer's key runs.
     ///
     /// # Errors
-    /// [`PairError::System`]: only root may do that; [`PairError::Text`].
+    /// [`PairError::System`]: only root may do that.
     pub fn open(state_dir: &Path, shares: &[SyncSpec]) -> Result<Self, PairError> {
         let directory = state_dir.join("sync");
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(directory.join("export"));
-        made.map_err(at(&directory))?;
-        let conf = directory.join("rsyncd.conf");
-        if !conf.exists() {
-            let text = files::rsyncd_conf(&directory, shares)?;
-            replace(&conf, text.as_bytes(), Durability::Lasting).map_err(at(&conf))?;
-        }
+        files::offer(&directory, shares, Durability::Lasting).map_err(at(&directory))?;
         Ok(Self { directory })
     }
 
@@ -203,23 +210,23 @@ impl Desk {
         replace(&file, text.as_bytes(), Durability::Lasting).map_err(at(&file))
     }
 
-    /// The line that lets `key` in on a node whose state directory is where this node's is. `from` is the address
-    /// that the other node connects from.
+    /// The line that lets `key` in as `user`, on a node whose state directory is where this node's is. `from` is the
+    /// address that the other node connects from.
     ///
     /// # Errors
     /// [`TextError`].
-    pub fn line(&self, key: &str, from: IpAddr) -> Result<String, TextError> {
-        ssh::authorized_keys_line(key, from, &self.directory.join("rsyncd.conf"))
+    pub fn line(&self, key: &str, from: IpAddr, user: &str) -> Result<String, TextError> {
+        ssh::authorized_keys_line(key, from, &files::conf_for(&self.directory, user))
     }
 
     /// Lets another node's key in for reading, as `user`: the line of that node is taken apart, and put together
     /// again here, so that it allows no more than it has to. Whether the file was changed.
     ///
     /// # Errors
-    /// [`PairError::Line`], [`PairError::User`], [`PairError::System`].
+    /// [`PairError::Line`], [`PairError::User`], [`PairError::Shell`], [`PairError::System`].
     pub fn authorize(&self, line: &str, user: &str) -> Result<(PathBuf, bool), PairError> {
         let (from, key) = take_apart(line).map_err(PairError::Line)?;
-        let line = self.line(&key, from).map_err(PairError::Line)?;
+        let line = self.line(&key, from, user).map_err(PairError::Line)?;
         let home = Home::of(user)?;
         let file = home.directory.join(".ssh/authorized_keys");
         let directory = home.directory.join(".ssh");
@@ -316,11 +323,19 @@ impl Home {
         let text = fs::read_to_string(passwd).map_err(at(passwd))?;
         let home = text.lines().find_map(|line| {
             let fields: Vec<&str> = line.split(':').collect();
-            let [name, _, uid, gid, _, home, ..] = fields.as_slice() else { return None };
+            let [name, _, uid, gid, _, home, shell] = fields.as_slice() else { return None };
             let owner = (uid.parse().ok()?, gid.parse().ok()?);
-            (*name == user).then(|| Self { directory: PathBuf::from(home), owner })
+            let home = Self { directory: PathBuf::from(home), owner };
+            (*name == user).then(|| (home, (*shell).to_owned()))
         });
-        home.ok_or_else(|| PairError::User(user.to_owned()))
+        let (home, shell) = home.ok_or_else(|| PairError::User(user.to_owned()))?;
+        // Debian's own user `sync` is one of these.
+        match shell.rsplit('/').next() {
+            Some("nologin" | "false" | "true" | "sync" | "halt" | "shutdown") => {
+                Err(PairError::Shell { user: user.to_owned(), shell })
+            }
+            _ => Ok(home),
+        }
     }
 
     fn give(&self, path: &Path) -> io::Result<()> {
@@ -370,7 +385,7 @@ mod tests {
 
     #[test]
     fn a_line_is_taken_apart_and_put_together_the_same() {
-        let line = desk().line(KEY, "192.0.2.1".parse().unwrap()).unwrap();
+        let line = desk().line(KEY, "192.0.2.1".parse().unwrap(), "root").unwrap();
         let (from, key) = take_apart(&line).unwrap();
         assert_eq!((from.to_string().as_str(), key.as_str()), ("192.0.2.1", KEY));
     }
@@ -382,7 +397,7 @@ mod tests {
         assert!(take_apart(&more).is_err());
         let more = format!("from=\"192.0.2.1\",pty,command=\"/bin/sh\" {KEY}");
         let (from, key) = take_apart(&more).unwrap();
-        let line = desk().line(&key, from).unwrap();
+        let line = desk().line(&key, from, "root").unwrap();
         assert!(line.starts_with("restrict,") && !line.contains("/bin/sh"), "{line}");
         for bad in ["", KEY, "from=\"anywhere\" ssh-ed25519 AAAA", "from=\"192.0.2.1\""] {
             assert!(take_apart(bad).is_err(), "{bad}");

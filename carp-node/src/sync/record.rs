@@ -300,6 +300,22 @@ pub struct ShareRecord {
     /// [`share_id`](Self::share_id). Records of versions that do not say so say no.
     #[serde(default)]
     pub marked: bool,
+    /// What it knows of databases in the tree, while it serves it.
+    #[serde(default)]
+    pub databases: Databases,
+}
+
+/// What the node that serves a tree knows of databases in it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Databases {
+    /// It has not looked yet: nothing may be copied. A record that does not say is one of these.
+    #[default]
+    Unknown,
+    /// It has looked through the whole tree, and found none.
+    Absent,
+    /// It has found one: which, and where.
+    Found(String),
 }
 
 /// A request to take over: a number that is not used again.

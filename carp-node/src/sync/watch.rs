@@ -15,8 +15,9 @@ use std::path::Path;
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use rustix::io::Errno;
 
+use super::guards::database;
 use super::pattern::Patterns;
-use super::tree::{Go, visit};
+use super::tree::{Go, Visit, visit};
 
 /// At most so many directories are watched. The kernel keeps about 1 KiB for each, and has a limit for all
 /// programs of a user (`fs.inotify.max_user_watches`), of which one program should not take everything.
@@ -56,35 +57,41 @@ pub struct Covers {
 pub struct Noticed {
     /// Something that belongs to the share has changed.
     pub changed: bool,
-    /// The tree has to be watched anew: a directory came or went, or events were lost.
+    /// The tree has to be watched anew: a directory came or went, or a file by which databases are known, or events
+    /// were lost.
     pub anew: bool,
 }
 
 impl Watch {
-    /// Watches the directories of a share, but for those that are excluded.
+    /// Watches the directories of a share, but for those that are excluded. `look` is shown every entry, also where not
+    /// all directories can be watched.
     ///
     /// # Errors
     /// What the system said to the root, or to inotify itself.
-    pub fn over(root: &Path, exclude: &Patterns) -> io::Result<Self> {
+    pub fn over(
+        root: &Path,
+        exclude: &Patterns,
+        mut look: impl FnMut(&Visit<'_>),
+    ) -> io::Result<Self> {
         let inotify = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
         let descriptor = inotify::add_watch(&inotify, root, MASK)?;
         let mut covers = Covers { directories: 1, whole: true };
+        let mut watches = true;
         let walked = visit(root, exclude, |found| {
+            look(found);
             if !found.metadata.is_dir() {
                 return Go::On;
             }
-            if covers.directories == DIRECTORIES_MOST {
-                covers.whole = false;
-                return Go::Stop;
+            watches &= covers.directories < DIRECTORIES_MOST;
+            covers.whole &= watches;
+            if !watches {
+                return Go::On;
             }
             match inotify::add_watch(&inotify, found.path, MASK) {
                 Ok(_) => covers.directories += 1,
                 // It vanished meanwhile, which was noticed.
                 Err(Errno::NOENT | Errno::NOTDIR) => {}
-                Err(Errno::NOSPC | Errno::NOMEM) => {
-                    covers.whole = false;
-                    return Go::Stop;
-                }
+                Err(Errno::NOSPC | Errno::NOMEM) => (watches, covers.whole) = (false, false),
                 Err(_) => covers.whole = false,
             }
             Go::On
@@ -127,7 +134,8 @@ impl Watch {
                 | ReadFlags::IGNORED;
             noticed.changed |= !what.contains(ReadFlags::IGNORED);
             noticed.anew |= what.contains(ReadFlags::QUEUE_OVERFLOW)
-                || (is_directory && what.intersects(moved))
+                || (what.intersects(moved) && (is_directory || database::is_sign(name)))
+                || (what.contains(ReadFlags::DELETE) && database::is_sign(name))
                 || (event.wd() == self.root && what.intersects(gone));
         }
     }
@@ -149,7 +157,7 @@ mod tests {
         fs::create_dir_all(root.path().join("a/b")).unwrap();
         fs::write(root.path().join("a/b/file"), "1").unwrap();
         let none = Patterns::default();
-        let watch = Watch::over(root.path(), &none).unwrap();
+        let watch = Watch::over(root.path(), &none, |_| ()).unwrap();
         assert_eq!(watch.covers(), Covers { directories: 3, whole: true });
         assert_eq!(watch.take(&none).unwrap(), Noticed::default());
         let file = root.path().join("a/b/file");
@@ -190,11 +198,26 @@ mod tests {
             },
         ];
         for change in changes {
-            let watch = Watch::over(&root, &none).unwrap();
+            let watch = Watch::over(&root, &none, |_| ()).unwrap();
             change();
             assert_eq!(watch.take(&none).unwrap(), Noticed { changed: true, anew: true });
         }
-        assert!(Watch::over(&base.path().join("gone"), &none).is_err());
+        assert!(Watch::over(&base.path().join("gone"), &none, |_| ()).is_err());
+    }
+
+    #[test]
+    fn the_tree_is_watched_anew_when_a_file_of_a_database_comes_or_goes() {
+        let (root, none) = (tempfile::tempdir().unwrap(), Patterns::default());
+        let file = root.path().join("site.db-wal");
+        let watch = Watch::over(root.path(), &none, |_| ()).unwrap();
+        let changes: [&dyn Fn(); 2] =
+            [&|| fs::write(&file, "").unwrap(), &|| fs::remove_file(&file).unwrap()];
+        for change in changes {
+            change();
+            assert_eq!(watch.take(&none).unwrap(), Noticed { changed: true, anew: true });
+        }
+        fs::write(root.path().join("page"), "").unwrap();
+        assert_eq!(watch.take(&none).unwrap(), Noticed { changed: true, anew: false });
     }
 
     #[test]
@@ -202,7 +225,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let exclude = patterns(&["*.log", "/cache/"]);
         fs::create_dir(root.path().join("cache")).unwrap();
-        let watch = Watch::over(root.path(), &exclude).unwrap();
+        let watch = Watch::over(root.path(), &exclude, |_| ()).unwrap();
         assert_eq!(watch.covers().directories, 1);
         fs::write(root.path().join("cache/x"), "1").unwrap();
         fs::write(root.path().join("x.log"), "1").unwrap();
@@ -218,7 +241,7 @@ mod tests {
             return;
         }
         let (root, none) = (tempfile::tempdir().unwrap(), Patterns::default());
-        let watch = Watch::over(root.path(), &none).unwrap();
+        let watch = Watch::over(root.path(), &none, |_| ()).unwrap();
         // A creation and a deletion each, so that no two that follow are alike.
         for _ in 0..=queue / 2 {
             let file = root.path().join("x");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use carp_node::sync::decide::{Decision, untouched};
 use carp_node::sync::handover::{RequesterInput, ServerInput, ServerOutput};
-use carp_node::sync::record::{NodeRecord, Peer, Role, ShareRecord};
+use carp_node::sync::record::{Databases, NodeRecord, Peer, Role, ShareRecord};
 use carp_node::sync::standing::{Held, Takeover};
 
 use crate::world::{SHARE, Tenure, Violation, World};
@@ -65,6 +65,7 @@ impl World<'_> {
             want: node.requester.want(),
             quiesced: node.server.quiesced(),
             marked: false,
+            databases: Databases::Absent,
             changes: 0,
         };
         node.disk.exported = Some(NodeRecord {

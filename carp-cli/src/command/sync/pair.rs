@@ -58,12 +58,13 @@ fn introduce(
     arguments: &SyncPair,
 ) -> Result<(), Failure> {
     let key = desk.public_key(&config.node.name).map_err(failure)?;
-    let hosts: BTreeSet<&str> = shares.iter().map(|share| share.peer.host.as_str()).collect();
+    let logins = shares.iter().map(|share| (share.peer.host.as_str(), share.peer.user.as_str()));
     let mut text = String::new();
-    for host in hosts {
+    for (host, user) in logins.collect::<BTreeSet<_>>() {
         let from =
             own_address(host).map_err(|error| Failure::failed(format!("{host}: {error}")))?;
-        let line = desk.line(&key, from).map_err(|error| Failure::failed(error.to_string()))?;
+        let line =
+            desk.line(&key, from, user).map_err(|error| Failure::failed(error.to_string()))?;
         text +=
             &format!("on {host}, let this node in:\n\n  carp sync pair --authorize '{line}'\n\n");
     }
@@ -114,7 +115,7 @@ fn confirm(host: &str, found: &HostKey, expected: Option<&str>) -> Result<(), Fa
 fn failure(error: PairError) -> Failure {
     let exit = match &error {
         PairError::Missing { .. } => Exit::Missing,
-        PairError::Changed { .. } => Exit::Refused,
+        PairError::Changed { .. } | PairError::Shell { .. } | PairError::User(_) => Exit::Refused,
         PairError::Line(_) => Exit::Usage,
         PairError::System { source, .. }
             if source.kind() == std::io::ErrorKind::PermissionDenied =>

@@ -46,6 +46,8 @@ fn every_key_of_a_share_is_read() {
     assert_eq!((share.max_delete, share.bandwidth), (Some(7), Some(100)));
     assert_eq!(share.exclude, ["/cache/"]);
     assert_eq!(share.rsh.as_deref(), Some(&["ssh", "-p", "2222"].map(str::to_owned)[..]));
+    let shell = share.own_shell().unwrap();
+    assert_eq!(shell, ["ssh", "-p", "2222", "-l", "sync"], "with the user of peer");
     assert_eq!(share.unquiesce.as_deref(), Some(&["/bin/b", "c"].map(str::to_owned)[..]));
     assert_eq!(share.policy.stale_takeover, StaleTakeover::Never);
     assert_eq!(share.policy.auto_resolve, AutoResolve::Elected);

@@ -294,6 +294,23 @@ fn a_peer_that_is_silent_or_does_not_serve_is_not_pulled() {
 }
 
 #[test]
+fn nothing_is_copied_before_the_source_has_looked_for_databases_nor_while_there_is_one() {
+    let share = share_of("b", Role::Active, 3);
+    let says = |databases| b(ShareRecord { databases, ..share.clone() });
+    let found = says(Databases::Found("an InnoDB data directory: /srv/www/mysql".into()));
+    for memory in [Memory::default(), copy_of_b(2), copy_of_b(3)] {
+        let decision = decided("a", &memory, Some(&says(Databases::Unknown)), None);
+        assert_eq!(decision, Decision::Wait(Wait::PeerLooks));
+        let decision = decided("a", &memory, Some(&found), None);
+        assert_eq!(reason(&decision), HoldReason::LiveDatabase);
+        let Decision::Hold(hold) = decision else { unreachable!("it has a reason") };
+        assert!(hold.message.contains("/srv/www/mysql, on b; exclude it"), "{hold:?}");
+    }
+    let decision = decided("a", &copy_of_b(3), Some(&says(Databases::Absent)), None);
+    assert!(matches!(decision, Decision::Pull(_)), "{decision:?}");
+}
+
+#[test]
 fn mistakes_of_the_configuration_are_held() {
     let memory = copy_of_b(3);
     let share = share_of("b", Role::Active, 3);

@@ -18,6 +18,8 @@ use crate::control::proto::{RankStatus, is_called};
 use crate::event::{EventSource, Subscription};
 use crate::node::Handle;
 use crate::runner::RunnerHandle;
+use crate::state::Durability;
+use crate::sync::files;
 use crate::sync::handover::{Requester, Server};
 use crate::sync::lineage::NodeId;
 use crate::sync::pace::Pace;
@@ -94,7 +96,7 @@ impl Engine {
             };
             places.push((peer, router));
         }
-        exchange::write_rsyncd_conf(&directory, &setup.shares)?;
+        files::offer(&directory, &setup.shares, Durability::Quick)?;
         let node_id = NodeId::try_from(setup.node).map_err(io::Error::other)?;
         Ok(Parts {
             node_id,
@@ -130,6 +132,7 @@ impl Parts {
                 watching: None,
                 marked: false,
                 walking: false,
+                tidying: false,
                 guard: None,
                 approved: false,
                 wanted: false,
@@ -155,6 +158,7 @@ impl Parts {
             shares: self.shares.into_iter().zip(self.places).map(share).collect(),
             done: self.done,
             started: now(),
+            tidied: now(),
             exported: exchange::Exported::default(),
             shutting_down: None,
         }

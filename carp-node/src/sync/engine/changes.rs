@@ -1,8 +1,9 @@
-//! On the active node: counts what changes in a share, so that the standby pulls sooner.
+//! On the active node: counts what changes in a share, so that the standby pulls sooner, and looks for databases in it,
+//! of which nothing is to be copied.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,8 +11,9 @@ use std::time::{Duration, Instant};
 use tokio::task::{JoinHandle, spawn_blocking, spawn_local};
 
 use super::{Engine, Role};
-use crate::sync::guards::place;
+use crate::sync::guards::{database, place};
 use crate::sync::pattern::Patterns;
+use crate::sync::record::Databases;
 use crate::sync::watch::{Covers, Noticed, Watch};
 
 /// Events are gathered for so long before they are counted: the record is not written more often.
@@ -19,6 +21,9 @@ const GATHER: Duration = Duration::from_millis(250);
 
 /// Watching a tree anew may take a quarter of the time, and is not done more often than this.
 const REST_LEAST: Duration = Duration::from_secs(2);
+
+/// How often a tree is looked through of which only a part is watched.
+const RELOOK: Duration = Duration::from_secs(300);
 
 /// How long to wait before a tree that cannot be watched is tried again.
 const RETRY: Duration = Duration::from_secs(30);
@@ -35,6 +40,7 @@ pub(super) struct Watching {
 struct Shown {
     changes: Cell<u64>,
     covers: Cell<Option<Covers>>,
+    databases: RefCell<Databases>,
 }
 
 impl Watching {
@@ -47,6 +53,11 @@ impl Watching {
     /// Counts up with each change, as far as changes are noticed.
     pub(super) fn changes(&self) -> u64 {
         self.shown.changes.get()
+    }
+
+    /// What is known of databases in the tree.
+    pub(super) fn databases(&self) -> Databases {
+        self.shown.databases.borrow().clone()
     }
 
     /// How much of the tree is watched; `None` if nothing is.
@@ -83,19 +94,25 @@ async fn watch(path: PathBuf, exclude: Patterns, shown: Rc<Shown>) {
     loop {
         let began = Instant::now();
         let (root, patterns) = (path.clone(), exclude.clone());
-        let watch = spawn_blocking(move || {
-            let root = place::real_root(&root).map_err(|hold| io::Error::other(hold.message))?;
-            Watch::over(&root, &patterns)
-        });
-        let watch = watch.await.map_err(io::Error::other).flatten();
+        let looked = spawn_blocking(move || look(&root, &patterns)).await;
+        let (watch, databases) = looked.unwrap_or_else(|end| (Err(end.into()), Databases::Unknown));
+        shown.databases.replace(databases);
         let rest = (began.elapsed() * crate::sync::pace::REST).max(REST_LEAST);
+        let walked = Instant::now();
         // Whatever changed before it was watched is a change too.
         shown.changes.update(|changes| changes + 1);
         match watch {
             Ok(watch) => {
                 shown.covers.set(Some(watch.covers()));
-                follow(&watch, &exclude, &shown).await;
-                tokio::time::sleep(rest).await;
+                let following = follow(&watch, &exclude, &shown);
+                if watch.covers().whole {
+                    following.await;
+                } else {
+                    // Where nothing is noticed, a database may have come.
+                    let _ = tokio::time::timeout(RELOOK.max(rest), following).await;
+                }
+                // What comes after a quiet time is looked at immediately.
+                tokio::time::sleep(rest.saturating_sub(walked.elapsed())).await;
             }
             Err(_) => {
                 shown.covers.set(None);
@@ -103,6 +120,27 @@ async fn watch(path: PathBuf, exclude: Patterns, shown: Rc<Shown>) {
             }
         }
     }
+}
+
+/// Watches a tree, and looks for databases in it on the way.
+fn look(path: &Path, exclude: &Patterns) -> (io::Result<Watch>, Databases) {
+    let root = match place::real_root(path) {
+        Ok(root) => root,
+        // There is nothing, and so no database; its marker will be missed.
+        Err(hold) => return (Err(io::Error::other(hold.message)), Databases::Absent),
+    };
+    let mut found = None;
+    let watch = Watch::over(&root, exclude, |entry| {
+        if found.is_none() {
+            found = database::of_entry(entry);
+        }
+    });
+    if watch.is_err() {
+        // Nobody looked.
+        found = database::find(&root, exclude).unwrap_or_default();
+    }
+    let databases = found.map_or(Databases::Absent, |it| Databases::Found(it.to_string()));
+    (watch, databases)
 }
 
 /// Counts until the tree has to be watched anew. The kernel gathers events meanwhile; more than it can are an

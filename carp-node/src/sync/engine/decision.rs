@@ -85,7 +85,7 @@ impl Engine {
                     let memory = memory.after_renewal(&self.node_id, wall_stamp(), nonce, renewal);
                     self.remember(number, memory);
                 }
-                self.mark(number);
+                self.see_to_root(number);
             }
             Decision::Pull(pull) => {
                 let share = &self.shares[number];
@@ -93,6 +93,9 @@ impl Engine {
                     if pass.tip != pull.tip || pass.given_up != pull.given_up {
                         self.shares[number].stop_pulling();
                     }
+                    return;
+                }
+                if share.tidying {
                     return;
                 }
                 let changes = self.changes(number);

@@ -13,12 +13,11 @@ use tokio::task::spawn_local;
 use super::changes::Watching;
 use super::peer::{self, Heard, Trouble, now, wall_stamp};
 use super::{Done, Engine, READ_EVERY, READ_OFTEN};
-use crate::config::SyncSpec;
 use crate::event::EventKind;
-use crate::state::{Durability, replace};
+use crate::state::{Durability, replace_with_mode};
 use crate::sync::decide::untouched;
 use crate::sync::files;
-use crate::sync::record::{NodeRecord, Role, ShareRecord};
+use crate::sync::record::{Databases, NodeRecord, Role, ShareRecord};
 use crate::sync::rsync::ssh::{self, RECORD_FILE};
 
 /// How often the own record is written when nothing in it changes.
@@ -36,16 +35,9 @@ pub(super) struct Exported {
     failed: bool,
 }
 
-/// Makes the directories: ours alone, but for what the peer's key may read.
+/// Makes the directory for what is ours alone.
 pub(super) fn make_directories(directory: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(directory.join("tmp"))?;
-    DirBuilder::new().recursive(true).mode(0o700).create(directory.join("export"))
-}
-
-/// Writes what the peer's key runs: see [`ssh::rsyncd_conf`].
-pub(super) fn write_rsyncd_conf(directory: &Path, shares: &[SyncSpec]) -> io::Result<()> {
-    let text = files::rsyncd_conf(directory, shares).map_err(io::Error::other)?;
-    replace(&directory.join("rsyncd.conf"), text.as_bytes(), Durability::Quick)
+    DirBuilder::new().recursive(true).mode(0o700).create(directory.join("tmp"))
 }
 
 /// Telling.
@@ -95,6 +87,7 @@ impl Engine {
             quiesced: leaving.map(|leaving| leaving.want).or_else(|| router.server.quiesced()),
             changes: share.watching.as_ref().map_or(0, Watching::changes),
             marked: router.role == Role::Active && share.marked,
+            databases: share.watching.as_ref().map_or(Databases::Unknown, Watching::databases),
         }
     }
 
@@ -108,7 +101,8 @@ impl Engine {
             shares,
         };
         let path = self.directory.join("export").join(RECORD_FILE);
-        let written = replace(&path, record.emit().as_bytes(), Durability::Quick);
+        let mode = files::record_mode(self.shares.iter().map(|share| &share.spec));
+        let written = replace_with_mode(&path, record.emit().as_bytes(), Durability::Quick, mode);
         self.exported.at = Some(now);
         self.exported.shares = record.shares;
         if let Err(error) = &written

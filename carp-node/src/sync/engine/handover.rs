@@ -1,15 +1,13 @@
-//! Planned changes of the active node: what is asked of the peer, what it asks, and the hooks.
+//! Planned changes of the active node: what is asked of the peer, and what it asks.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use carp_proto::Instant;
-use tokio::task::spawn_local;
 
 use super::peer::wall_stamp;
-use super::router::Hooks;
-use super::{Done, Engine, now};
+use super::{Engine, now};
 use crate::event::EventKind;
-use crate::runner::{Job, JobReport};
 use crate::sync::decide::Decision;
 use crate::sync::handover::{
     RequesterInput, RequesterOutput, ServerInput, ServerOutput, Unquiesce,
@@ -206,19 +204,12 @@ impl Engine {
         }
     }
 
-    fn server_says(&mut self, number: usize, output: Option<ServerOutput>) {
+    pub(super) fn server_says(&mut self, number: usize, output: Option<ServerOutput>) {
         match output {
             Some(ServerOutput::Quiesce) => self.run_hooks(number, true),
             Some(ServerOutput::Unquiesce(why)) => {
                 let kind = match why {
-                    Unquiesce::HandedOver { freeze } => {
-                        self.routers[number].freeze = Some(freeze);
-                        let text = format!(
-                            "handover: done; writers stood still for {} ms here",
-                            freeze.as_millis()
-                        );
-                        EventKind::Log { text }
-                    }
+                    Unquiesce::HandedOver { freeze } => self.froze(number, "handover", freeze),
                     Unquiesce::Withdrawn => EventKind::Log {
                         text: "handover: the peer took its request back; writers go on".into(),
                     },
@@ -239,85 +230,14 @@ impl Engine {
     pub(super) fn stepped_down(&mut self, number: usize, now: Instant) {
         let output = self.routers[number].server.handle(now, ServerInput::SteppedDown);
         self.server_says(number, output);
-        if let Some(leaving) = self.routers[number].leaving.take() {
-            for reply in leaving.replies {
-                // Whoever asked may have gone.
-                let _ = reply.send(());
-            }
-            if !leaving.asks {
-                self.run_hooks(number, false);
-            }
-        }
+        self.has_left(number, now);
     }
 
-    /// Runs the hooks of a router's shares, one after the other: those that stop writers, or those that
-    /// let them go on. What runs already comes to its end; its successor is of the new kind.
-    pub(super) fn run_hooks(&mut self, number: usize, quiesces: bool) {
-        let runs = self.routers[number].hooks.replace(Hooks { quiesces, next: 0 }).is_some();
-        if !runs {
-            self.next_hook(number);
-        }
-    }
-
-    fn next_hook(&mut self, number: usize) {
-        let Some(hooks) = self.routers[number].hooks else { return };
-        let hook = |share: usize| {
-            let spec = &self.shares[share].spec;
-            let argv = if hooks.quiesces { &spec.quiesce } else { &spec.unquiesce };
-            argv.clone().map(|argv| (share, argv, spec.quiesce_timeout))
-        };
-        let mine = self.mine(number).into_iter().filter(|share| *share >= hooks.next);
-        let Some((share, argv, limit)) = mine.filter_map(hook).next() else {
-            self.routers[number].hooks = None;
-            if hooks.quiesces {
-                self.hooks_done(number);
-            }
-            return;
-        };
-        self.routers[number].hooks = Some(Hooks { next: share + 1, ..hooks });
-        let mut job = Job::new(argv, limit);
-        let variables = [
-            ("CARP_SHARE", self.shares[share].spec.name.clone()),
-            ("CARP_ROUTER", self.routers[number].name.clone()),
-            ("CARP_HOOK", if hooks.quiesces { "quiesce" } else { "unquiesce" }.to_owned()),
-        ];
-        job.env = variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        let (run, done) = (self.runner.run(job), self.done.clone());
-        spawn_local(async move {
-            let report = run.await;
-            let _ = done.send(Done::Hook { router: number, share, report });
-        });
-    }
-
-    pub(super) fn hook_ended(&mut self, number: usize, share: usize, report: &JobReport) {
-        let Some(hooks) = self.routers[number].hooks else { return };
-        let ok = report.outcome.is_success();
-        if !ok {
-            let name = &self.shares[share].spec.name;
-            let output = report.output.trim_end();
-            let text =
-                format!("share {name}: a hook of the handover: {}: {output}", report.outcome);
-            self.tell(number, EventKind::Fault { text });
-        }
-        if hooks.quiesces && !ok && hooks.next == share + 1 {
-            self.routers[number].hooks = None;
-            let output = self.routers[number].server.handle(now(), ServerInput::HookFailed);
-            self.server_says(number, output);
-            // Who leaves, leaves; what was written meanwhile is kept by the other's rescue.
-            if let Some(leaving) = &mut self.routers[number].leaving {
-                leaving.quiet_since = Some(wall_stamp());
-            }
-            return;
-        }
-        self.next_hook(number);
-    }
-
-    fn hooks_done(&mut self, number: usize) {
-        let output = self.routers[number].server.handle(now(), ServerInput::HookDone);
-        self.server_says(number, output);
-        if let Some(leaving) = &mut self.routers[number].leaving {
-            leaving.quiet_since.get_or_insert(wall_stamp());
-        }
+    /// Notes for how long writers stood still, from the start of the hooks until this router was active no more.
+    pub(super) fn froze(&mut self, number: usize, by: &str, freeze: Duration) -> EventKind {
+        self.routers[number].freeze = Some(freeze);
+        let text = format!("{by}: done; writers stood still for {} ms here", freeze.as_millis());
+        EventKind::Log { text }
     }
 
     pub(super) fn tell(&self, number: usize, kind: EventKind) {

@@ -39,6 +39,7 @@ impl Engine {
                         since: now,
                         until: now + timeout,
                         asks: true,
+                        stops_since: None,
                         quiet_since: None,
                         replies: vec![ready],
                         gone: false,
@@ -86,6 +87,7 @@ impl Engine {
         if mine.into_iter().all(|share| self.has_follower(share, now)) {
             if let Some(leaving) = &mut self.routers[number].leaving {
                 leaving.asks = false;
+                leaving.stops_since = Some(now);
             }
             return self.run_hooks(number, true);
         }
@@ -93,6 +95,20 @@ impl Engine {
         for reply in leaving.replies {
             // Whoever asked may have gone.
             let _ = reply.send(());
+        }
+    }
+
+    /// It is not active any more: writers go on.
+    pub(super) fn has_left(&mut self, number: usize, now: Instant) {
+        let Some(leaving) = self.routers[number].leaving.take() else { return };
+        for reply in leaving.replies {
+            // Whoever asked may have gone.
+            let _ = reply.send(());
+        }
+        if let Some(since) = leaving.stops_since {
+            let kind = self.froze(number, "leaving", now.saturating_since(since));
+            self.tell(number, kind);
+            self.run_hooks(number, false);
         }
     }
 

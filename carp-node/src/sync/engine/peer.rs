@@ -66,8 +66,8 @@ pub(super) struct Heard {
 impl PeerState {
     /// A peer as a share names it; writes what ssh needs.
     pub(super) fn new(share: &SyncSpec, number: usize, directory: &Path) -> io::Result<Self> {
-        let (rsh, ssh_config) = match &share.rsh {
-            Some(rsh) => (rsh.iter().map(OsString::from).collect(), None),
+        let (rsh, ssh_config) = match share.own_shell() {
+            Some(rsh) => (rsh, None),
             None => {
                 let config = write_ssh_config(&share.peer, number, directory)?;
                 (ssh::command(&config), Some(config))

@@ -5,15 +5,30 @@ use std::io;
 use rustix::rand::{GetRandomFlags, getrandom};
 use tokio::task::{spawn_blocking, spawn_local};
 
+use super::changes::Watching;
 use super::{Done, Engine};
 use crate::sync::guards::{marker, place};
+use crate::sync::hold::{Hold, HoldReason};
 use crate::sync::pattern::Patterns;
-use crate::sync::record::{Memory, Walk};
+use crate::sync::record::{Databases, Memory, Walk};
 use crate::sync::tree;
 
 impl Engine {
-    /// Sees to the marker in the root of a share that is served.
-    pub(super) fn mark(&mut self, number: usize) {
+    /// Sees to the root of a share that is served: its marker, and what must not be in it.
+    pub(super) fn see_to_root(&mut self, number: usize) {
+        self.mark(number);
+        let share = &mut self.shares[number];
+        let databases = share.watching.as_ref().map(Watching::databases);
+        if share.fault.is_none()
+            && let Some(Databases::Found(database)) = databases
+        {
+            let what = format_args!("the share contains {database}, and is not copied");
+            share.fault = Some(Hold::new(HoldReason::LiveDatabase, what).message);
+        }
+    }
+
+    /// Sees to its marker.
+    fn mark(&mut self, number: usize) {
         let share = &mut self.shares[number];
         share.marked = false;
         let root = match place::real_root(&share.spec.path) {

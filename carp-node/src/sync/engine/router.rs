@@ -61,6 +61,8 @@ pub(super) struct Leaving {
     pub(super) until: Instant,
     /// What the peer says since then is not known yet: only that tells whether there is anybody to wait for.
     pub(super) asks: bool,
+    /// When the hooks that stop writers began.
+    pub(super) stops_since: Option<Instant>,
     /// When the writers stood still, by the own wall clock.
     pub(super) quiet_since: Option<Stamp>,
     pub(super) replies: Vec<oneshot::Sender<()>>,
@@ -75,6 +77,8 @@ pub(super) struct Hooks {
     pub(super) quiesces: bool,
     /// Those that are left, counted over all shares.
     pub(super) next: usize,
+    /// Whether one of them has failed.
+    pub(super) failed: bool,
 }
 
 impl RouterState {

@@ -41,6 +41,8 @@ pub(super) struct Share {
     pub(super) marked: bool,
     /// Whether the tree is being walked through.
     pub(super) walking: bool,
+    /// Whether rescue sets of the last process are looked through: nothing is pulled meanwhile.
+    pub(super) tidying: bool,
     /// What the guards of the last pass said.
     pub(super) guard: Option<Hold>,
     /// Whether the operator let one pass delete as much as it will.

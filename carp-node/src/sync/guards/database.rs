@@ -10,11 +10,14 @@ use std::path::{Path, PathBuf};
 
 use crate::sync::hold::{Hold, HoldReason};
 use crate::sync::pattern::Patterns;
-use crate::sync::tree::{Go, visit};
+use crate::sync::tree::{Go, Visit, visit};
 
-/// How many entries are looked at. Databases live near the root; a share of a million pictures must not
-/// be read before every pass.
-pub const ENTRIES: usize = 100_000;
+/// The files by which servers' databases are known. Without a system tablespace of the usual name, InnoDB's redo log
+/// tells.
+const FILES: [&str; 5] = ["ibdata1", "ib_logfile0", "#ib_redo0", "PG_VERSION", "pg_control"];
+
+/// How the name of SQLite's write-ahead log ends. It is there as long as somebody has the database open.
+const WAL: &str = "-wal";
 
 /// How the file of a database of SQLite begins.
 const SQLITE: &[u8; 16] = b"SQLite format 3\0";
@@ -54,22 +57,37 @@ impl fmt::Display for Kind {
 /// # Errors
 /// What the system said about a directory that cannot be read.
 pub fn find(root: &Path, exclude: &Patterns) -> io::Result<Option<Database>> {
-    let (mut found, mut seen) = (None, 0_usize);
+    let mut found = None;
     visit(root, exclude, |entry| {
-        seen += 1;
-        if entry.metadata.is_file() {
-            found = of_file(entry.path);
-        }
-        if found.is_some() || seen >= ENTRIES { Go::Stop } else { Go::On }
+        found = of_entry(entry);
+        if found.is_some() { Go::Stop } else { Go::On }
     })?;
     Ok(found)
+}
+
+/// The database to which an entry of a walk belongs, if it is one of the files by which databases are known.
+#[must_use]
+pub fn of_entry(entry: &Visit<'_>) -> Option<Database> {
+    if entry.metadata.is_file() { of_file(entry.path) } else { None }
+}
+
+/// Whether a file of this name may say that a database came or went.
+#[must_use]
+pub fn is_sign(name: &[u8]) -> bool {
+    FILES.iter().any(|file| file.as_bytes() == name) || name.ends_with(WAL.as_bytes())
 }
 
 /// What holds a share in which there is one.
 #[must_use]
 pub fn hold(database: &Database) -> Hold {
-    let what = format_args!("the share contains {}: {}", database.kind, database.path.display());
-    Hold::new(HoldReason::LiveDatabase, what)
+    Hold::new(HoldReason::LiveDatabase, format_args!("the share contains {database}"))
+}
+
+/// Kind and place.
+impl fmt::Display for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.kind, self.path.display())
+    }
 }
 
 /// Whether this file is one by which a database is known.
@@ -77,14 +95,13 @@ fn of_file(path: &Path) -> Option<Database> {
     let name = path.file_name()?.to_str()?;
     let directory = path.parent()?;
     let (kind, path) = match name {
-        // Without a system tablespace of the usual name, the redo log tells.
         "ibdata1" | "ib_logfile0" => (Kind::InnoDb, directory),
         "#ib_redo0" => (Kind::InnoDb, directory.parent().unwrap_or(directory)),
         "PG_VERSION" if directory.join("global/pg_control").exists() => {
             (Kind::PostgreSql, directory)
         }
         _ => {
-            let database = path.with_file_name(name.strip_suffix("-wal")?);
+            let database = path.with_file_name(name.strip_suffix(WAL)?);
             return is_sqlite(&database).then_some(Database { kind: Kind::Sqlite, path: database });
         }
     };

@@ -35,6 +35,7 @@ pub(in crate::sync) fn share_of(of: &str, role: Role, epochs: u64) -> ShareRecor
         quiesced: None,
         changes: 0,
         marked: false,
+        databases: Databases::Absent,
     }
 }
 

@@ -17,6 +17,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use super::version::Rsync;
+use crate::sync::guards::marker::MARKER;
 
 /// Where a pass keeps what it has received of files, in each directory of the share.
 pub const PARTIAL_DIR: &str = ".sync-partial";
@@ -116,6 +117,10 @@ impl Pass {
             // Named since 3.2.0, and only if it was built in; otherwise zlib.
             argv.add_if(rsync.zstd, "--zc=zstd");
             argv.add_if(rsync.zstd, "--zl=3");
+        }
+        if !self.exclude.is_empty() {
+            // The first pattern that fits counts: none of them may keep the marker back.
+            argv.add(option("--include=/", OsStr::new(MARKER)));
         }
         for pattern in &self.exclude {
             argv.add(option("--exclude=", pattern));
@@ -247,7 +252,7 @@ mod tests {
             "rsync --no-motd --timeout=20 --rsh=ssh -F '/run/carp/ssh config' -aH -A -X --numeric-ids \
              --modify-window=-1 --delete-delay --delay-updates --partial-dir=.sync-partial \
              --max-delete=100 --no-h --outbuf=L --info=progress2,stats2,flist0 \
-             --out-format=@I|%i|%l|%n --exclude=/cache/ -- 192.0.2.1::www/ /var/www/"
+             --out-format=@I|%i|%l|%n --include=/.share-id --exclude=/cache/ -- 192.0.2.1::www/ /var/www/"
         );
     }
 

@@ -18,6 +18,9 @@ pub const STATE_MODULE: &str = "carp-state";
 /// The name of the record in it.
 pub const RECORD_FILE: &str = "record.json";
 
+/// The login that reads every file, and that is meant where none is written.
+pub const ROOT: &str = "root";
+
 /// Where the peer is reached: what is written as `peer` in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Destination {
@@ -33,7 +36,7 @@ impl Destination {
     /// # Errors
     /// [`DestinationError`].
     pub fn parse(text: &str) -> Result<Self, DestinationError> {
-        let (user, host) = text.rsplit_once('@').unwrap_or(("root", text));
+        let (user, host) = text.rsplit_once('@').unwrap_or((ROOT, text));
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         let name = |text: &str, more: &str| {
             !text.is_empty()
@@ -143,9 +146,9 @@ pub struct Owner {
 
 /// The configuration of the rsync daemon that the peer's key runs.
 ///
-/// `run_dir` is for the lock; `export_dir` has the record. Without an owner it reads as whoever runs it, which
-/// must not be root then: an rsync daemon that runs as root always changes its groups, which a user
-/// namespace with one user forbids.
+/// `run_dir` is for the lock that counts connections; `export_dir` has the record. Without an owner it reads as whoever
+/// runs it, who cannot write the lock, so that sshd's limits have to do. That must not be root: an rsync daemon that
+/// runs as root always changes its groups, which a user namespace with one user forbids.
 ///
 /// # Errors
 /// [`TextError`] if a path or a name cannot be written in it.
@@ -155,16 +158,22 @@ pub fn rsyncd_conf<'a>(
     run_dir: &Path,
     export_dir: &Path,
 ) -> Result<String, TextError> {
-    let owner = owner.into().map(|Owner { user, group }| format!("uid = {user}\ngid = {group}\n"));
-    let (owner, run) = (owner.unwrap_or_default(), plain(run_dir)?);
+    let lock = plain(run_dir)?;
+    // They are counted over all modules. A pass of each share, what a standby leaves behind that has vanished, and some
+    // for readings of the record, which must never wait for passes.
+    let connections = modules.len().saturating_mul(2).saturating_add(4);
+    let owner = owner.into().map(|Owner { user, group }| {
+        format!(
+            "max connections = {connections}\nlock file = {lock}/rsyncd.lock\nuid = {user}\ngid = {group}\n"
+        )
+    });
+    let owner = owner.unwrap_or_default();
     let mut text = format!(
         "# Written by carp: changes are lost.\n\
          use chroot = no\n\
          read only = yes\n\
          list = no\n\
          numeric ids = yes\n\
-         max connections = 4\n\
-         lock file = {run}/rsyncd.lock\n\
          {owner}\
          refuse options = remove-source-files copy-links copy-unsafe-links copy-dirlinks\n"
     );
@@ -293,7 +302,7 @@ mod tests {
         assert_eq!(
             text.unwrap(),
             "# Written by carp: changes are lost.\nuse chroot = no\nread only = yes\nlist = no\n\
-             numeric ids = yes\nmax connections = 4\nlock file = /run/carp/rsyncd.lock\nuid = root\n\
+             numeric ids = yes\nmax connections = 6\nlock file = /run/carp/rsyncd.lock\nuid = root\n\
              gid = root\nrefuse options = remove-source-files copy-links copy-unsafe-links copy-dirlinks\n\
              [www]\npath = /var/www\n[carp-state]\npath = /var/lib/carp/export\n"
         );

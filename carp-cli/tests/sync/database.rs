@@ -1,0 +1,75 @@
+//! F15: a share that contains a live database is not copied, wherever in the tree the database is, and whichever node has
+//! it.
+
+use std::fs;
+
+use carp_node::lab::wait_until;
+
+use crate::scene::{Pair, share, sync, wait_held, wait_in_sync};
+use crate::support::{LIMIT, Rack, Test, Tested, ensure};
+
+pub(crate) const TESTS: &[Test] = &[
+    ("f15_a_database_on_the_node_that_serves_is_never_copied", of_the_source),
+    ("f15_a_database_that_is_put_into_a_share_in_step_stops_the_copying", put_there_later),
+    ("f15_a_database_on_the_standby_is_not_replaced", of_the_standby),
+];
+
+/// From the very first pass on: the standby is empty, so nothing else would hold it.
+fn of_the_source(rack: &Rack) -> Tested {
+    let pair = Pair::new(rack, "")?;
+    let data = pair.a.share.join("app/var/mysql");
+    fs::create_dir_all(&data)?;
+    fs::write(data.join("ibdata1"), "x")?;
+    pair.a.write("page", "1")?;
+    let (first, second) = (pair.a.start()?, pair.b.start()?);
+    first.wait_for_state("active")?;
+    wait_held(&second, "live-database")?;
+    let text = sync(&second, &["status"], 1)?;
+    ensure(text.contains("app/var/mysql, on primary; exclude it"), text)?;
+    wait_until(LIMIT, "the node that serves says so too", || {
+        share(&first)["fault"].as_str().is_some_and(|text| text.contains("and is not copied"))
+    })?;
+    ensure(pair.b.tree()?.is_empty(), format!("nothing was copied: {:?}", pair.b.tree()?))?;
+    fs::remove_dir_all(&data)?;
+    pair.b.wait_for("page", Some("1"))?;
+    wait_in_sync(&second)?;
+    wait_until(LIMIT, "the fault is gone", || share(&first)["fault"].is_null())?;
+    Ok(())
+}
+
+fn put_there_later(rack: &Rack) -> Tested {
+    let pair = Pair::new(rack, "exclude = [\"/allowed/\"]")?;
+    let (_first, second) = pair.start()?;
+    // What is excluded may be there.
+    fs::create_dir(pair.a.share.join("allowed"))?;
+    pair.a.write("allowed/ibdata1", "x")?;
+    pair.a.write("page", "1")?;
+    pair.b.wait_for("page", Some("1"))?;
+    pair.a.write("site.db", "SQLite format 3\0...")?;
+    pair.b.wait_for("site.db", Some("SQLite format 3\0..."))?;
+    // Somebody opens it.
+    pair.a.write("site.db-wal", "")?;
+    wait_held(&second, "live-database")?;
+    let status = share(&second);
+    ensure(status["in_sync"] == false, format!("it must not take over: {status}"))?;
+    // And closes it.
+    fs::remove_file(pair.a.share.join("site.db-wal"))?;
+    pair.a.write("page", "2")?;
+    pair.b.wait_for("page", Some("2"))?;
+    wait_in_sync(&second)
+}
+
+fn of_the_standby(rack: &Rack) -> Tested {
+    let pair = Pair::new(rack, "cold_start_wait = \"0s\"")?;
+    fs::create_dir_all(pair.b.share.join("data"))?;
+    fs::write(pair.b.share.join("data/ibdata1"), "x")?;
+    let first = pair.a.start()?;
+    first.wait_for_state("active")?;
+    let second = pair.b.start()?;
+    wait_held(&second, "not-adopted")?;
+    sync(&second, &["resolve", "--keep", "peer"], 0)?;
+    wait_held(&second, "live-database")?;
+    ensure(pair.b.read("data/ibdata1").as_deref() == Some("x"), "it is untouched")?;
+    let text = sync(&second, &["status"], 1)?;
+    ensure(text.contains("exclude it"), text)
+}

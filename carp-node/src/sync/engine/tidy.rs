@@ -1,0 +1,112 @@
+//! Rescue sets: those whose pass a crash cut off get their report, and those that may go do.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use carp_proto::Instant;
+use tokio::task::{spawn_blocking, spawn_local};
+
+use super::{Done, Engine};
+use crate::clock::wall_time;
+use crate::control::units::WallTime;
+use crate::event::EventKind;
+use crate::sync::guards::place;
+use crate::sync::rescue::{self, Pruning};
+
+/// How often sets are looked through that may have grown too old.
+const PRUNE_EVERY: Duration = Duration::from_secs(86_400);
+
+/// What was done with the sets of a share.
+#[derive(Debug, Default)]
+pub(super) struct Tidied {
+    /// Sets that were left without a report, and have one now.
+    finished: Vec<String>,
+    /// Sets for which that could not be done, and why.
+    failed: Vec<String>,
+    /// Sets that are gone.
+    pruned: Vec<String>,
+}
+
+impl Engine {
+    /// Begins with what the last process left. Nothing is pulled before that is done: a set without a report is one
+    /// whose pass runs, from then on.
+    pub(super) fn tidy_at_start(&mut self) {
+        for number in 0..self.shares.len() {
+            self.tidy(number, true);
+        }
+    }
+
+    /// Looks once a day whether sets have grown too old.
+    pub(super) fn tidy_daily(&mut self, now: Instant) {
+        if now.saturating_since(self.tidied) < PRUNE_EVERY {
+            return;
+        }
+        self.tidied = now;
+        for number in 0..self.shares.len() {
+            self.tidy(number, false);
+        }
+    }
+
+    fn tidy(&mut self, number: usize, finishes: bool) {
+        let share = &mut self.shares[number];
+        share.tidying = finishes;
+        let (path, name) = (share.spec.path.clone(), share.spec.name.clone());
+        let done = self.done.clone();
+        spawn_local(async move {
+            let tidied = spawn_blocking(move || tidied(&path, &name, finishes)).await;
+            let tidied = tidied.map_err(io::Error::other).flatten();
+            let _ = done.send(Done::Tidied { share: number, tidied });
+        });
+    }
+
+    pub(super) fn tidied(&mut self, number: usize, tidied: io::Result<Tidied>) {
+        let share = &mut self.shares[number];
+        share.tidying = false;
+        let name = &share.spec.name;
+        let router: Arc<str> = share.spec.router.as_str().into();
+        let tell = |kind| self.events.tell(Some(&router), kind);
+        let fault = |what: &dyn std::fmt::Display| {
+            tell(EventKind::Fault { text: format!("share {name}: its rescue sets: {what}") });
+        };
+        let told = |text: &str, sets: &[String]| {
+            if !sets.is_empty() {
+                let text = format!("share {name}: {text} {}", sets.join(", "));
+                tell(EventKind::Log { text });
+            }
+        };
+        match tidied {
+            Ok(Tidied { finished, failed, pruned }) => {
+                told("a pass was cut off with the daemon; what it had replaced is in", &finished);
+                told("rescue sets that nobody waits for were removed:", &pruned);
+                failed.iter().for_each(|failed| fault(failed));
+            }
+            Err(error) => fault(&error),
+        }
+    }
+}
+
+fn tidied(path: &Path, name: &str, finishes: bool) -> io::Result<Tidied> {
+    let mut tidied = Tidied::default();
+    // Without a root, or a place for sets, there are none; whoever pulls or serves says what is wrong.
+    let Ok(root) = place::real_root(path) else { return Ok(tidied) };
+    let Ok(directory) = place::rescue_directory(&root, name) else { return Ok(tidied) };
+    let now = WallTime(wall_time());
+    if finishes {
+        for set in rescue::list(&directory)? {
+            // One whose report cannot be read stays as it is.
+            if !matches!(set.report(), Ok(None)) {
+                continue;
+            }
+            match set.finish(false, now) {
+                Ok(Some(_)) => tidied.finished.push(set.name().to_string()),
+                Ok(None) => {}
+                Err(error) => tidied.failed.push(format!("{}: {error}", set.name())),
+            }
+        }
+    }
+    let pruned = rescue::prune(&directory, Pruning::default(), now)?;
+    tidied.pruned = pruned.iter().map(ToString::to_string).collect();
+    Ok(tidied)
+}
