@@ -83,7 +83,7 @@ instructions: deps
 	$(CARGO) build --release -p carp-benches --bin instructions
 	./target/release/instructions write
 
-## Fuzz every target for ten minutes: two hours. FUZZ="-max_total_time=60" is a quick look.
+## Fuzz every target for ten minutes: twenty targets, three hours and a half. FUZZ="-max_total_time=60" is a quick look.
 FUZZ ?= -max_total_time=600
 fuzz:
 	for target in $$($(CARGO) fuzz list); do \

@@ -15,6 +15,9 @@ use std::time::{Duration, Instant};
 use carp_proto::sim::{self, Invariant, Scenario, Transcript, judge, judge_on};
 use clap::Parser;
 
+/// Seeds and the hashes of their runs.
+const KNOWN_RUNS: &str = include_str!("../../carp-proto/tests/known-runs.txt");
+
 /// So many seeds are taken at once.
 const BATCH: u64 = 256;
 
@@ -50,6 +53,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         speed::measure()?;
         return Ok(ExitCode::SUCCESS);
     }
+    check_known_runs()?;
     let threads = match arguments.threads {
         0 => thread::available_parallelism()?.get(),
         threads => threads,
@@ -71,6 +75,22 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     }
     println!("{ends}");
     Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The same seed is the same run, also in a build that is optimised: `carp-proto/tests/sim.rs` has checked the same
+/// hashes in one that is not.
+fn check_known_runs() -> Result<(), Box<dyn Error>> {
+    for line in KNOWN_RUNS.lines() {
+        let (seed, hash) = line.split_once(' ').ok_or("a line of known-runs.txt has two words")?;
+        let found = judge(&sim::random_scenario(seed.parse()?))?.hash.to_string();
+        if found != hash {
+            return Err(
+                format!("the run of seed {seed} has the hash {found}, and had {hash}").into()
+            );
+        }
+    }
+    println!("{} known runs are what they were", KNOWN_RUNS.lines().count());
+    Ok(())
 }
 
 /// What the threads share.

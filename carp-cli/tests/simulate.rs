@@ -73,14 +73,33 @@ fn the_document_shows_what_the_command_prints() {
 #[test]
 fn false_takeovers_are_as_many_as_the_theory_says() {
     let files = files();
+    false_takeovers_fit_the_theory(&files);
+    write_carp(&files);
+    false_takeovers_fit_the_theory(&files);
+}
+
+fn false_takeovers_fit_the_theory(files: &TempDir) {
     let text = out(&carp(files.path(), &["simulate", "lossy.toml", "--json"]));
     let json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     let figures = &json["false_takeovers"];
     let [count, intervals, per_million] = ["count", "intervals", "theory_per_million"]
         .map(|key| figures[key].as_f64().expect("a number"));
     let expected = per_million * intervals / 1e6;
+    assert!(expected > 20.0, "{expected} are too few to say anything");
     // Five standard deviations of a count.
     assert!((count - expected).abs() < 5.0 * expected.sqrt(), "{count}, not {expected}");
+}
+
+/// The two nodes speak CARP with a key that is not on this machine.
+fn write_carp(files: &TempDir) {
+    for (name, skew) in [("primary", 0), ("secondary", 100)] {
+        let text = format!(
+            "[router.web]\nprotocol = \"carp\"\ninterface = \"eth0\"\nid = 1\n\
+             addresses = [\"192.168.130.100\"]\nkey_file = \"absent.key\"\n\
+             advskew = {skew}\npreempt = true\n"
+        );
+        fs::write(files.path().join(format!("{name}.toml")), text).unwrap();
+    }
 }
 
 #[test]
@@ -113,6 +132,37 @@ fn the_worst_run_is_drawn_saved_and_replayed() {
     assert!(transcript.contains("! freeze primary for 5s"), "{transcript}");
     assert!(transcript.contains("no invariant is violated\nhash "), "{transcript}");
     assert_eq!(fs::read_to_string(files.path().join("again.svg")).unwrap(), figure);
+}
+
+/// Version 2 refuses adverts of another interval: both serve, and never settle.
+#[test]
+fn a_run_that_violates_an_invariant_is_made_small_saved_and_replayed() {
+    let files = files();
+    for (name, interval) in [("primary", "1s"), ("secondary", "2s")] {
+        let path = files.path().join(format!("{name}.toml"));
+        let text = fs::read_to_string(&path).unwrap().replace("vrrp3", "vrrp2");
+        fs::write(&path, format!("{text}interval = \"{interval}\"\n")).unwrap();
+    }
+    let arguments = ["simulate", "acts.toml", "--runs", "3", "--save", "small.run"];
+    let output = carp(files.path(), &arguments);
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let [runs, small] = text.split("\nmade small").collect::<Vec<_>>()[..] else {
+        panic!("{text}")
+    };
+    assert_eq!(runs.matches("run 0: ").count(), 1, "{runs}");
+    assert!(runs.contains("invariants violated: see above"), "{runs}");
+    assert!(small.starts_with(", to 2 nodes: "), "{small}");
+    assert!(!small.contains("freeze") && !small.contains("restart"), "no step is needed: {small}");
+    assert!(small.ends_with("`carp replay small.run` shows all of it\n"), "{small}");
+    let replayed = carp(files.path(), &["replay", "small.run"]);
+    assert_eq!(replayed.status.code(), Some(1));
+    let transcript = String::from_utf8(replayed.stdout).unwrap();
+    assert!(transcript.contains(" violated after "), "{transcript}");
+    let output = carp(files.path(), &["simulate", "acts.toml", "--runs", "3", "--json"]);
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(json["smallest"]["steps"], serde_json::json!([]));
+    assert_eq!(json["violations"][0]["invariant"], json["smallest"]["invariant"]);
 }
 
 #[test]

@@ -73,7 +73,7 @@ impl StateFile {
             outcome => outcome.map_err(|source| self.refused("read", source))?,
         }
         let damaged = |what| StateError::Damaged { path: self.path.clone(), what };
-        let rest = verified(&bytes).map_err(damaged)?;
+        let rest = unsealed(&bytes).map_err(damaged)?;
         let Some(boot) = &self.boot else { return Ok(Some(rest.to_owned())) };
         let line = rest.strip_prefix("boot ").and_then(|rest| rest.split_once('\n'));
         let (found, content) =
@@ -88,7 +88,7 @@ impl StateFile {
     pub fn write(&self, content: &str) -> Result<(), StateError> {
         let boot = self.boot.as_ref().map(|boot| format!("boot {boot}\n")).unwrap_or_default();
         let rest = format!("{boot}{content}");
-        let text = format!("{MAGIC}{}\n{rest}", digest(rest.as_bytes()));
+        let text = sealed(&rest);
         let made = DirBuilder::new().recursive(true).mode(0o700).create(directory_of(&self.path));
         let durability = if self.boot.is_none() { Durability::Lasting } else { Durability::Quick };
         made.and_then(|()| replace(&self.path, text.as_bytes(), durability))
@@ -156,8 +156,17 @@ fn directory_of(path: &Path) -> &Path {
     path.parent().unwrap_or(Path::new("/"))
 }
 
-/// What follows on the first line, if that has its checksum; or what is wrong.
-fn verified(bytes: &[u8]) -> Result<&str, &'static str> {
+/// The bytes of a file with this content: its first line has a checksum of the rest.
+#[must_use]
+pub fn sealed(content: &str) -> String {
+    format!("{MAGIC}{}\n{content}", digest(content.as_bytes()))
+}
+
+/// What follows on the first line, if that has its checksum.
+///
+/// # Errors
+/// What is wrong, in words.
+pub fn unsealed(bytes: &[u8]) -> Result<&str, &'static str> {
     if bytes.len() as u64 > LONGEST {
         return Err("it is longer than anything that carp writes");
     }

@@ -47,12 +47,19 @@ fn meta(source: IpAddr) -> RxMeta {
 }
 
 fn advert(secret: &[u8], texts: &[&str], advskew: u8) -> Vec<u8> {
+    signed(secret, texts, CarpInterval { advbase: 1, advskew })
+}
+
+fn signed(secret: &[u8], texts: &[&str], interval: CarpInterval) -> Vec<u8> {
     let signer = Authenticator::new(&key(secret), id(42), &addresses(texts));
-    let interval = CarpInterval { advbase: 1, advskew };
     let digest = signer.digest(99);
     let mut message = Vec::new();
     carp::emit(&Advert { vhid: 42, interval, demotion: 0, counter: 99, digest }, &mut message);
     message
+}
+
+fn resignation() -> Vec<u8> {
+    signed(b"love", &BOTH, CarpInterval::RESIGN)
 }
 
 fn hears(rig: &mut Rig, source: IpAddr, message: &[u8]) -> Option<&'static str> {
@@ -74,6 +81,25 @@ fn a_router_with_ipv6_addresses_elects_over_ipv6() {
     assert_eq!(hears(&mut rig, ip6(9), &good), None);
     assert_eq!(hears(&mut rig, ip(9), &good), Some("unknown-peer"), "it has no IPv4 address");
     assert_eq!(hears(&mut rig, ip6(5), &good), Some("own-loop"));
+}
+
+/// It resigns in both families, and what it said before comes late in either. Which IPv4 and which IPv6 address are one
+/// router's cannot be told.
+#[test]
+fn an_advert_of_either_family_that_a_resignation_has_overtaken_is_not_believed() {
+    for (first, late) in [(ip(9), ip6(9)), (ip6(9), ip(9)), (ip(9), ip(9))] {
+        for (after, state) in [(ms(99), State::Active), (ms(100), State::Backup)] {
+            let mut rig = dual().backup();
+            assert_eq!(hears(&mut rig, first, &advert(b"love", &BOTH, 0)), None);
+            assert_eq!(hears(&mut rig, first, &resignation()), None);
+            rig.input(Input::Acquired);
+            assert_eq!(rig.state(), State::Active);
+            rig.passes(after);
+            assert_eq!(hears(&mut rig, late, &advert(b"love", &BOTH, 0)), None);
+            rig.input(Input::AnnouncementHeard);
+            assert_eq!(rig.state(), state, "{first}, {late}, {after:?}");
+        }
+    }
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! Every order of what can happen to two and three routers, to a depth.
 
 use carp_proto::election::Dialect;
-use carp_proto::sim::Bug;
 use carp_proto::sim::explore::{Budget, Model, Report, explore};
+use carp_proto::sim::{Bug, Invariant};
 
 const SOME: Budget = Budget { losses: 1, slow: 1, crashes: 1, cuts: 1, orders: 1 };
 
@@ -31,6 +31,16 @@ fn two_routers_are_safe_and_converge_whatever_happens() {
     for (name, model) in models(2, 7) {
         let model = Model { budget: SOME, converge_one_in: 8, ..model };
         assert!(explored(&name, &model).states > 100);
+    }
+}
+
+/// The dialects differ from the others in how ties end, and in a last advert; two routers show what is different.
+#[test]
+fn two_routers_of_the_other_dialects_are_safe_and_converge_whatever_happens() {
+    for dialect in [Dialect::FreeBsd, Dialect::Ucarp] {
+        let model = Model::carp(dialect, &[0, 100], 7);
+        let model = Model { budget: SOME, converge_one_in: 8, ..model };
+        assert!(explored(&format!("CARP {dialect}"), &model).states > 100);
     }
 }
 
@@ -72,13 +82,14 @@ fn the_states_of_these_models_are_as_many_as_they_were() {
 }
 
 #[test]
-fn planted_bugs_are_found_on_a_shortest_path() {
-    for (bug, hosts, longest) in [
-        (Bug::KeepsAddresses, &[0][..], 6),
-        (Bug::IgnoresBetter, &[1], 6),
-        (Bug::ForgetsToReport, &[0, 1], 0),
-        (Bug::NeverWakes, &[0, 1], 0),
-        (Bug::TakesAddressesAtOnce, &[0], 0),
+fn planted_bugs_are_found_as_what_they_are_on_a_shortest_path() {
+    for (bug, hosts, longest, invariant) in [
+        (Bug::KeepsAddresses, &[0][..], 6, Invariant::Agreement),
+        (Bug::IgnoresBetter, &[1], 6, Invariant::BoundedDual),
+        (Bug::ForgetsToReport, &[0, 1], 0, Invariant::Convergence),
+        (Bug::NeverWakes, &[0, 1], 0, Invariant::Convergence),
+        (Bug::TakesAddressesAtOnce, &[0], 0, Invariant::Agreement),
+        (Bug::LeavesInSilence, &[0], 2, Invariant::Goodbye),
     ] {
         let model = Model::carp(Dialect::Native, &[0, 100], 12);
         let budget = Budget { orders: 1, crashes: 1, ..Budget::NONE };
@@ -86,6 +97,7 @@ fn planted_bugs_are_found_on_a_shortest_path() {
         let report = explore(&Model { budget, bugs, ..model });
         let (violation, path) = report.violation.unwrap_or_else(|| panic!("{bug:?} was not found"));
         println!("{bug:?}: {violation} by {path:?}");
+        assert_eq!(violation.invariant, invariant, "{bug:?}: {violation}");
         assert!(path.len() <= longest, "{bug:?}: {path:?}");
     }
 }

@@ -221,10 +221,10 @@ pub(crate) struct Simulate {
     /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,
-    /// Draw the worst run as a figure
+    /// Draw the worst run as a figure: one that violates an invariant, made small, or the one longest without a holder
     #[arg(long, value_name = "FILE.svg")]
     pub(crate) plot: Option<PathBuf>,
-    /// Save the worst run, for `carp replay`
+    /// Save the same run, for `carp replay`
     #[arg(long, value_name = "FILE")]
     pub(crate) save: Option<PathBuf>,
 }

@@ -1,14 +1,13 @@
 //! `carp decode`: the adverts in a capture, or in hex.
 
-mod hex;
 mod source;
 
 use std::io::Read;
 
+use carp_node::capture::hex::Dump;
 use carp_node::capture::{CaptureError, Reader};
 use carp_node::dissect::{Layer, LinkType, dissect, guess};
 
-use self::hex::Dump;
 use self::source::Source;
 use super::digest;
 use super::packet::{Printer, Record, Stop, Style, outcome};

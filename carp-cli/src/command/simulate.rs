@@ -4,6 +4,7 @@ mod figure;
 mod file;
 mod nodes;
 mod report;
+mod shown;
 mod tally;
 
 use std::fs;
@@ -14,6 +15,7 @@ use carp_proto::sim::{Random, Scenario, ScenarioError, Step, judge_on};
 
 pub(super) use self::figure::figure;
 use self::file::Plan;
+use self::shown::Shown;
 use self::tally::{Run, Tally};
 use crate::args::Simulate;
 use crate::command::plot::PlotFile;
@@ -34,16 +36,17 @@ pub(crate) fn run(arguments: &Simulate, output: &Output) -> Result<ExitCode, Fai
         let verdict = judge_on(&scenario, &mut lan);
         tally.add(Run::new(number, scenario, verdict, &lan));
     }
+    let shown = Shown::of(&tally);
     if let Some(path) = &arguments.save {
-        save(&tally.worst().scenario, tally.worst().verdict.hash, path)?;
+        save(&shown, path)?;
     }
     if let Some(plot) = plot {
-        plot.write(&figure(&tally.worst().scenario).map_err(|error| unplayable(&error))?)?;
+        plot.write(&figure(&shown.scenario).map_err(|error| unplayable(&error))?)?;
     }
     output::print(&if arguments.json {
-        report::json(&plan, &tally, arguments)?
+        report::json(&plan, &tally, &shown, arguments)?
     } else {
-        report::text(&plan, &tally, arguments)
+        report::text(&plan, &tally, &shown, arguments)
     })?;
     Ok(ExitCode::from(if tally.violations().is_empty() { 0 } else { Exit::Failed.code() }))
 }
@@ -53,8 +56,8 @@ pub(super) fn unplayable(error: &ScenarioError) -> Failure {
 }
 
 /// Saves a run for `carp replay`.
-fn save(scenario: &Scenario, hash: carp_proto::sim::TraceHash, path: &Path) -> Result<(), Failure> {
-    let saved = Scenario { hash: Some(hash), ..scenario.clone() };
+fn save(shown: &Shown, path: &Path) -> Result<(), Failure> {
+    let saved = Scenario { hash: Some(shown.hash), ..shown.scenario.clone() };
     fs::write(path, saved.to_string())
         .map_err(|error| Failure::failed(format!("cannot write {}: {error}", path.display())))
 }

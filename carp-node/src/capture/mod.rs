@@ -17,6 +17,7 @@
 //! ```
 
 mod error;
+pub mod hex;
 mod input;
 mod pcap;
 mod pcapng;

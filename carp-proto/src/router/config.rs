@@ -18,6 +18,10 @@ use crate::wire::vrrp::{AddressList, Authentication, ChecksumForm, ListError, Se
 /// How long taking the addresses may last before the router gives the takeover up.
 const ACQUIRE_LIMIT: Duration = Duration::from_secs(1);
 
+/// The longest interval of VRRP version 3.
+#[cfg(feature = "sim")]
+const MOST_CENTISECONDS: u16 = 0x0fff;
+
 /// What the handover window adds to the advert interval.
 const HANDOVER_MARGIN: Duration = Duration::from_secs(1);
 
@@ -468,6 +472,24 @@ impl RouterConfig {
                 if !priority.is_owner() {
                     *priority = lowered;
                 }
+            }
+        }
+        self
+    }
+
+    /// The same with another advert interval: of CARP and VRRP version 2 the whole seconds count, and the least one that
+    /// there is is the least that it becomes.
+    #[cfg(feature = "sim")]
+    pub(crate) fn retimed(mut self, time: Duration) -> Self {
+        let seconds = u8::try_from(time.as_secs().clamp(1, 254)).unwrap_or(1);
+        match &mut self.speech {
+            Speech::Carp(carp) => carp.interval.advbase = seconds,
+            Speech::Vrrp2 { settings: Vrrp2 { interval, .. }, .. } => {
+                *interval = Seconds::from_wire(seconds);
+            }
+            Speech::Vrrp3 { settings: Vrrp3 { interval, .. }, .. } => {
+                let hundredths = (time.as_millis() / 10).clamp(1, u128::from(MOST_CENTISECONDS));
+                *interval = Centiseconds::from_wire(u16::try_from(hundredths).unwrap_or(1));
             }
         }
         self

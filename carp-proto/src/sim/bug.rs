@@ -29,11 +29,21 @@ pub enum Bug {
     BelievesEverything,
     /// Adverts come half as often as they should.
     SkipsAdverts,
+    /// A router that leaves resigns whenever it hears or does something.
+    NeverStopsResigning,
+    /// The router never hears a resignation.
+    IgnoresResignations,
+    /// A deadline is put off by nothing: it comes again and again.
+    SpinsOnDeadlines,
+    /// A backup takes its link for replugged with every advert, and begins anew.
+    Rejoins,
+    /// The daemon runs without preemption, whatever is configured.
+    NeverPreempts,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 17] = [
         Self::KeepsAddresses,
         Self::ForgetsToReport,
         Self::TakesAddressesAtOnce,
@@ -46,5 +56,10 @@ impl Bug {
         Self::HalfAGroup,
         Self::BelievesEverything,
         Self::SkipsAdverts,
+        Self::NeverStopsResigning,
+        Self::IgnoresResignations,
+        Self::SpinsOnDeadlines,
+        Self::Rejoins,
+        Self::NeverPreempts,
     ];
 }

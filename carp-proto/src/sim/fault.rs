@@ -169,6 +169,20 @@ pub enum Fault {
         /// 0 is the best; at most 254.
         worse: u8,
     },
+    /// A restart with another advert interval, of CARP and VRRP version 2 in whole seconds.
+    Retime {
+        /// The host.
+        host: usize,
+        /// The interval.
+        interval: Duration,
+    },
+    /// A restart with or without preemption.
+    Prefer {
+        /// The host.
+        host: usize,
+        /// Whether its routers preempt.
+        preempts: bool,
+    },
     /// Another program removes the addresses of a router.
     Remove {
         /// The host.
@@ -234,6 +248,11 @@ impl Fault {
             Self::Remove { host, link } => numbers(18, host, wide(link)),
             Self::Refuse { host, refuses } => numbers(19, host, refuses.into()),
             Self::InUse { host, link } => numbers(20, host, wide(link)),
+            Self::Retime { host, interval } => {
+                numbers(21, host, 0);
+                mixer.time(interval);
+            }
+            Self::Prefer { host, preempts } => numbers(22, host, preempts.into()),
         }
     }
 
@@ -256,6 +275,8 @@ impl Fault {
             | Self::Yield { host }
             | Self::Demote { host, .. }
             | Self::Rerank { host, .. }
+            | Self::Retime { host, .. }
+            | Self::Prefer { host, .. }
             | Self::Remove { host, .. }
             | Self::Refuse { host, .. }
             | Self::InUse { host, .. } => Some(host),
@@ -285,6 +306,8 @@ impl Fault {
             | Self::Yield { .. }
             | Self::Demote { .. }
             | Self::Rerank { .. }
+            | Self::Retime { .. }
+            | Self::Prefer { .. }
             | Self::Refuse { .. } => None,
         }
     }
@@ -331,6 +354,12 @@ impl fmt::Display for Described<'_> {
             Fault::Yield { host } => write!(f, "yield {}", name(host)),
             Fault::Demote { host, points } => write!(f, "demote {} by {points}", name(host)),
             Fault::Rerank { host, worse } => write!(f, "rerank {} to {worse}", name(host)),
+            Fault::Retime { host, interval } => {
+                write!(f, "retime {} to {}", name(host), Exact(interval))
+            }
+            Fault::Prefer { host, preempts } => {
+                write!(f, "prefer {} {}", name(host), if preempts { "yes" } else { "no" })
+            }
             Fault::Remove { host, link } => write!(f, "remove {} link {link}", name(host)),
             Fault::Refuse { host, refuses: true } => write!(f, "refuse {}", name(host)),
             Fault::Refuse { host, refuses: false } => write!(f, "allow {}", name(host)),

@@ -1,7 +1,6 @@
 //! Scenarios by the million: every kind of host, router and fault, from a seed or from bytes.
 
 use alloc::format;
-use alloc::vec;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::time::Duration;
@@ -47,9 +46,12 @@ fn scenario(random: &mut impl Choices) -> Scenario {
         _ => 1,
     };
     let preempts = random.below(3);
-    let links: Vec<Vec<Spec>> = (0..links)
+    let mut links: Vec<Vec<Spec>> = (0..links)
         .map(|link| routers(random, hosts, u8::try_from(link).unwrap_or(0), preempts))
         .collect();
+    if random.below(8) == 0 {
+        links.iter_mut().for_each(|routers| speak_to_each_other(routers));
+    }
     let calm = random.below(4) == 0;
     let model = model(random);
     let host = |number: usize| {
@@ -57,10 +59,7 @@ fn scenario(random: &mut impl Choices) -> Scenario {
         HostSpec {
             name: format!("h{last}"),
             model,
-            sources: (
-                Ipv4Addr::new(10, 99, 0, last),
-                Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, u16::from(last)),
-            ),
+            sources: sources(last),
             routers: links.iter().map(|routers| routers[number].clone()).collect(),
         }
     };
@@ -81,8 +80,31 @@ fn scenario(random: &mut impl Choices) -> Scenario {
     if has_mixed_demotion(&links) {
         scenario.steps.retain(|step| !matches!(step.fault, Fault::Demote { .. }));
     }
+    if links.iter().flatten().any(|spec| matches!(spec.speech, SpecSpeech::Vrrp2 { .. })) {
+        // It refuses adverts of another interval.
+        scenario.steps.retain(|step| !matches!(step.fault, Fault::Retime { .. }));
+    }
     scenario.until = at + Duration::from_micros(random.below(5_000_000));
     scenario
+}
+
+/// The own addresses of the host of this number.
+fn sources(number: u8) -> (Ipv4Addr, Ipv6Addr) {
+    let ipv6 = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, u16::from(number));
+    (Ipv4Addr::new(10, 99, 0, number), ipv6)
+}
+
+/// The routers of a link send their adverts to each other, and not to the group.
+fn speak_to_each_other(routers: &mut [Spec]) {
+    let count = u8::try_from(routers.len()).unwrap_or(u8::MAX);
+    for (own, spec) in (1..).zip(routers.iter_mut()) {
+        let speaks =
+            |peer: &IpAddr| spec.addresses.iter().any(|it| it.ip().is_ipv4() == peer.is_ipv4());
+        let hosts = (1..=count).filter(|number| *number != own);
+        let peers =
+            hosts.map(sources).flat_map(|(ipv4, ipv6)| [IpAddr::V4(ipv4), IpAddr::V6(ipv6)]);
+        spec.peers = peers.filter(speaks).collect();
+    }
 }
 
 /// Whether some routers of a link count the demotion byte and others do not: then two can each be better
@@ -151,6 +173,12 @@ fn routers(random: &mut impl Choices, hosts: usize, link: u8, preempts: u64) -> 
     let mut worse: Vec<u8> = WORSE.to_vec();
     let mut owner = protocol >= 3 && random.below(8) == 0;
     let ties = random.below(6) == 0;
+    // CARP speaks both families in one election, where it has addresses of both.
+    let (ipv4, ipv6) = match (protocol, random.below(4)) {
+        (0..=2, 0) | (5, _) => (false, true),
+        (0..=2, 1) => (true, true),
+        _ => (true, false),
+    };
     let mut specs = Vec::new();
     for _ in 0..hosts {
         let place = usize::try_from(random.below(u64::try_from(worse.len()).unwrap_or(1)));
@@ -191,7 +219,7 @@ fn routers(random: &mut impl Choices, hosts: usize, link: u8, preempts: u64) -> 
                 signed,
             },
         };
-        specs.push(spec(random, speech, link, protocol == 5, preempts));
+        specs.push(spec(random, speech, link, (ipv4, ipv6), preempts));
     }
     // Version 2 refuses adverts of another interval.
     if protocol == 3
@@ -210,27 +238,30 @@ fn spec(
     random: &mut impl Choices,
     speech: SpecSpeech,
     link: u8,
-    ipv6: bool,
+    (ipv4, ipv6): (bool, bool),
     preempts: u64,
 ) -> Spec {
     let bare = |ip| VirtualAddress::new(ip, None).expect("a host's address");
     let number = u16::from(link) + 0x100;
-    let addresses = if ipv6 {
-        vec![bare(IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, number)))]
-    } else {
-        vec![bare(IpAddr::V4(Ipv4Addr::new(192, 0, 2, link + 100)))]
-    };
+    let ipv4 = ipv4.then(|| bare(IpAddr::V4(Ipv4Addr::new(192, 0, 2, link + 100))));
+    let ipv6 = ipv6.then(|| bare(IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, number))));
     let preempt = match preempts {
         0 => false,
         1 => true,
         _ => random.below(2) == 0,
     };
     let delay = if random.below(8) == 0 { random.below(10) } else { 0 };
+    let handover = match random.below(16) {
+        0 => Some(Duration::from_micros(random.below(300_000))),
+        1 | 2 => Some(Duration::from_micros(random.below(10_000_000))),
+        _ => None,
+    };
     Spec {
         id: VirtualId::new(link + 1).expect("a small number"),
         preempt,
         preempt_delay: Duration::from_secs(delay),
-        ..Spec::new(speech, addresses)
+        handover,
+        ..Spec::new(speech, ipv4.into_iter().chain(ipv6).collect())
     }
 }
 
@@ -243,7 +274,7 @@ fn fault(random: &mut impl Choices, hosts: usize, links: usize, calm: bool) -> F
         let most = random.pick(&[20, 300, 2_000, 8_000]).copied().unwrap_or(20);
         Duration::from_micros(random.below(most * 1_000))
     };
-    match random.below(if calm { 17 } else { 24 }) {
+    match random.below(if calm { 17 } else { 25 }) {
         0 => Fault::Crash { host },
         1 | 2 => Fault::Boot { host },
         3 => Fault::Kill { host },
@@ -258,6 +289,7 @@ fn fault(random: &mut impl Choices, hosts: usize, links: usize, calm: bool) -> F
         13 => Fault::Demote { host, points: u8::try_from(random.below(255)).unwrap_or(0) },
         14 => Fault::Remove { host, link },
         15 => Fault::InUse { host, link },
+        16 | 23 => reconfiguration(random, host),
         17 | 18 => {
             let to = usize::try_from(random.below(u64::try_from(hosts).unwrap_or(1)));
             Fault::Cut { link, from: host, to: to.unwrap_or(0) }
@@ -266,5 +298,22 @@ fn fault(random: &mut impl Choices, hosts: usize, links: usize, calm: bool) -> F
         20 => Fault::Weather(weather(random, false)),
         21 => Fault::Refuse { host, refuses: random.below(3) == 0 },
         _ => Fault::Heal,
+    }
+}
+
+/// A restart with another configuration.
+fn reconfiguration(random: &mut impl Choices, host: usize) -> Fault {
+    match random.below(4) {
+        0 => {
+            let interval = random.pick(&[1_000, 250, 500, 2_000, 3_000]).copied().unwrap_or(1_000);
+            Fault::Retime { host, interval: Duration::from_millis(interval) }
+        }
+        1 => Fault::Prefer { host, preempts: random.below(2) == 0 },
+        _ => {
+            // No two hosts become equal by it: see `WORSE`, which has none of these numbers.
+            let tens = u8::try_from(random.below(24)).unwrap_or(0) * 10;
+            let own = u8::try_from(host).unwrap_or(0) + 2;
+            Fault::Rerank { host, worse: tens.saturating_add(own) }
+        }
     }
 }

@@ -175,6 +175,38 @@ pub(super) enum Power {
     Paused,
 }
 
+/// What differs from the plan in a configuration that was changed; the daemon has it from its next start on.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Revised {
+    /// How worse it is than the best.
+    pub(super) worse: Option<u8>,
+    /// The advert interval.
+    pub(super) interval: Option<Duration>,
+    /// Whether it preempts.
+    pub(super) preempts: Option<bool>,
+}
+
+impl Revised {
+    /// Whether anything was changed.
+    pub(super) const fn differs(&self) -> bool {
+        self.worse.is_some() || self.interval.is_some() || self.preempts.is_some()
+    }
+
+    /// The configuration as it is now.
+    pub(super) fn of(self, mut config: RouterConfig) -> RouterConfig {
+        if let Some(worse) = self.worse {
+            config = config.reranked(worse);
+        }
+        if let Some(interval) = self.interval {
+            config = config.retimed(interval);
+        }
+        match self.preempts {
+            Some(preempts) => config.with_preempt(preempts),
+            None => config,
+        }
+    }
+}
+
 /// A host at work.
 #[derive(Clone, Debug)]
 pub(super) struct Host {
@@ -192,8 +224,10 @@ pub(super) struct Host {
     pub(super) inbox: Vec<super::lan::Waiting>,
     /// Whether its kernel refuses addresses.
     pub(super) refuses: bool,
-    /// How worse than configured it is, if it was reconfigured.
-    pub(super) worse: Option<u8>,
+    /// What has become of its configuration.
+    pub(super) revised: Revised,
+    /// Whether the daemon was configured to preempt on the first link when it started.
+    pub(super) is_to_preempt: bool,
     /// Whether the daemon is told to stop, and is not done.
     pub(super) stopping: bool,
     /// Whether it starts again when it has stopped.
@@ -216,7 +250,8 @@ impl Host {
             busy_until: now,
             inbox: Vec::new(),
             refuses: false,
-            worse: None,
+            revised: Revised::default(),
+            is_to_preempt: false,
             stopping: false,
             restarts: false,
             behind: Duration::ZERO,

@@ -112,15 +112,30 @@ impl Court<'_> {
             Protocol::Vrrp2 | Protocol::Vrrp3 => bounds.interval.max(Duration::from_secs(1)),
         };
         let model = self.lan.plan(host).model;
+        let window = self.lan.router(host, 0).config().handover();
         match *fault {
             _ if alone || bounds.groups => None,
             Fault::Crash { .. } | Fault::Unplug { .. } => Some(bounds.patience + slack),
+            // It gives the addresses away before a successor can have them.
+            Fault::Stop { .. }
+            | Fault::Yield { .. }
+            | Fault::Restart { .. }
+            | Fault::Rerank { .. }
+            | Fault::Prefer { .. }
+                if window < skew + slack =>
+            {
+                Some(skew + slack)
+            }
             // With more than two hosts several rise, and all but the best go again.
             Fault::Stop { .. } | Fault::Yield { .. } if self.lan.hosts() == 2 => {
                 Some(Duration::ZERO)
             }
             // One that comes back may take over again.
-            Fault::Stop { .. } | Fault::Yield { .. } | Fault::Restart { .. } => Some(slack),
+            Fault::Stop { .. }
+            | Fault::Yield { .. }
+            | Fault::Restart { .. }
+            | Fault::Rerank { .. }
+            | Fault::Prefer { .. } => Some(slack),
             Fault::Kill { .. } if model.guard => Some(skew + slack),
             Fault::Freeze { .. } if model.guard => Some(GUARD_LIMIT + skew + slack),
             Fault::Remove { .. } => Some(model.notice + slack),
@@ -135,7 +150,7 @@ impl Court<'_> {
             | Fault::Boot { .. }
             | Fault::Start { .. }
             | Fault::Demote { .. }
-            | Fault::Rerank { .. }
+            | Fault::Retime { .. }
             | Fault::Refuse { .. }
             | Fault::InUse { .. } => None,
         }
@@ -191,7 +206,7 @@ impl Court<'_> {
         let was_held = self.run_and_look_for_holds(bounds.convergence()) || was_held;
         self.check_duals(&bounds, from);
         if self.is_marginal(&bounds) {
-            return;
+            return self.settle_marginal(&bounds);
         }
         let delay = self.preempt_delay();
         if (was_held || !delay.is_zero()) && self.unsettled().is_some() {
@@ -221,6 +236,25 @@ impl Court<'_> {
             self.find(Invariant::Stability, "something changes although all is well".into());
         }
         self.check_settled();
+    }
+
+    /// Where a late advert is a missed one, the worse router rises again and again, and goes again when it hears the
+    /// better one. But somebody has the addresses all the time, and two only for as long as anywhere else.
+    fn settle_marginal(&mut self, bounds: &Bounds) {
+        let from = self.lan.elapsed();
+        self.lan.run(bounds.patience * 3);
+        self.check_duals(bounds, from);
+        let during = Span { from, to: self.lan.elapsed() };
+        for link in 0..self.lan.links() {
+            let gap = self.lan.record().longest(link, during, |hosts| hosts == 0);
+            let allowed = bounds.slack();
+            if gap > allowed {
+                let text = format!(
+                    "link {link}: nobody has the addresses for {gap:?}, more than {allowed:?}, although all is well"
+                );
+                self.find(Invariant::Convergence, text);
+            }
+        }
     }
 
     /// Lets this time pass, and says whether a router was held meanwhile: often enough to see each hold.
@@ -328,7 +362,7 @@ impl Court<'_> {
         if lan.links() != 1 {
             return;
         }
-        let all_preempt = (0..lan.hosts()).all(|host| lan.router(host, 0).config().preempts());
+        let all_preempt = (0..lan.hosts()).all(|host| lan.is_to_preempt(host));
         let byte = |host: usize| lan.router(host, 0).config().policy().demotion;
         let same = (0..lan.hosts()).all(|host| byte(host) == byte(0));
         let Some(active) = lan.active(0).next().filter(|_| all_preempt && same) else { return };

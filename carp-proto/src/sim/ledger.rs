@@ -4,7 +4,7 @@
 use core::time::Duration;
 
 use super::oracle::{Invariant, Violation};
-use crate::election::{Advertisement, Event, Phase, State};
+use crate::election::{Advertisement, Cause, Event, Input, Phase, State};
 use crate::time::Instant;
 
 /// More actions than any one input has reason to cause.
@@ -13,7 +13,8 @@ const MOST_ACTIONS: u32 = 16;
 /// More timeouts than can be due at one instant.
 const MOST_TIMEOUTS: u32 = 4;
 
-/// A resignation is said twice.
+/// A resignation is said twice: at once, and 10 ms later in case the first was lost. What follows it, whatever that
+/// is, is silence or a claim; a router that is told to leave while it leaves does not begin anew.
 const MOST_RESIGNATIONS: u32 = 2;
 
 /// The books of one router.
@@ -27,8 +28,14 @@ pub(super) struct Ledger {
     acquired: bool,
     /// The state that the last event told of.
     reported: State,
-    /// Resignations since the last claim.
+    /// At how many moments it has resigned since the last claim, and when last. It may have several destinations, and
+    /// says everything to each of them.
     resignations: u32,
+    resigned_at: Option<Instant>,
+    /// Whether it was told to leave while it was active, and has to say so.
+    owes_goodbye: bool,
+    /// Whether it has just given its addresses back without a resignation.
+    left_in_silence: bool,
     /// When the last advert was sent, and the interval that it promised.
     advertised: Option<(Instant, Duration)>,
     /// No claim is allowed before.
@@ -48,6 +55,9 @@ impl Default for Ledger {
             acquired: false,
             reported: State::Init,
             resignations: 0,
+            resigned_at: None,
+            owes_goodbye: false,
+            left_in_silence: false,
             advertised: None,
             quiet_until: Instant::ZERO,
             pending: 0,
@@ -67,6 +77,15 @@ impl Ledger {
     /// Something goes into the router.
     pub(super) fn input(&mut self) {
         self.actions = 0;
+        self.owes_goodbye = false;
+        self.left_in_silence = false;
+    }
+
+    /// It is told something while it is at this.
+    pub(super) fn told(&mut self, input: Input, phase: Option<Phase>) {
+        self.input();
+        let leaves = matches!(input, Input::Stop | Input::Yield | Input::StepDown);
+        self.owes_goodbye = leaves && matches!(phase, Some(Phase::TakingOver | Phase::Serving));
     }
 
     pub(super) fn timeout(&mut self, now: Instant) -> Checked {
@@ -109,10 +128,11 @@ impl Ledger {
                 }
                 self.advertised = Some((now, interval));
                 self.claims = true;
-                self.resignations = 0;
+                (self.resignations, self.resigned_at) = (0, None);
             }
             Advertisement::Resign => {
-                self.resignations += u32::from(self.advertised.is_some_and(|(at, _)| at != now));
+                let again = self.resigned_at.replace(now) == Some(now);
+                self.resignations += u32::from(!again);
                 self.advertised = None;
                 check(self.claims, Invariant::Order, "it resigns without having claimed")?;
                 let few = self.resignations <= MOST_RESIGNATIONS;
@@ -142,6 +162,7 @@ impl Ledger {
     pub(super) fn asks_to_release(&mut self) -> Checked {
         self.action()?;
         let claimed = self.claims;
+        self.left_in_silence = claimed && self.resignations == 0;
         (self.claims, self.wants, self.acquired) = (false, false, false);
         self.advertised = None;
         check(claimed, Invariant::Order, "it gives back what it never claimed")
@@ -149,7 +170,7 @@ impl Ledger {
 
     pub(super) fn reports(&mut self, event: &Event) -> Checked {
         self.action()?;
-        let &Event::State { from, to, .. } = event else {
+        let &Event::State { from, to, cause, .. } = event else {
             // The others tell of addresses and rivals, and an event of an equal state of a failure.
             return Ok(());
         };
@@ -158,7 +179,13 @@ impl Ledger {
         check(follows, Invariant::Order, "its events do not follow each other")?;
         let active = to == State::Active;
         check(active == self.claims, Invariant::Order, "it reports another state than it claims")?;
-        check(!active || self.acquired, Invariant::Order, "it is active without its addresses")
+        check(!active || self.acquired, Invariant::Order, "it is active without its addresses")?;
+        if cause == Cause::Paused {
+            // It has not run for so long that others serve: there is nothing to hand over.
+            self.owes_goodbye = false;
+        }
+        let says = cause != Cause::Fault || !self.left_in_silence;
+        check(says, Invariant::Goodbye, "it fails without saying that others have to serve")
     }
 
     /// All of its actions were carried out.
@@ -168,7 +195,14 @@ impl Ledger {
             self.advertised = None;
         }
         let fits = self.claims == (state == State::Active);
-        check(fits, Invariant::Order, "what it is does not fit what it has said")
+        check(fits, Invariant::Order, "what it is does not fit what it has said")?;
+        let owes = core::mem::take(&mut self.owes_goodbye) && self.resignations == 0;
+        check(!owes, Invariant::Goodbye, "it is told to leave, and does not resign")
+    }
+
+    /// Whether it was woken too often at this instant to be woken once more.
+    pub(super) fn is_bounded(&self, now: Instant) -> bool {
+        self.timeouts.0 != now || self.timeouts.1 <= MOST_TIMEOUTS
     }
 
     /// Whether the addresses are where they should be, while nothing is under way.

@@ -109,6 +109,8 @@ fn without_host(fault: Fault, gone: usize) -> Option<Fault> {
         Fault::Yield { host } => Fault::Yield { host: less(host)? },
         Fault::Demote { host, points } => Fault::Demote { host: less(host)?, points },
         Fault::Rerank { host, worse } => Fault::Rerank { host: less(host)?, worse },
+        Fault::Retime { host, interval } => Fault::Retime { host: less(host)?, interval },
+        Fault::Prefer { host, preempts } => Fault::Prefer { host: less(host)?, preempts },
         Fault::Remove { host, link } => Fault::Remove { host: less(host)?, link },
         Fault::Refuse { host, refuses } => Fault::Refuse { host: less(host)?, refuses },
         Fault::InUse { host, link } => Fault::InUse { host: less(host)?, link },

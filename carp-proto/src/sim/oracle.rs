@@ -31,7 +31,7 @@ pub enum Invariant {
     Timeliness,
     /// One input causes few actions, and deadlines move.
     Bounded,
-    /// An active router that leaves resigns once, which is said twice.
+    /// An active router that leaves resigns, and does so at two moments at the most.
     Goodbye,
     /// A router that did not run for long listens before it claims anything.
     ListensFirst,
@@ -42,6 +42,24 @@ pub enum Invariant {
 }
 
 impl Invariant {
+    /// All of them.
+    pub const ALL: [Self; 14] = [
+        Self::Convergence,
+        Self::Stability,
+        Self::BoundedDual,
+        Self::BoundedGap,
+        Self::Agreement,
+        Self::Lease,
+        Self::NonInterference,
+        Self::Order,
+        Self::Timeliness,
+        Self::Bounded,
+        Self::Goodbye,
+        Self::ListensFirst,
+        Self::WholeGroup,
+        Self::BestServes,
+    ];
+
     /// The name in texts.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -167,6 +185,12 @@ impl Bounds {
                 bounds.interval = bounds.interval.max(snapshot.interval);
                 bounds.patience = bounds.patience.max(snapshot.active_down);
                 bounds.handover = bounds.handover.max(router.config().handover());
+                // A restart that is under way may bring longer times.
+                if let Some(config) = lan.revised(host, link) {
+                    bounds.interval = bounds.interval.max(config.standing().interval());
+                    bounds.patience = bounds.patience.max(config.active_down());
+                    bounds.handover = bounds.handover.max(config.handover());
+                }
             }
         }
         bounds.patience = bounds.patience.max(bounds.interval * 3);

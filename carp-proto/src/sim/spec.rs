@@ -2,6 +2,7 @@
 
 use alloc::vec;
 use alloc::vec::Vec;
+use core::net::IpAddr;
 use core::time::Duration;
 
 use crate::address::VirtualAddress;
@@ -32,6 +33,8 @@ pub struct Spec {
     pub preempt_delay: Duration,
     /// The handover window; `None` for the default.
     pub handover: Option<Duration>,
+    /// Whom its adverts go to and who is heard; if there are none, the group.
+    pub peers: Vec<IpAddr>,
     /// When it announces.
     pub announce: AnnouncePlan,
 }
@@ -82,6 +85,7 @@ impl Spec {
             preempt,
             preempt_delay: Duration::ZERO,
             handover: None,
+            peers: Vec::new(),
             announce: AnnouncePlan::default(),
         }
     }
@@ -113,10 +117,11 @@ impl Spec {
             .with_preempt_delay(self.preempt_delay)
             .with_announce(self.announce)
             .with_seed(seed);
-        Ok(match self.handover {
+        let config = match self.handover {
             Some(window) => config.with_handover(window),
             None => config,
-        })
+        };
+        if self.peers.is_empty() { Ok(config) } else { config.with_peers(self.peers.clone()) }
     }
 }
 

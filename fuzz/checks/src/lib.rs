@@ -11,12 +11,15 @@ pub mod carp_parse;
 pub mod config;
 pub mod control;
 pub mod decode;
+pub mod hex;
 pub mod ip_strip;
 pub mod lan;
 pub mod ndp_parse;
 pub mod round_trip;
 pub mod router;
+pub mod runner_wire;
 pub mod scenario;
+pub mod state;
 pub mod sync_names;
 pub mod sync_output;
 pub mod sync_pattern;
@@ -29,18 +32,21 @@ pub type Check = fn(&[u8]);
 
 /// Every target by its name, which is that of its file in `fuzz/fuzz_targets` and of its directory in
 /// `fuzz/corpus`.
-pub const TARGETS: [(&str, Check); 17] = [
+pub const TARGETS: [(&str, Check); 20] = [
     ("arp_parse", arp_parse::check),
     ("carp_parse", carp_parse::check),
     ("config", config::check),
     ("control", control::check),
     ("decode", decode::check),
+    ("hex", hex::check),
     ("ip_strip", ip_strip::check),
     ("lan", lan::check),
     ("ndp_parse", ndp_parse::check),
     ("round_trip", round_trip::check),
     ("router_sequence", router::check),
+    ("runner_wire", runner_wire::check),
     ("scenario", scenario::check),
+    ("state", state::check),
     ("sync_names", sync_names::check),
     ("sync_output", sync_output::check),
     ("sync_pattern", sync_pattern::check),

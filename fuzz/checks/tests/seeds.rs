@@ -191,7 +191,7 @@ impl Bytes {
 /// What is to happen on a LAN, by its name.
 type LanStory = (&'static str, fn(&sim::Scenario) -> bool);
 
-const LANS: [LanStory; 9] = [
+const LANS: [LanStory; 12] = [
     ("two-hosts-at-rest", |it| it.hosts.len() == 2 && it.steps.is_empty()),
     ("carp-crash", |it| {
         is_carp(it) && happens(it, |fault| matches!(fault, sim::Fault::Crash { .. }))
@@ -209,6 +209,15 @@ const LANS: [LanStory; 9] = [
     ("group-loses-a-link", |it| {
         it.links() > 1 && happens(it, |fault| matches!(fault, sim::Fault::Unplug { .. }))
     }),
+    ("carp-over-both-families-by-unicast", |it| {
+        let router = &it.hosts[0].routers[0];
+        is_carp(it) && router.addresses.len() == 2 && !router.peers.is_empty()
+    }),
+    ("another-rank-and-a-restart", |it| {
+        happens(it, |fault| matches!(fault, sim::Fault::Rerank { .. }))
+            && happens(it, |fault| matches!(fault, sim::Fault::Restart { .. }))
+    }),
+    ("another-interval", |it| happens(it, |fault| matches!(fault, sim::Fault::Retime { .. }))),
     ("five-hosts-in-bad-weather", |it| it.hosts.len() == 5 && it.weather.loss.parts() > 300_000),
     ("much-happens", |it| it.steps.len() > 20),
 ];

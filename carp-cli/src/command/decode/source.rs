@@ -5,9 +5,8 @@ use std::fs::File;
 use std::io::{self, Cursor, Read};
 use std::path::Path;
 
-use carp_node::capture::is_capture;
+use carp_node::capture::{hex, is_capture};
 
-use super::hex;
 use crate::exit::Failure;
 
 /// How much of a stream is looked at: no capture and no packet in hex is shorter.

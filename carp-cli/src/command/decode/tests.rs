@@ -1,3 +1,4 @@
+use carp_node::capture::hex;
 use proptest::prelude::*;
 
 use super::*;

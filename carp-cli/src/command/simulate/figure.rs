@@ -6,6 +6,7 @@ use carp_proto::sim::{Lan, Scenario, ScenarioError, Span, View, judge_on};
 use svg::Document;
 use svg::node::element::{Description, Group, Style, Title};
 
+use super::shown::end;
 use crate::command::plot::STYLE;
 use crate::command::plot::shapes::{Area, line, rectangle, text, titled, width_of};
 
@@ -21,10 +22,11 @@ const THINNEST: f64 = 2.0;
 /// Plays a scenario, and draws what came of it.
 pub(in crate::command) fn figure(scenario: &Scenario) -> Result<String, ScenarioError> {
     let mut lan = scenario.lan()?;
-    judge_on(scenario, &mut lan);
+    let verdict = judge_on(scenario, &mut lan);
+    let end = end(scenario, verdict.violation.as_ref(), &lan);
     let rows = scenario.hosts.len() * scenario.links() + scenario.links();
     let height = TOP + ROW * f64::from(u32::try_from(rows).unwrap_or(u32::MAX)) + 84.0;
-    let picture = Picture { scenario, lan: &lan, bottom: height - 84.0 };
+    let picture = Picture { scenario, lan: &lan, end, bottom: height - 84.0 };
     let page = Area { x: 0.5, y: 0.5, width: WIDTH - 1.0, height: height - 1.0 };
     let title = "carp simulate: one run";
     let document = Document::new()
@@ -53,12 +55,13 @@ pub(in crate::command) fn figure(scenario: &Scenario) -> Result<String, Scenario
 struct Picture<'a> {
     scenario: &'a Scenario,
     lan: &'a Lan,
+    end: Duration,
     bottom: f64,
 }
 
 impl Picture<'_> {
     fn end(&self) -> Duration {
-        self.lan.elapsed()
+        self.end
     }
 
     fn x(&self, at: Duration) -> f64 {

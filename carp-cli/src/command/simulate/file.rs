@@ -82,7 +82,7 @@ impl Plan {
             }
         };
         let hosts = vec![host(0, "primary", 0, true), host(1, "secondary", 100, false)];
-        let scenario = Scenario { settles: false, ..Scenario::new(0, hosts) };
+        let scenario = Scenario::new(0, hosts);
         let (from, to) = (Duration::from_secs(20), Duration::from_secs(21));
         let steps = vec![Timed { from, to, fault: Fault::Crash { host: 0 } }];
         Self { scenario, steps }
@@ -107,7 +107,7 @@ impl Plan {
         let directory = path.parent().unwrap_or(Path::new(""));
         let hosts = nodes::hosts(&written.node, written.router.as_deref(), directory, output)?;
         let names: Vec<String> = written.node.keys().cloned().collect();
-        let mut scenario = Scenario { settles: false, ..Scenario::new(0, hosts) };
+        let mut scenario = Scenario::new(0, hosts);
         if let Some(weather) = &written.weather {
             scenario.weather =
                 Weather::read(weather).map_err(|error| invalid(format!("weather: {error}")))?;

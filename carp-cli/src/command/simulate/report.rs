@@ -4,16 +4,17 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use carp_node::config::format_duration;
-use carp_proto::sim::{HostSpec, SpecSpeech};
+use carp_proto::sim::{HostSpec, SpecSpeech, Violation};
 use serde_json::{Value, json};
 
 use super::file::Plan;
+use super::shown::Shown;
 use super::tally::{Spread, Tally};
 use crate::args::Simulate;
 use crate::exit::Failure;
 use crate::output::Table;
 
-pub(super) fn text(plan: &Plan, tally: &Tally, arguments: &Simulate) -> String {
+pub(super) fn text(plan: &Plan, tally: &Tally, shown: &Shown, arguments: &Simulate) -> String {
     let lasts = format_duration(plan.scenario.until);
     let runs = if tally.runs == 1 { "1 run".into() } else { format!("{} runs", tally.runs) };
     let mut text = format!("{runs} of {lasts}, seed {}\n", arguments.seed);
@@ -42,6 +43,26 @@ pub(super) fn text(plan: &Plan, tally: &Tally, arguments: &Simulate) -> String {
     }
     let held = if tally.violations().is_empty() { "none" } else { "see above" };
     let _ = writeln!(text, "invariants violated: {held}");
+    if let Some(violation) = &shown.violation {
+        let _ = writeln!(text, "\n{}", small(violation, shown, arguments));
+    }
+    text
+}
+
+/// The small run that violates an invariant, and how to look at it.
+fn small(violation: &Violation, shown: &Shown, arguments: &Simulate) -> String {
+    let hosts = shown.scenario.hosts.len();
+    let mut text = format!("made small, to {hosts} nodes: {violation}\n");
+    for host in &shown.scenario.hosts {
+        let _ = writeln!(text, "  {}: {}", host.name, described(host));
+    }
+    for step in shown.steps() {
+        let _ = writeln!(text, "  {step}");
+    }
+    text += &match &arguments.save {
+        Some(path) => format!("`carp replay {}` shows all of it", path.display()),
+        None => "`--save FILE` saves it, and `carp replay FILE` shows all of it".to_owned(),
+    };
     text
 }
 
@@ -82,7 +103,12 @@ fn described(host: &HostSpec) -> String {
     routers.collect::<Vec<_>>().join("; ")
 }
 
-pub(super) fn json(plan: &Plan, tally: &Tally, arguments: &Simulate) -> Result<String, Failure> {
+pub(super) fn json(
+    plan: &Plan,
+    tally: &Tally,
+    shown: &Shown,
+    arguments: &Simulate,
+) -> Result<String, Failure> {
     let violations = tally.violations().iter().map(|(number, violation)| {
         json!({
             "run": number,
@@ -92,6 +118,14 @@ pub(super) fn json(plan: &Plan, tally: &Tally, arguments: &Simulate) -> Result<S
         })
     });
     let worst = tally.worst();
+    let smallest = shown.violation.as_ref().map(|violation| {
+        json!({
+            "invariant": violation.invariant.name(),
+            "nodes": shown.scenario.names(),
+            "steps": shown.steps(),
+            "hash": shown.hash.to_string(),
+        })
+    });
     let object = json!({
         "schema": "carp.simulate/1",
         "seed": arguments.seed,
@@ -113,6 +147,7 @@ pub(super) fn json(plan: &Plan, tally: &Tally, arguments: &Simulate) -> Result<S
             "no_holder_ms": millis(worst.without()),
             "hash": worst.verdict.hash.to_string(),
         },
+        "smallest": smallest,
     });
     let text = serde_json::to_string(&object);
     let text = text.map_err(|error| Failure::failed(format!("cannot write JSON: {error}")))?;

@@ -7,6 +7,8 @@ use carp_proto::sim::{
     Chance, Fault, Lan, Scenario, ScenarioError, Span, Verdict, View, Violation,
 };
 
+use super::shown::end;
+
 /// From then on false takeovers are counted: the first election is over.
 const SETTLED: Duration = Duration::from_secs(10);
 
@@ -28,7 +30,7 @@ pub(super) struct Run {
 
 impl Run {
     pub(super) fn new(number: u64, scenario: Scenario, verdict: Verdict, lan: &Lan) -> Self {
-        let end = lan.elapsed();
+        let end = end(&scenario, None, lan);
         let whole = Span { from: Duration::ZERO, to: end };
         let mut run = Self {
             number,
@@ -49,14 +51,13 @@ impl Run {
             let two = record.times(link, since, |hosts| hosts.count_ones() > 1);
             run.two += two.into_iter().map(Span::length).sum::<Duration>();
         }
-        run.count_false_takeovers(lan);
+        run.count_false_takeovers(lan, end);
         run
     }
 
     /// On the first link, from when it has settled until something else than the weather is bad: takeovers
     /// from a router that is not worse, although it was active.
-    fn count_false_takeovers(&mut self, lan: &Lan) {
-        let end = lan.elapsed();
+    fn count_false_takeovers(&mut self, lan: &Lan, end: Duration) {
         let disturbed = self.scenario.steps.iter().find(|step| is_disturbing(&step.fault));
         let calm = Span { from: SETTLED, to: disturbed.map_or(end, |step| step.at) };
         for host in 0..lan.hosts() {

@@ -9,6 +9,7 @@ use crate::election::input::{Bar, Fault};
 use crate::election::output::{Cause, Evidence, State};
 use crate::election::policy::{DemotionEffect, Preemption, Resignation};
 use crate::election::rank::{Claim, Rank};
+use crate::id::Family;
 use crate::time::Instant;
 
 /// A datagram is overtaken by one that was sent after it by no more than this, or half an interval.
@@ -139,10 +140,16 @@ impl Machine {
 
     /// Whether an advert is one that the sender's resignation has overtaken on its way. To believe it would
     /// give the addresses to a router that has just left.
+    ///
+    /// Who speaks both families resigns in both, and who sends an advert of the other one cannot be told: it may be the
+    /// same router. Another one says it in this family as well.
     pub(super) fn is_overtaken(&self, now: Instant, claim: &Claim) -> bool {
         let window = OVERTAKEN.min(self.advert_interval() / 2);
-        self.resigned
-            .is_some_and(|(source, at)| source == claim.source && now.saturating_since(at) < window)
+        self.resigned.is_some_and(|(source, at)| {
+            let may_be_its =
+                source == claim.source || Family::of(source) != Family::of(claim.source);
+            may_be_its && now.saturating_since(at) < window
+        })
     }
 
     /// Whether the sender is the loser of two active routers, and says so for the last time: the winner,

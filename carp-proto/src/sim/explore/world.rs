@@ -301,6 +301,8 @@ impl World {
         let (patience, interval, handover) = self.times();
         let end = self.now + handover + ACQUIRE_LIMIT + patience + interval + LATENESS * 4;
         self.run_until(end);
+        // What is wrong with one router by itself is told as that, and not as what comes of it.
+        self.check();
         if let Some(violation) = self.violation {
             return Some(violation);
         }
@@ -389,7 +391,7 @@ impl World {
         let now = self.now;
         let target = &mut self.nodes[node];
         if target.alive {
-            target.ledger.input();
+            target.ledger.told(input, target.router.phase());
             target.router.handle(now, input);
             self.drain(node);
         }
@@ -457,13 +459,14 @@ impl World {
                 Some(Action::Send(transmit)) => {
                     let says = transmit.advertisement;
                     let bytes = transmit.payload.to_vec();
-                    let outcome =
-                        target.ledger.sent(self.now, says, standing.interval(), ANY_LATENESS);
                     let silent =
                         says == Advertisement::Resign && target.bug == Some(Bug::LeavesInSilence);
-                    if !silent {
-                        self.send(node, Some(&(says, standing, demotion, bytes)));
+                    if silent {
+                        continue;
                     }
+                    let outcome =
+                        target.ledger.sent(self.now, says, standing.interval(), ANY_LATENESS);
+                    self.send(node, Some(&(says, standing, demotion, bytes)));
                     outcome
                 }
                 Some(Action::Prepare) => {

@@ -65,7 +65,15 @@ impl Lan {
                 self.tell_all(host, Input::Demotion(demotion));
             }
             Fault::Rerank { host, worse } => {
-                self.hosts[host].worse = Some(worse);
+                self.hosts[host].revised.worse = Some(worse);
+                self.stop(host, true);
+            }
+            Fault::Retime { host, interval } => {
+                self.hosts[host].revised.interval = Some(interval);
+                self.stop(host, true);
+            }
+            Fault::Prefer { host, preempts } => {
+                self.hosts[host].revised.preempts = Some(preempts);
                 self.stop(host, true);
             }
             Fault::Remove { host, link } => self.remove(host, link),
@@ -154,7 +162,13 @@ impl Lan {
         let since_epoch = EPOCH + self.elapsed();
         for link in 0..links {
             self.drop_addresses(host, link, What::Released);
-            let config = self.config(host, link);
+            let mut config = self.configured(host, link);
+            if link == 0 {
+                self.hosts[host].is_to_preempt = config.preempts();
+            }
+            if self.hosts[host].has(Bug::NeverPreempts) {
+                config = config.with_preempt(false);
+            }
             let now = self.now;
             let newborn = &mut self.hosts[host];
             let premature = newborn.has(Bug::TakesAddressesAtOnce);
@@ -183,13 +197,20 @@ impl Lan {
         (0..links).for_each(|link| self.note_view(host, link));
     }
 
-    fn config(&self, host: usize, link: usize) -> RouterConfig {
+    /// What the daemon of a host reads when it starts.
+    fn configured(&self, host: usize, link: usize) -> RouterConfig {
         let owner = &self.hosts[host];
-        let config = owner.plan.routers[link].clone();
-        match owner.worse {
-            Some(worse) => config.reranked(worse),
-            None => config,
-        }
+        owner.revised.of(owner.plan.routers[link].clone())
+    }
+
+    /// The same, if it is not as planned.
+    pub(in crate::sim) fn revised(&self, host: usize, link: usize) -> Option<RouterConfig> {
+        self.hosts[host].revised.differs().then(|| self.configured(host, link))
+    }
+
+    /// Whether the daemon of a host has read that it is to preempt, whatever it does.
+    pub(in crate::sim) fn is_to_preempt(&self, host: usize) -> bool {
+        self.hosts[host].is_to_preempt
     }
 
     /// The daemon is no more, and what it had begun neither.
@@ -380,7 +401,7 @@ impl Lan {
         }
     }
 
-    fn resign_for(&mut self, host: usize, link: usize) {
+    pub(super) fn resign_for(&mut self, host: usize, link: usize) {
         if self.hosts[host].has(Bug::LeavesInSilence) {
             return;
         }

@@ -55,7 +55,7 @@ impl Lan {
     pub(super) fn handle(&mut self, host: usize, link: usize, input: Input) {
         let now = self.clock(host);
         let port = &mut self.hosts[host].ports[link];
-        port.ledger.input();
+        port.ledger.told(input, port.router.phase());
         port.router.handle(now, input);
         self.drain(host, link);
     }

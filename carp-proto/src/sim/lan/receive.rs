@@ -1,8 +1,13 @@
 //! What comes to a host: datagrams, deadlines, and word of its addresses.
 
+use core::time::Duration;
+
 use super::queue::{Happening, Job};
 use super::{Bug, Invariant, Lan, Power, What};
-use crate::election::{Fault as ElectionFault, Input, Standing, State};
+use crate::election::{
+    Advertisement, Fault as ElectionFault, Input, LinkState, Phase, Standing, State,
+};
+use crate::id::Priority;
 use crate::sim::host::LeaseModel;
 use crate::wire::ip::RxMeta;
 
@@ -101,6 +106,8 @@ impl Lan {
                 self.note(host, link, What::Heard { from });
                 self.drain(host, link);
                 self.settle(host, link);
+                self.resign_once_more(host, link);
+                self.rejoin(host, link);
             }
             Err(reject) => self.note(host, link, What::Rejected(reject)),
         }
@@ -142,12 +149,15 @@ impl Lan {
         if self.hosts[host].has(Bug::IgnoresBetter) {
             return is_better(theirs, ours);
         }
+        if self.hosts[host].has(Bug::IgnoresResignations) {
+            return resigns(self.post.read(slot).1);
+        }
         let router = &self.hosts[host].ports[link].router;
         if self.hosts[host].has(Bug::SpeaksAsBackup) && router.state() == State::Backup {
             let (now, meta) = (self.now, *self.post.read(slot).0);
             let port = &mut self.hosts[host].ports[link];
-            let claim = crate::election::Advertisement::Claim;
-            let outcome = port.ledger.sent(now, claim, ours.interval(), core::time::Duration::ZERO);
+            let claim = Advertisement::Claim;
+            let outcome = port.ledger.sent(now, claim, ours.interval(), Duration::ZERO);
             let state = port.router.state();
             let outcome = outcome.and_then(|()| port.ledger.settled(state, None));
             let bytes = self.post.read(slot).1.to_vec();
@@ -167,6 +177,12 @@ impl Lan {
         if self.hosts[host].has(Bug::NeverWakes) {
             return;
         }
+        let spins = self.hosts[host].has(Bug::SpinsOnDeadlines);
+        let port = &mut self.hosts[host].ports[link];
+        if spins && port.ledger.is_bounded(now) {
+            port.wakes_at = Some(now);
+            return;
+        }
         let serving = self.hosts[host].view(link).claims();
         if serving && self.hosts[host].has(Bug::SkipsAdverts) {
             // As if it were told only at every second deadline.
@@ -179,6 +195,30 @@ impl Lan {
             return;
         }
         self.put(host, link, Input::Timeout);
+        self.resign_once_more(host, link);
+    }
+
+    /// What [`Bug::NeverStopsResigning`] does.
+    fn resign_once_more(&mut self, host: usize, link: usize) {
+        let never_stops = self.hosts[host].has(Bug::NeverStopsResigning);
+        let port = &mut self.hosts[host].ports[link];
+        if never_stops && port.router.phase() == Some(Phase::Leaving) {
+            let interval = port.router.advertised().interval();
+            let outcome =
+                port.ledger.sent(self.now, Advertisement::Resign, interval, Duration::ZERO);
+            self.report(host, link, outcome);
+            self.resign_for(host, link);
+        }
+    }
+
+    /// What [`Bug::Rejoins`] does.
+    fn rejoin(&mut self, host: usize, link: usize) {
+        let port = &self.hosts[host].ports[link];
+        if self.hosts[host].has(Bug::Rejoins) && port.router.state() == State::Backup {
+            let source = port.source;
+            self.put(host, link, Input::Link(LinkState::Down));
+            self.put(host, link, Input::Link(LinkState::Up { source }));
+        }
     }
 
     fn done(&mut self, host: usize, link: usize, job: Job) {
@@ -260,6 +300,14 @@ impl Lan {
             self.queue.push(self.now.max(over_at + late), host, expire(false));
             self.queue.push(self.now.max(over_at + LeaseModel::LATE), host, expire(true));
         }
+    }
+}
+
+/// Whether an advert is a resignation, as far as bugs are concerned.
+fn resigns(bytes: &[u8]) -> bool {
+    match crate::wire::carp::parse(bytes) {
+        Ok(parsed) => parsed.advert.interval.is_resignation(),
+        Err(_) => bytes.get(2) == Some(&Priority::RESIGN.get()),
     }
 }
 

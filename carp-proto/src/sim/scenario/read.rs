@@ -2,6 +2,7 @@
 
 use alloc::string::ToString;
 use alloc::vec::Vec;
+use core::net::IpAddr;
 use core::str::{FromStr, SplitWhitespace};
 use core::time::Duration;
 
@@ -332,6 +333,12 @@ impl<'a> Words<'a> {
                 let (host, worse) = self.host_and_number(names, "to")?;
                 Fault::Rerank { host, worse }
             }
+            "retime" => {
+                let host = self.named_host(names)?;
+                self.exactly("to").map_err(|_| "`to` and a time were expected")?;
+                Fault::Retime { host, interval: self.time()? }
+            }
+            "prefer" => Fault::Prefer { host: self.named_host(names)?, preempts: self.flag()? },
             "remove" => {
                 let (host, link) = self.port(names)?;
                 Fault::Remove { host, link }
@@ -359,6 +366,7 @@ struct Draft {
     preempt: Option<bool>,
     preempt_delay: Option<Duration>,
     handover: Option<Duration>,
+    peers: Vec<IpAddr>,
     burst: Option<u8>,
     repeat: Vec<Duration>,
     refresh: Option<Option<Duration>>,
@@ -376,6 +384,11 @@ impl Draft {
             "preempt" => self.preempt = Some(words.flag()?),
             "preempt-delay" => self.preempt_delay = Some(words.time()?),
             "handover" => self.handover = Some(words.time()?),
+            "peer" => {
+                let peer =
+                    words.next()?.parse().map_err(|_| "the address of a peer was expected")?;
+                self.peers.push(peer);
+            }
             "burst" => self.burst = Some(words.number()?),
             "repeat" => self.repeat.push(words.time()?),
             "refresh" => self.refresh = Some(words.off_or_time()?),
@@ -426,6 +439,7 @@ impl Draft {
             preempt: self.preempt.unwrap_or(usual.preempt),
             preempt_delay: self.preempt_delay.unwrap_or(usual.preempt_delay),
             handover: self.handover,
+            peers: self.peers,
             announce,
             ..usual
         })

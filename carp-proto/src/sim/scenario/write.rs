@@ -95,6 +95,7 @@ fn write_router(f: &mut fmt::Formatter<'_>, spec: &Spec) -> fmt::Result {
     if let Some(window) = spec.handover {
         write!(f, " handover {}", Exact(window))?;
     }
+    spec.peers.iter().try_for_each(|peer| write!(f, " peer {peer}"))?;
     if spec.announce != usual.announce {
         write!(f, " burst {}", spec.announce.burst)?;
         for after in spec.announce.repeat.into_iter().flatten() {

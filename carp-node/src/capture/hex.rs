@@ -17,44 +17,73 @@
 use std::io::{self, BufRead, BufReader, Read};
 use std::mem;
 
-use carp_node::capture::MAX_FRAME;
 use thiserror::Error;
+
+use super::MAX_FRAME;
 
 /// The longest line: a whole frame in hex, generously spaced.
 const MAX_LINE: usize = 4 * MAX_FRAME;
 
 /// Why text is no hex.
 #[derive(Debug, Error)]
-pub(super) enum HexError {
+#[non_exhaustive]
+pub enum HexError {
+    /// A line is wrong.
     #[error("line {line}: {error}")]
-    Line { line: u64, error: Problem },
+    Line {
+        /// Its number, from 1 on.
+        line: u64,
+        /// What is wrong.
+        error: Problem,
+    },
+    /// No line is hex.
     #[error("there is no hex in it: {shown:?} is neither hex nor a line of a hex dump")]
-    None { shown: String },
+    None {
+        /// The beginning of the first line.
+        shown: String,
+    },
+    /// There is nothing but white space.
     #[error("there is nothing in it")]
     Blank,
+    /// The operating system refused.
     #[error("it cannot be read: {0}")]
     Io(#[from] io::Error),
 }
 
 /// What is wrong with hex.
 #[derive(Debug, PartialEq, Eq, Error)]
-pub(super) enum Problem {
+#[non_exhaustive]
+pub enum Problem {
+    /// No digit.
     #[error("there is nothing")]
     Nothing,
+    /// A character that is no digit.
     #[error("{0:?} is not a hex digit")]
     Digit(char),
+    /// Half a byte.
     #[error("{0:?} has an odd number of digits")]
     Odd(String),
+    /// A line of a dump that does not follow the one before.
     #[error("the offset is {found:#x} where {expected:#x} was expected")]
-    Offset { found: usize, expected: usize },
+    Offset {
+        /// The offset that was found.
+        found: usize,
+        /// How many bytes were there before.
+        expected: usize,
+    },
+    /// No frame is so long.
     #[error("more than {MAX_FRAME} bytes")]
     TooLong,
+    /// It is not UTF-8.
     #[error("this is no text")]
     NotText,
 }
 
 /// The bytes of hex without offsets: pairs of digits, between them white space, colons, `0x`.
-pub(super) fn bytes(text: &str) -> Result<Vec<u8>, Problem> {
+///
+/// # Errors
+/// [`Problem::Nothing`], [`Problem::Digit`] or [`Problem::Odd`].
+pub fn bytes(text: &str) -> Result<Vec<u8>, Problem> {
     let mut bytes = Vec::new();
     let words = text.split(|c: char| c.is_ascii_whitespace() || c == ':');
     for word in words.filter(|word| !word.is_empty()) {
@@ -77,7 +106,8 @@ fn word_bytes(word: &str) -> Result<Vec<u8>, Problem> {
 }
 
 /// Reads packets from text, one at a time.
-pub(super) struct Dump<R> {
+#[derive(Debug)]
+pub struct Dump<R> {
     lines: BufReader<R>,
     line: u64,
     form: Form,
@@ -88,7 +118,7 @@ pub(super) struct Dump<R> {
     prose: Option<(u64, String, Problem)>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
     /// Neither was seen so far.
     Open,
@@ -99,7 +129,8 @@ enum Form {
 }
 
 impl<R: Read> Dump<R> {
-    pub(super) fn new(stream: R) -> Self {
+    /// Reads from this stream.
+    pub fn new(stream: R) -> Self {
         Self {
             lines: BufReader::new(stream),
             line: 0,
@@ -110,8 +141,11 @@ impl<R: Read> Dump<R> {
         }
     }
 
-    /// The next packet; `None` at the end.
-    pub(super) fn next_packet(&mut self) -> Result<Option<Vec<u8>>, HexError> {
+    /// The next packet; `None` at the end. After an error there is no other.
+    ///
+    /// # Errors
+    /// [`HexError`] says which line is wrong, or why there is nothing.
+    pub fn next_packet(&mut self) -> Result<Option<Vec<u8>>, HexError> {
         while let Some(text) = self.next_line()? {
             if let Some(packet) = self.read(&text)? {
                 return Ok(Some(packet));
