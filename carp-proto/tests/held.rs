@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use support::Effect::{Acquire, Claim, Prepare, Priority, Release};
 use support::lan::{Lan, Weather, slowest};
 use support::vrrp::{Version, VrrpSetup};
-use support::{Effect, Rig, Rigged as _, SKEW_UNIT, Setup, ip, secs};
+use support::{Effect, Rig, Rigged as _, SKEW_UNIT, Setup, ip, ms, secs};
 
 const fn to_backup(cause: Cause) -> Effect {
     Effect::State(State::Active, State::Backup, cause)
@@ -128,6 +128,27 @@ fn a_handover_changes_nothing_for_who_may_not_preempt_or_follows_nobody() {
     let mut free = VrrpSetup { priority: 200, ..VrrpSetup::new(Version::V3) }.rig().backup();
     free.hears_vrrp(Version::V3, 9, 100);
     assert_eq!(ready(free), [], "it did not wait");
+}
+
+#[test]
+fn a_handover_that_nobody_waited_for_does_not_shorten_the_delay_of_preemption() {
+    let mut rig = Setup { preempt_delay: ms(1_500), ..carp(Dialect::Native) }.rig().backup();
+    for _ in 0..2 {
+        assert_eq!(rig.hears(ip(9), 1, 200), [], "the delay is not over");
+        rig.passes(secs(1));
+    }
+    assert_eq!(rig.input(Input::AwaitsHandover(false)), [], "as before");
+    assert_eq!(rig.hears(ip(9), 1, 200), [Claim(1, 100, 0), Acquire]);
+}
+
+#[test]
+fn a_handover_does_not_take_over_from_one_that_is_as_good_by_now() {
+    let mut rig = VrrpSetup { priority: 200, ..VrrpSetup::new(Version::V3) }.rig();
+    rig.input(Input::AwaitsHandover(true));
+    let mut rig = rig.backup();
+    rig.hears_vrrp(Version::V3, 9, 100);
+    rig.input(Input::Demotion(Demotion::clamped(100)));
+    assert_eq!(rig.input(Input::AwaitsHandover(false)), [], "both have 100");
 }
 
 #[test]

@@ -28,7 +28,6 @@ impl Relative<'_> {
 
     /// A time whose distance counts, before or after now.
     fn exact(&mut self, at: Instant) {
-        self.tag(u64::from(at < self.now));
         self.mixer.time(at.saturating_since(self.now));
         self.mixer.time(self.now.saturating_since(at));
     }
@@ -141,7 +140,8 @@ impl Machine {
                 relative.tag(u64::from(reacquiring.is_some()));
                 if let Some(Reacquiring { limit_at, lost, offers }) = *reacquiring {
                     relative.exact(limit_at);
-                    relative.tag(u64::from(lost) | u64::from(offers) << 1);
+                    relative.tag(u64::from(lost));
+                    relative.tag(u64::from(offers));
                 }
             }
             Stage::Leaving(leaving) => relative.leaving(leaving),
@@ -155,7 +155,8 @@ impl Relative<'_> {
         self.tag(2);
         self.maybe(down_at);
         self.maybe(worse_since);
-        self.tag(u64::from(in_use) | u64::from(barred) << 1);
+        self.tag(u64::from(in_use));
+        self.tag(u64::from(barred));
         match grounds {
             Grounds::Silence => self.tag(1),
             Grounds::Resigned(source) => {
@@ -179,7 +180,8 @@ impl Relative<'_> {
             Step::Preparing => false,
             Step::Acquiring => true,
         };
-        self.tag(u64::from(acquiring) | u64::from(lost) << 1);
+        self.tag(u64::from(acquiring));
+        self.tag(u64::from(lost));
         self.mixer.bytes(cause.name().as_bytes());
     }
 
