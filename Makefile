@@ -54,7 +54,7 @@ bench-sync: deps
 	$(CARGO) build --release -p carp-cli -p carp-benches
 	./target/release/sync $(BENCH)
 
-## Visit every order of what can happen to two and three routers, deeper than the tests do: some minutes.
+## Visit every order of what can happen to two and three routers, deeper than the tests do: a minute or two.
 explore:
 	$(CARGO) test --release -p carp-proto --test explore -- --include-ignored --nocapture --test-threads 1
 
@@ -69,7 +69,7 @@ sync-histories:
 	SYNC_HISTORIES=$(HISTORIES) $(CARGO) test --release -p carp-node --test sync_histories -- --nocapture
 
 ## Copy a share of this many files: how long a pass takes that finds nothing to do, and the daemons' memory. A million,
-## FILES=1000000, takes long, and 10 GB of disk.
+## FILES=1000000, takes half an hour, and 10 GB of disk.
 FILES ?= 100000
 sync-scale: deps
 	SYNC_FILES=$(FILES) SYNC_DIRECTORY="$(CURDIR)/target" $(CARGO) test --release -p carp-cli --test sync f14 -- --nocapture

@@ -86,7 +86,9 @@ fn slow_passes(rack: &Rack) -> Tested {
     let slow = "case \"$*\" in *--delete-delay*) sleep 1.5;; esac";
     let second = pair.b.start_with_rsync(slow)?;
     let mut rests = Vec::new();
-    let mut before = next_pass(&second, None)?;
+    // The first one after a start is followed at once by another one.
+    let first_of_all = next_pass(&second, None)?;
+    let mut before = next_pass(&second, Some(&first_of_all))?;
     // Of the first ones, the last but one may have been for the deletions or the marker alone.
     for _ in 0..3 {
         let pass = next_pass(&second, Some(&before))?;

@@ -22,6 +22,8 @@ pub struct Pace {
     every: Duration,
     state: State,
     backoff: Backoff,
+    /// No pass was complete since the roles changed.
+    catches_up: bool,
     /// The source's change counter when the last complete pass began.
     changes: Option<u64>,
 }
@@ -47,7 +49,13 @@ impl Pace {
     /// A rhythm with at most `every` between two passes, unless they take long.
     #[must_use]
     pub fn new(every: Duration) -> Self {
-        Self { every, state: State::Due, backoff: Backoff::default(), changes: None }
+        Self {
+            every,
+            state: State::Due,
+            backoff: Backoff::default(),
+            catches_up: true,
+            changes: None,
+        }
     }
 
     /// When the next pass begins; `None` while one runs. `changes` is the source's change counter as
@@ -71,12 +79,18 @@ impl Pace {
         self.state = State::Running { since: now, changes };
     }
 
-    /// It was complete.
-    pub fn complete(&mut self, now: Instant) {
+    /// It was complete, and has `moved` something.
+    ///
+    /// The first one since the roles changed may have moved everything. What was written meanwhile comes at once then,
+    /// and not after a rest of three times as long: the next one is quick, and until then nobody is in sync.
+    pub fn complete(&mut self, now: Instant, moved: bool) {
         self.backoff = Backoff::default();
         if let State::Running { since, changes } = self.state {
             self.changes = Some(changes);
-            self.state = State::Resting { ended: now, took: now.saturating_since(since) };
+            let took = now.saturating_since(since);
+            let goes_on = self.catches_up && moved && took.saturating_mul(REST) > self.every;
+            self.catches_up = false;
+            self.state = if goes_on { State::Due } else { State::Resting { ended: now, took } };
         }
     }
 
@@ -96,9 +110,10 @@ impl Pace {
         self.state = State::Waiting(now + self.backoff.fail());
     }
 
-    /// It was stopped, or the decision has changed: the next one is due when it is allowed.
+    /// It was stopped, or the roles have changed: the next one is due when it is allowed.
     pub fn reset(&mut self) {
         self.state = State::Due;
+        self.catches_up = true;
         self.backoff = Backoff::default();
     }
 }
@@ -137,8 +152,29 @@ mod tests {
             assert_eq!(pace.next(0), Some(at(0)));
             pace.begin(at(0), 0);
             assert_eq!(pace.next(0), None);
-            pace.complete(at(took));
+            pace.complete(at(took), false);
             assert_eq!(pace.next(0), Some(at(next)), "{took}");
+        }
+    }
+
+    #[test]
+    fn a_slow_pass_that_moved_something_after_a_change_of_roles_is_followed_at_once_by_one_more() {
+        // What comes at once is due since the beginning of time.
+        for (took, next) in [(0, 10), (3, 13), (4, 0), (600, 0)] {
+            let mut pace = pace();
+            pace.begin(at(0), 0);
+            pace.fail(at(0));
+            pace.begin(at(0), 0);
+            pace.complete(at(took), true);
+            assert_eq!(pace.next(0), Some(at(next)), "{took}");
+            // Only one.
+            pace.begin(at(1000), 0);
+            pace.complete(at(1060), true);
+            assert_eq!(pace.next(0), Some(at(1240)));
+            pace.reset();
+            pace.begin(at(2000), 0);
+            pace.complete(at(2060), true);
+            assert_eq!(pace.next(0), Some(at(0)), "the roles have changed");
         }
     }
 
@@ -147,7 +183,7 @@ mod tests {
         for (took, next) in [(0, 1), (2, 8), (60, 240)] {
             let mut pace = pace();
             pace.begin(at(0), 7);
-            pace.complete(at(took));
+            pace.complete(at(took), false);
             assert_eq!(pace.next(8), Some(at(next)), "{took}");
             // The source has restarted, and counts anew.
             assert_eq!(pace.next(0), Some(at(next)), "{took}");
@@ -163,7 +199,7 @@ mod tests {
             assert_eq!(pace.next(0), Some(at(100 + wait)));
         }
         pace.begin(at(200), 0);
-        pace.complete(at(200));
+        pace.complete(at(200), true);
         pace.begin(at(300), 0);
         pace.fail(at(300));
         assert_eq!(pace.next(0), Some(at(301)));

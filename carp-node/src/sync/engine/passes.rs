@@ -133,7 +133,7 @@ impl Engine {
         share.idle = recorded && end.figures.is_idle();
         share.untidy = !recorded;
         match end.outcome.map(Outcome::next) {
-            _ if recorded => share.pace.complete(now),
+            _ if recorded => share.pace.complete(now, !share.idle),
             Some(Next::Nothing) => share.pace.reset(),
             Some(Next::Again) => share.pace.again(now),
             Some(Next::Pace | Next::BackOff | Next::Hold(_)) | None => share.pace.fail(now),
