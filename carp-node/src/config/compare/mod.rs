@@ -13,7 +13,7 @@ use std::fmt::Display;
 use std::net::IpAddr;
 
 use super::spec::ProtocolSpec;
-use super::{Config, Diagnostic, Location, RouterSpec, Severity};
+use super::{Config, Diagnostic, Location, RouterSpec, Severity, SyncSpec};
 
 pub(super) fn compare(ours: &Config, theirs: &Config) -> Vec<Diagnostic> {
     let mut found = Vec::new();
@@ -55,11 +55,28 @@ fn alone(router: &RouterSpec, node: &str) -> Diagnostic {
     router.places.table.warning(message).with_help("a router alone does not fail over")
 }
 
-/// A router as it is on two nodes.
-struct Pair<'a> {
-    ours: &'a RouterSpec,
-    theirs: &'a RouterSpec,
+/// A table as it is on two nodes: a router, or a share.
+struct Pair<'a, T = RouterSpec> {
+    ours: &'a T,
+    theirs: &'a T,
     found: &'a mut Vec<Diagnostic>,
+}
+
+/// A table that knows where its values are written.
+trait Table {
+    fn place(&self, key: &str) -> &Location;
+}
+
+impl Table for RouterSpec {
+    fn place(&self, key: &str) -> &Location {
+        self.place(key)
+    }
+}
+
+impl Table for SyncSpec {
+    fn place(&self, key: &str) -> &Location {
+        self.place(key)
+    }
 }
 
 impl Pair<'_> {
@@ -92,6 +109,23 @@ impl Pair<'_> {
         }
     }
 
+    /// Of a worse router that preempts and a better one that does not, the first one's setting does
+    /// nothing while both are well.
+    fn preemption(&mut self) {
+        let (better, worse) = match rank(self.ours, self.theirs) {
+            Ordering::Greater => (self.ours, self.theirs),
+            Ordering::Less => (self.theirs, self.ours),
+            Ordering::Equal => return,
+        };
+        if worse.preempt && !better.preempt && !better.is_owner() {
+            let help = "the better router does not take over, and the worse one has nobody to take \
+                        over from: give both the same preempt";
+            self.doubtful("preempt", self.ours.preempt, self.theirs.preempt, help);
+        }
+    }
+}
+
+impl<T: Table> Pair<'_, T> {
     /// An error: the values of a key have to be the same.
     fn differs(&mut self, key: &str, here: impl Display, there: impl Display, help: &str) {
         let message = self.difference(key, here, there);
@@ -114,21 +148,6 @@ impl Pair<'_> {
 
     fn warning(&mut self, place: &Location, message: String, help: &str) {
         self.found.push(place.warning(message).with_help(help));
-    }
-
-    /// Of a worse router that preempts and a better one that does not, the first one's setting does
-    /// nothing while both are well.
-    fn preemption(&mut self) {
-        let (better, worse) = match rank(self.ours, self.theirs) {
-            Ordering::Greater => (self.ours, self.theirs),
-            Ordering::Less => (self.theirs, self.ours),
-            Ordering::Equal => return,
-        };
-        if worse.preempt && !better.preempt && !better.is_owner() {
-            let help = "the better router does not take over, and the worse one has nobody to take \
-                        over from: give both the same preempt";
-            self.doubtful("preempt", self.ours.preempt, self.theirs.preempt, help);
-        }
     }
 }
 

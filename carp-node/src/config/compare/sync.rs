@@ -1,9 +1,9 @@
 //! Shares on two nodes.
 
-use std::path::Path;
+use std::fmt::Display;
 
-use super::{Config, Diagnostic};
-use crate::config::{Location, SyncSpec};
+use super::{Config, Diagnostic, Pair};
+use crate::config::{SyncSpec, format_duration};
 
 /// Compares the shares of two nodes: each has to be on both, and to mean the same.
 pub(super) fn compare(ours: &Config, theirs: &Config, found: &mut Vec<Diagnostic>) {
@@ -26,36 +26,25 @@ fn alone(share: &SyncSpec, node: &str) -> Diagnostic {
     share.place.error(message).with_help(help)
 }
 
-struct Pair<'a> {
-    ours: &'a SyncSpec,
-    theirs: &'a SyncSpec,
-    found: &'a mut Vec<Diagnostic>,
-}
-
-impl Pair<'_> {
+impl Pair<'_, SyncSpec> {
     fn compare(&mut self) {
         let (ours, theirs) = (self.ours, self.theirs);
         if ours.router != theirs.router {
             let help = "a share follows the same router on both nodes";
-            let message = self.difference("router", &ours.router, &theirs.router);
-            self.found.push(self.place("router").error(message).with_help(help));
+            self.differs("router", &ours.router, &theirs.router, help);
         }
-        self.doubtful("path", &path(&ours.path), &path(&theirs.path), "is it the same folder?");
+        let [here, there] = [ours, theirs].map(|it| it.path.display().to_string());
+        self.alike("path", here, there, "is it the same folder?");
         let help = "what only one node excludes is deleted or copied over by the other's passes";
-        self.doubtful(
-            "exclude",
-            &format!("{:?}", ours.exclude),
-            &format!("{:?}", theirs.exclude),
-            help,
-        );
+        let [here, there] = [ours, theirs].map(|it| format!("{:?}", it.exclude));
+        self.alike("exclude", here, there, help);
         let help = "what is copied one way and not the other is lost with the first failback";
-        self.doubtful("attributes", &ours.attributes, &theirs.attributes, help);
+        self.alike("attributes", ours.attributes, theirs.attributes, help);
         let help = "the node that does not wait for its data takes over with an old copy";
-        self.doubtful("require", &ours.policy.require, &theirs.policy.require, help);
-        let timeouts =
-            [ours, theirs].map(|it| crate::config::format_duration(it.policy.handover_timeout));
+        self.alike("require", ours.policy.require, theirs.policy.require, help);
+        let [here, there] = [ours, theirs].map(|it| format_duration(it.policy.handover_timeout));
         let help = "the shorter one ends a handover that the other one still waits for";
-        self.doubtful("handover_timeout", &timeouts[0], &timeouts[1], help);
+        self.alike("handover_timeout", here, there, help);
         for (key, here, there) in [
             ("quiesce", ours.quiesce.is_some(), theirs.quiesce.is_some()),
             ("unquiesce", ours.unquiesce.is_some(), theirs.unquiesce.is_some()),
@@ -65,39 +54,15 @@ impl Pair<'_> {
                     if here { ("this", "the other") } else { ("the other", "this") };
                 let message = format!("only {with} node has {key}: on {without} one writers go on");
                 let help = "a handover stops the writers of the node that serves, whichever it is";
-                self.found.push(self.place(key).warning(message).with_help(help));
+                self.warning(ours.place(key), message, help);
             }
         }
     }
 
-    /// A warning: the values of a key are seldom wanted to be different.
-    fn doubtful<T: PartialEq + std::fmt::Display>(
-        &mut self,
-        key: &str,
-        here: &T,
-        there: &T,
-        help: &str,
-    ) {
+    /// A warning if the values of a key are not the same.
+    fn alike<T: PartialEq + Display>(&mut self, key: &str, here: T, there: T, help: &str) {
         if here != there {
-            let message = self.difference(key, here, there);
-            self.found.push(self.place(key).warning(message).with_help(help));
+            self.doubtful(key, here, there, help);
         }
     }
-
-    fn difference(
-        &self,
-        key: &str,
-        here: impl std::fmt::Display,
-        there: impl std::fmt::Display,
-    ) -> String {
-        format!("{key} is {here} here and {there} at {}", self.theirs.place(key))
-    }
-
-    fn place(&self, key: &str) -> &Location {
-        self.ours.place(key)
-    }
-}
-
-fn path(path: &Path) -> String {
-    path.display().to_string()
 }
