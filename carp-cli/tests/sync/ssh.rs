@@ -117,6 +117,14 @@ impl Linked {
             Failed::from(format!("{error}: {}\n{}", said(&self.a), said(&self.b)))
         })
     }
+
+    /// Waits until the secondary cannot hear the primary any more, and says why.
+    fn wait_for_trouble(&self, what: &str, outcome: &str) -> Tested {
+        self.wait(what, &self.b, |status| {
+            let share = &status["sync"][0];
+            share["peer_outcome"] == outcome && share["peer_alive"] == false
+        })
+    }
 }
 
 /// `carp status --json`.
@@ -266,10 +274,7 @@ fn unknown_key(linked: &Linked) -> Tested {
     a.run("mv /root/.ssh/authorized_keys /root/.ssh/aside", LIMIT)?;
     b.run(&format!("{SSH} -O exit {PRIMARY} 2>/dev/null || true"), LIMIT)?;
     a.run(&format!("echo unseen >{SHARE}/page"), LIMIT)?;
-    linked.wait("the refusal is noticed", b, |status| {
-        let share = &status["sync"][0];
-        share["peer_outcome"] == "refused" && share["peer_alive"] == false
-    })?;
+    linked.wait_for_trouble("the refusal is noticed", "refused")?;
     let said = b.run("carp sync status || true", LIMIT)?;
     ensure(said.contains("refuses this node's key") && said.contains("Permission denied"), &*said)?;
     ensure(said.contains("`carp sync pair` prints"), said)?;
@@ -294,10 +299,7 @@ fn another_host_key(linked: &Linked) -> Tested {
     // The connection that is open was made with the key that was right.
     b.run(&format!("{SSH} -O exit {PRIMARY} 2>/dev/null || true"), LIMIT)?;
     a.run(&format!("echo v2 >{SHARE}/page"), LIMIT)?;
-    linked.wait("the other key is noticed", b, |status| {
-        let share = &status["sync"][0];
-        share["peer_outcome"] == "host-key" && share["peer_alive"] == false
-    })?;
+    linked.wait_for_trouble("the other key is noticed", "host-key")?;
     let said = b.run("carp sync status || true", LIMIT)?;
     ensure(said.contains("Host key verification failed") && said.contains("carp sync pair"), said)?;
     let again = b.run("carp sync pair --fingerprint SHA256:x 2>&1 || echo code $?", LIMIT)?;

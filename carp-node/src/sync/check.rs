@@ -14,6 +14,7 @@ use serde::Serialize;
 
 pub use self::tree::{DIFFERENCES, Difference};
 use super::guards::{database, marker, place};
+use super::hold::Hold;
 use super::pattern::Patterns;
 use super::record::{NodeRecord, ShareRecord};
 use super::rsync::command::Remote;
@@ -163,20 +164,23 @@ impl Check<'_> {
             Ok(None) => report.good("path", root.display().to_string()),
             Ok(Some(hold)) | Err(hold) => report.bad("path", hold.message),
         }
-        let patterns = self.share.exclude.iter().map(|pattern| pattern.clone().into_bytes());
-        let patterns = Patterns::new(patterns);
-        self.entries(&root, &patterns, report);
-        match database::find(&root, &patterns) {
-            Ok(None) => report.good("database", "none that runs lies in the share"),
-            Ok(Some(found)) => report.bad("database", database::hold(&found).message),
-            Err(error) => report.bad("database", format!("{}: {error}", root.display())),
-        }
+        self.entries(&root, report);
         Some(root)
     }
 
     /// What is in the folder, and what is free beside it.
-    fn entries(&self, root: &Path, patterns: &Patterns, report: &mut Report) {
-        match owners::look(root, patterns) {
+    fn entries(&self, root: &Path, report: &mut Report) {
+        let mut found = None;
+        let looked = owners::look(root, &Patterns::of(&self.share.exclude), |entry| {
+            if found.is_none() {
+                found = database::of_entry(entry);
+            }
+        });
+        let database = match (found, &looked) {
+            (None, Err(error)) => Err(format!("{}: {error}", root.display())),
+            (found, _) => Ok(found),
+        };
+        match looked {
             Ok(found) => {
                 match found.unknown() {
                     None => report.good("owners", "each has a name on this node"),
@@ -200,6 +204,11 @@ impl Check<'_> {
             }
             Ok(free) => report.good("space", format!("{} MiB are free", free >> 20)),
             Err(error) => report.bad("space", format!("{}: {error}", root.display())),
+        }
+        match database {
+            Ok(None) => report.good("database", "none that runs lies in the share"),
+            Ok(Some(found)) => report.bad("database", Hold::of_database(found).message),
+            Err(error) => report.bad("database", error),
         }
     }
 

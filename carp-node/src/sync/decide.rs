@@ -233,7 +233,7 @@ fn resolved(me: &Me<'_>, source: &ShareRecord) -> bool {
 
 /// Whether the operator said that the peer's tree counts.
 fn accepted(me: &Me<'_>, source: &ShareRecord) -> bool {
-    me.memory.accepts.as_ref().is_some_and(|epoch| source.history.contains(epoch))
+    me.memory.accepts_tree_of(source)
 }
 
 /// Whether the operator said that this tree counts. The word is about the peer's tip at that time: what
@@ -257,8 +257,7 @@ fn lineage(me: &Me<'_>, source: &Source<'_>, policy: &Policy, now: Instant) -> D
         Databases::Unknown => return Decision::Wait(Wait::PeerLooks),
         Databases::Found(database) => {
             let peer = &source.peer.record.node;
-            let what = format_args!("the share contains {database}, on {peer}");
-            return Decision::Hold(Hold::new(HoldReason::LiveDatabase, what));
+            return Decision::Hold(Hold::of_database(format_args!("{database}, on {peer}")));
         }
     }
     if source.peer.rewound && me.memory.as_of.is_some() {

@@ -36,7 +36,6 @@ use std::time::Duration;
 use carp_proto::Instant;
 use tokio::sync::{mpsc, oneshot};
 
-pub use self::alarm::Awaited;
 pub use self::build::start;
 use self::handle::{Answer, Request};
 pub use self::handle::{Seat, Setup, SyncHandle, Verdict};
@@ -51,6 +50,7 @@ use crate::node::Handle;
 use crate::runner::{JobReport, RunnerHandle};
 use crate::sync::lineage::NodeId;
 use crate::sync::record::{Role, Walk};
+use crate::sync::rescue::Awaited;
 use crate::sync::rsync::version::{Rsync, VersionError};
 
 /// How often the loop looks around when nothing happens.
@@ -87,10 +87,10 @@ enum Done {
         share: usize,
         report: JobReport,
     },
-    /// Sets and orphans, if they could be counted.
+    /// What waits for somebody, if it could be counted.
     Rescues {
         share: usize,
-        awaited: Option<(u64, u64)>,
+        awaited: Option<Awaited>,
     },
 }
 

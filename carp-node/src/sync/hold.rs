@@ -19,6 +19,12 @@ impl Hold {
     pub fn new(reason: HoldReason, what: impl fmt::Display) -> Self {
         Self { reason, message: format!("{what}; {}", reason.remedy()) }
     }
+
+    /// What holds a share in which this database is.
+    #[must_use]
+    pub fn of_database(database: impl fmt::Display) -> Self {
+        Self::new(HoldReason::LiveDatabase, format_args!("the share contains {database}"))
+    }
 }
 
 /// The reasons.

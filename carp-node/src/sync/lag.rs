@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use carp_proto::Instant;
 
-use super::lineage::Stamp;
+use super::lineage::{Epoch, Stamp};
 use super::record::{AsOf, Peer, Role, ShareRecord};
 
 /// How far behind the copy is.
@@ -31,10 +31,10 @@ impl Lag {
         }
     }
 
-    /// As the active node sees it: the standby's `as_of` is in the active node's own clock.
+    /// As the active node sees it, whose tree has this tip: the standby's `as_of` is in the active node's own clock.
     #[must_use]
     pub fn of_active(
-        own: &ShareRecord,
+        tip: Option<&Epoch>,
         peer: Option<&Peer>,
         share: &str,
         clock: Stamp,
@@ -45,7 +45,7 @@ impl Lag {
         if standby.role == Role::Init {
             return Self::Unknown;
         }
-        match (&standby.as_of, own.history.tip()) {
+        match (&standby.as_of, tip) {
             (Some(as_of), Some(tip)) if as_of.tip == *tip => Self::between(as_of.source, clock),
             (Some(_) | None, Some(_) | None) => Self::NoCopy,
         }
@@ -120,10 +120,12 @@ mod tests {
         standby.as_of = Some(copied);
         let now = Instant::from_nanos(0) + Duration::from_secs(50);
         let peer = peer("b", standby, now);
-        let lag = Lag::of_active(&active, Some(&peer), "www", Stamp(105 * SECOND), now);
+        let lag =
+            Lag::of_active(active.history.tip(), Some(&peer), "www", Stamp(105 * SECOND), now);
         assert_eq!(lag, Lag::Behind(Duration::from_secs(5)));
         let later = now + Duration::from_secs(60);
-        let lag = Lag::of_active(&active, Some(&peer), "www", Stamp(165 * SECOND), later);
+        let lag =
+            Lag::of_active(active.history.tip(), Some(&peer), "www", Stamp(165 * SECOND), later);
         assert_eq!(lag, Lag::Unknown, "a record that does not move says nothing");
     }
 
@@ -136,7 +138,7 @@ mod tests {
         let standby = ShareRecord { as_of: Some(copied), ..share_of("a", Role::Backup, 3) };
         let now = Instant::from_nanos(0) + Duration::from_secs(50);
         let peer = peer("b", standby, now);
-        let lag = Lag::of_active(&active, Some(&peer), "www", Stamp(99 * SECOND), now);
+        let lag = Lag::of_active(active.history.tip(), Some(&peer), "www", Stamp(99 * SECOND), now);
         assert_eq!(lag, Lag::Unknown);
     }
 

@@ -24,6 +24,12 @@ impl Patterns {
         Self(patterns.into_iter().filter_map(|text| Pattern::new(&text)).collect())
     }
 
+    /// The patterns as they stand in the configuration.
+    #[must_use]
+    pub fn of(patterns: &[String]) -> Self {
+        Self::new(patterns.iter().map(|text| text.clone().into_bytes()))
+    }
+
     /// Whether a path below the root is excluded by itself. What is below an excluded directory is too,
     /// but that is for the walk to see, which does not go there.
     #[must_use]

@@ -185,6 +185,12 @@ impl Memory {
         Self { accepts, keeps, ..self.clone() }
     }
 
+    /// Whether the operator said that the peer's tree counts.
+    #[must_use]
+    pub fn accepts_tree_of(&self, source: &ShareRecord) -> bool {
+        self.accepts.as_ref().is_some_and(|epoch| source.history.contains(epoch))
+    }
+
     /// What the next epoch of this node starts from.
     fn origin(&self, node: &NodeId, now: Stamp) -> Option<Origin> {
         let tip = self.history.tip()?.clone();

@@ -5,6 +5,7 @@ use std::io::{BufRead, IsTerminal, Read};
 
 use carp_node::config::{Config, SyncSpec};
 use carp_node::sync::pair::{Desk, HostKey, PairError, own_address};
+use carp_node::sync::rsync::ssh::ROOT;
 
 use super::shares::{chosen, load};
 use crate::args::SyncPair;
@@ -35,7 +36,7 @@ fn authorize(desk: &Desk, shares: &[&SyncSpec], line: &str) -> Result<(), Failur
         let (file, changed) = desk.authorize(&line, user).map_err(failure)?;
         let done = if changed { "the peer's key may read the shares now" } else { "nothing to do" };
         print(&format!("{}: {done}\n", file.display()))?;
-        if user == "root" {
+        if user == ROOT {
             print(
                 "sshd needs `PermitRootLogin forced-commands-only` (or prohibit-password) for that\n",
             )?;

@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::sync::pattern::Patterns;
-use crate::sync::tree::{Go, visit};
+use crate::sync::tree::{Go, Visit, visit};
 
 /// How many numbers are named.
 const NAMED: usize = 5;
@@ -21,10 +21,15 @@ pub(super) struct Found {
     groups: BTreeMap<u32, u64>,
 }
 
-/// Goes through the tree.
-pub(super) fn look(root: &Path, exclude: &Patterns) -> io::Result<Found> {
+/// Goes through the tree. `also` is shown every entry.
+pub(super) fn look(
+    root: &Path,
+    exclude: &Patterns,
+    mut also: impl FnMut(&Visit<'_>),
+) -> io::Result<Found> {
     let mut found = Found::default();
     visit(root, exclude, |entry| {
+        also(entry);
         found.entries += 1;
         *found.users.entry(entry.metadata.uid()).or_default() += 1;
         *found.groups.entry(entry.metadata.gid()).or_default() += 1;
@@ -96,7 +101,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         fs::create_dir(root.path().join("d")).unwrap();
         fs::write(root.path().join("d/f"), "").unwrap();
-        let found = look(root.path(), &Patterns::default()).unwrap();
+        let found = look(root.path(), &Patterns::default(), |_| ()).unwrap();
         let own = fs::metadata(root.path()).unwrap().uid();
         assert_eq!((found.entries, found.users.get(&own)), (2, Some(&2)));
         assert!(numbers("/etc/passwd").contains(&0));

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use carp_proto::Instant;
-use serde::{Deserialize, Serialize};
 use tokio::task::{spawn_blocking, spawn_local};
 
 use super::{Done, Engine, wall_stamp};
@@ -12,7 +11,7 @@ use crate::event::EventKind;
 use crate::sync::guards::place;
 use crate::sync::lag::Lag;
 use crate::sync::record::Role;
-use crate::sync::rescue;
+use crate::sync::rescue::{self, Awaited};
 
 /// How often rescue sets are counted when nothing of this node's doing has changed them.
 const COUNT_EVERY: Duration = Duration::from_secs(60);
@@ -41,15 +40,6 @@ impl Alarm {
     }
 }
 
-/// Rescue sets with orphans that nobody has acknowledged.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Awaited {
-    /// How many sets.
-    pub sets: u64,
-    /// How many orphans are in them.
-    pub orphans: u64,
-}
-
 /// What is known of them.
 #[derive(Debug, Default)]
 pub(super) struct Rescues {
@@ -67,7 +57,9 @@ impl Engine {
         let state = &self.peers[share.peer];
         let (name, clock) = (&share.spec.name, wall_stamp());
         match self.routers[share.router].role {
-            Role::Active => Lag::of_active(&self.record(number), state.peer(), name, clock, now),
+            Role::Active => {
+                Lag::of_active(share.memory.history.tip(), state.peer(), name, clock, now)
+            }
             Role::Backup | Role::Init => {
                 let theirs = state.fresh(now).and_then(|peer| peer.share(name));
                 Lag::of_standby(share.memory.as_of.as_ref(), theirs, clock)
@@ -109,20 +101,20 @@ impl Engine {
         let done = self.done.clone();
         spawn_local(async move {
             let awaited = spawn_blocking(move || {
-                let root = place::real_root(&path).ok()?;
-                rescue::awaited(&place::rescue_directory(&root, &name).ok()?).ok()
+                let (_, directory) = place::with_rescue(&path, &name).ok()?;
+                rescue::awaited(&directory).ok()
             });
             let awaited = awaited.await.ok().flatten();
             let _ = done.send(Done::Rescues { share: number, awaited });
         });
     }
 
-    pub(super) fn rescues_counted(&mut self, number: usize, awaited: Option<(u64, u64)>) {
+    pub(super) fn rescues_counted(&mut self, number: usize, awaited: Option<Awaited>) {
         let rescues = &mut self.shares[number].rescues;
         rescues.counting = false;
         // What cannot be counted, because its disk is away, is as many as before.
-        if let Some((sets, orphans)) = awaited {
-            rescues.awaited = Awaited { sets, orphans };
+        if let Some(awaited) = awaited {
+            rescues.awaited = awaited;
         }
     }
 }

@@ -79,8 +79,7 @@ impl Engine {
         let serves = self.routers[share.router].role == Role::Active;
         match (serves, &share.watching) {
             (true, None) => {
-                let patterns = share.spec.exclude.iter().map(|text| text.clone().into_bytes());
-                let patterns = Patterns::new(patterns);
+                let patterns = Patterns::of(&share.spec.exclude);
                 share.watching = Some(Watching::begin(share.spec.path.clone(), patterns));
             }
             (false, Some(_)) => share.watching = None,

@@ -38,7 +38,6 @@ impl Engine {
                         want: Self::fresh_want(),
                         since: now,
                         until: now + timeout,
-                        asks: true,
                         stops_since: None,
                         quiet_since: None,
                         replies: vec![ready],
@@ -86,7 +85,6 @@ impl Engine {
         }
         if mine.into_iter().all(|share| self.has_follower(share, now)) {
             if let Some(leaving) = &mut self.routers[number].leaving {
-                leaving.asks = false;
                 leaving.stops_since = Some(now);
             }
             return self.run_hooks(number, true);
@@ -125,7 +123,7 @@ impl Engine {
     pub(super) fn see_to_leaving(&mut self, number: usize, now: Instant) {
         let Some(leaving) = &self.routers[number].leaving else { return };
         let late = now >= leaving.until;
-        if leaving.asks {
+        if leaving.stops_since.is_none() {
             return self.look_for_successor(number, leaving.since, late);
         }
         let has = |since| self.mine(number).into_iter().all(|share| self.peer_has(share, since));

@@ -282,10 +282,7 @@ impl Engine {
 impl Engine {
     fn rescue_directory(&self, number: usize) -> Result<(PathBuf, PathBuf), ControlError> {
         let spec = &self.shares[number].spec;
-        let root = place::real_root(&spec.path).map_err(|hold| refused(hold.message))?;
-        let directory =
-            place::rescue_directory(&root, &spec.name).map_err(|hold| refused(hold.message))?;
-        Ok((root, directory))
+        place::with_rescue(&spec.path, &spec.name).map_err(|hold| refused(hold.message))
     }
 
     fn rescue_list(&self, number: usize) -> Result<Value, ControlError> {

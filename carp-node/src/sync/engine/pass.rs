@@ -115,7 +115,7 @@ pub(super) async fn run(plan: Plan, stop: Rc<Notify>, shown: Shown) -> End {
 
 async fn carry_out(plan: &Plan, stop: &Notify, shown: &Shown, end: &mut End) -> Result<(), Stop> {
     let began = now();
-    let patterns = Patterns::new(plan.exclude.iter().map(|text| text.clone().into_bytes()));
+    let patterns = Patterns::of(&plan.exclude);
     let root = guard(plan, &patterns).await?;
     let rescued = plan.pull.rescue.is_some();
     let counts_first = rescued || plan.probes;
@@ -230,7 +230,7 @@ async fn guard(plan: &Plan, patterns: &Patterns) -> Result<PathBuf, Stop> {
         let (searched, patterns) = (root.clone(), patterns.clone());
         let found = spawn_blocking(move || database::find(&searched, &patterns)).await;
         if let Some(database) = found.map_err(io::Error::other).flatten()? {
-            return Err(database::hold(&database).into());
+            return Err(Hold::of_database(&database).into());
         }
     }
     Ok(root)

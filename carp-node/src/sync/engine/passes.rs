@@ -56,11 +56,7 @@ impl Engine {
             probes: share.probes() && !share.approved,
             purges: share.untidy,
             dry: dry.is_some(),
-            accepted: share
-                .memory
-                .accepts
-                .as_ref()
-                .is_some_and(|epoch| source.history.contains(epoch)),
+            accepted: share.memory.accepts_tree_of(source),
             marked: source.marked && said.peer.is_fresh(now, MARKED_FRESH),
             source: source.clone(),
             source_clock: said.peer.record.now,

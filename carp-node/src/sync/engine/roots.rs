@@ -8,7 +8,7 @@ use tokio::task::{spawn_blocking, spawn_local};
 use super::changes::Watching;
 use super::{Done, Engine};
 use crate::sync::guards::{marker, place};
-use crate::sync::hold::{Hold, HoldReason};
+use crate::sync::hold::Hold;
 use crate::sync::pattern::Patterns;
 use crate::sync::record::{Databases, Memory, Walk};
 use crate::sync::tree;
@@ -22,8 +22,8 @@ impl Engine {
         if share.fault.is_none()
             && let Some(Databases::Found(database)) = databases
         {
-            let what = format_args!("the share contains {database}, and is not copied");
-            share.fault = Some(Hold::new(HoldReason::LiveDatabase, what).message);
+            let hold = Hold::of_database(format_args!("{database}, and is not copied"));
+            share.fault = Some(hold.message);
         }
     }
 
@@ -78,8 +78,7 @@ impl Engine {
             return;
         }
         share.walking = true;
-        let patterns = share.spec.exclude.iter().map(|text| text.clone().into_bytes());
-        let (path, patterns) = (share.spec.path.clone(), Patterns::new(patterns));
+        let (path, patterns) = (share.spec.path.clone(), Patterns::of(&share.spec.exclude));
         let done = self.done.clone();
         spawn_local(async move {
             let walk = spawn_blocking(move || {

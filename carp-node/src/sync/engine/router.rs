@@ -59,9 +59,8 @@ pub(super) struct Leaving {
     pub(super) want: Want,
     pub(super) since: Instant,
     pub(super) until: Instant,
-    /// What the peer says since then is not known yet: only that tells whether there is anybody to wait for.
-    pub(super) asks: bool,
-    /// When the hooks that stop writers began.
+    /// When the hooks that stop writers began. Before, what the peer says since then is not known yet: only that tells
+    /// whether there is anybody to wait for.
     pub(super) stops_since: Option<Instant>,
     /// When the writers stood still, by the own wall clock.
     pub(super) quiet_since: Option<Stamp>,

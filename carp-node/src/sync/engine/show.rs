@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::alarm::Awaited;
 use super::changes::Watching;
 use super::share::Share;
 use super::{Engine, now};
@@ -13,6 +12,7 @@ use crate::sync::decide::Decision;
 use crate::sync::hold::Hold;
 use crate::sync::lag::Lag;
 use crate::sync::record::Role;
+use crate::sync::rescue::Awaited;
 use crate::sync::rsync::exit::Outcome;
 use crate::sync::standing::Held;
 use crate::sync::watch::Covers;

@@ -91,8 +91,7 @@ impl Engine {
 fn tidied(path: &Path, name: &str, finishes: bool) -> io::Result<Tidied> {
     let mut tidied = Tidied::default();
     // Without a root, or a place for sets, there are none; whoever pulls or serves says what is wrong.
-    let Ok(root) = place::real_root(path) else { return Ok(tidied) };
-    let Ok(directory) = place::rescue_directory(&root, name) else { return Ok(tidied) };
+    let Ok((_, directory)) = place::with_rescue(path, name) else { return Ok(tidied) };
     let now = WallTime(wall_time());
     if finishes {
         for set in rescue::list(&directory)? {

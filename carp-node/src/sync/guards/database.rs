@@ -8,7 +8,6 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use crate::sync::hold::{Hold, HoldReason};
 use crate::sync::pattern::Patterns;
 use crate::sync::tree::{Go, Visit, visit};
 
@@ -77,12 +76,6 @@ pub fn is_sign(name: &[u8]) -> bool {
     FILES.iter().any(|file| file.as_bytes() == name) || name.ends_with(WAL.as_bytes())
 }
 
-/// What holds a share in which there is one.
-#[must_use]
-pub fn hold(database: &Database) -> Hold {
-    Hold::new(HoldReason::LiveDatabase, format_args!("the share contains {database}"))
-}
-
 /// Kind and place.
 impl fmt::Display for Database {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -118,6 +111,7 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::sync::hold::Hold;
 
     fn share(files: &[(&str, &[u8])]) -> tempfile::TempDir {
         let root = tempfile::tempdir().unwrap();
@@ -171,7 +165,7 @@ mod tests {
         assert!(found(&root, &[]).is_some());
         assert_eq!(found(&root, &["/mysql/"]), None);
         let database = Database { kind: Kind::InnoDb, path: "/srv/mysql".into() };
-        let message = hold(&database).message;
+        let message = Hold::of_database(&database).message;
         assert!(
             message.starts_with(
                 "the share contains an InnoDB data directory (MySQL or MariaDB): /srv/mysql; "

@@ -101,15 +101,10 @@ pub fn check_source(expected: Option<&str>, found: Option<&ShareId>, host: &str)
 /// Whether the own root is the share: a node that has a copy has the marker too.
 #[must_use]
 pub fn check_own(expected: Option<&str>, found: Option<&ShareId>, root: &Path) -> Option<Hold> {
-    let expected = expected?;
-    if found.is_some_and(|found| found.as_str() == expected) {
-        return None;
+    let mut what = deviation(expected?, found, root)?;
+    if found.is_none() {
+        what += ": is the share mounted?";
     }
-    let root = root.display();
-    let what = match found {
-        None => format!("{root} has no {MARKER}, although it had one: is the share mounted?"),
-        Some(found) => format!("the {MARKER} in {root} says {found}, and it was {expected}"),
-    };
     Some(Hold::new(HoldReason::LocalMarkerMissing, what))
 }
 
@@ -117,19 +112,24 @@ pub fn check_own(expected: Option<&str>, found: Option<&ShareId>, root: &Path) -
 /// from elsewhere, so the remedy is another one than that of [`check_own`].
 #[must_use]
 pub fn check_served(expected: &str, found: Option<&ShareId>, root: &Path) -> Option<String> {
-    if found.is_some_and(|found| found.as_str() == expected) {
-        return None;
-    }
+    let what = deviation(expected, found, root)?;
     let marker = quoted(&root.join(MARKER).display().to_string());
-    let root = root.display();
-    let what = match found {
-        None => format!("{root} has no {MARKER}, although it had one"),
-        Some(found) => format!("the {MARKER} in {root} says {found}, and it was {expected}"),
-    };
     Some(format!(
         "{what}: the peer copies nothing; mount the share, or, if only this file is wrong, make it anew: \
          `echo {expected} > {marker}`"
     ))
+}
+
+/// How the marker of this node is not what it was.
+fn deviation(expected: &str, found: Option<&ShareId>, root: &Path) -> Option<String> {
+    let root = root.display();
+    match found {
+        None => Some(format!("{root} has no {MARKER}, although it had one")),
+        Some(found) if found.as_str() != expected => {
+            Some(format!("the {MARKER} in {root} says {found}, and it was {expected}"))
+        }
+        Some(_) => None,
+    }
 }
 
 /// A word as a shell wants it.

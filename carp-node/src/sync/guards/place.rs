@@ -74,6 +74,16 @@ pub fn rescue_directory(root: &Path, share: &str) -> Result<PathBuf, Hold> {
     }
 }
 
+/// The real root of a share, and the directory of its rescue sets.
+///
+/// # Errors
+/// As for [`real_root`] and [`rescue_directory`].
+pub fn with_rescue(path: &Path, share: &str) -> Result<(PathBuf, PathBuf), Hold> {
+    let root = real_root(path)?;
+    let sets = rescue_directory(&root, share)?;
+    Ok((root, sets))
+}
+
 /// Whether a pass with rescue fits: what it keeps stays, and what it receives (`bytes`, as a dry run
 /// counted them) comes in addition.
 ///

@@ -24,7 +24,7 @@ mod set;
 
 pub use name::{NameError, SetName};
 pub use prune::{Pruning, prune};
-pub use report::{ENTRIES_LISTED, Entry, Kind, REPORT_SCHEMA, Report};
+pub use report::{Awaited, ENTRIES_LISTED, Entry, Kind, REPORT_SCHEMA, Report};
 pub use restore::{RestoreError, restore};
 pub use set::{LATE_MOST, Pull, RescueSet, awaited, begin, list};
 

@@ -48,6 +48,15 @@ impl Report {
     }
 }
 
+/// Sets with orphans that nobody has acknowledged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Awaited {
+    /// How many sets.
+    pub sets: u64,
+    /// How many orphans are in them.
+    pub orphans: u64,
+}
+
 /// An entry of a set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {

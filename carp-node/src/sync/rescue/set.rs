@@ -12,7 +12,7 @@ use jiff::Timestamp;
 
 use super::name::SetName;
 use super::path;
-use super::report::{ENTRIES_LISTED, Entry, Kind, REPORT_SCHEMA, Report};
+use super::report::{Awaited, ENTRIES_LISTED, Entry, Kind, REPORT_SCHEMA, Report};
 use crate::control::units::WallTime;
 use crate::sync::decide::Rescue;
 use crate::sync::lineage::Epoch;
@@ -145,15 +145,19 @@ pub fn list(directory: &Path) -> io::Result<Vec<RescueSet>> {
     Ok(sets)
 }
 
-/// How many sets of a share have orphans that nobody has acknowledged, and how many orphans these are. A set whose
-/// report cannot be read is not among them.
+/// The sets of a share with orphans that nobody has acknowledged. A set whose report cannot be read is not among them.
 ///
 /// # Errors
 /// What the system said about the directory.
-pub fn awaited(directory: &Path) -> io::Result<(u64, u64)> {
-    let reports = list(directory)?.into_iter().filter_map(|set| set.report().ok().flatten());
-    let awaited = reports.filter(Report::is_awaited);
-    Ok(awaited.fold((0, 0), |(sets, orphans), report| (sets + 1, orphans + report.orphans)))
+pub fn awaited(directory: &Path) -> io::Result<Awaited> {
+    let mut awaited = Awaited::default();
+    for report in list(directory)?.iter().filter_map(|set| set.report().ok().flatten()) {
+        if report.is_awaited() {
+            awaited.sets += 1;
+            awaited.orphans += report.orphans;
+        }
+    }
+    Ok(awaited)
 }
 
 impl RescueSet {
