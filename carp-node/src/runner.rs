@@ -22,7 +22,8 @@
 //! further ahead than they are long, and its report comes only when nobody of its group lives.
 //!
 //! # When something dies
-//! - A program that outlives its limit: SIGTERM to its group, after its grace SIGKILL to the group.
+//! - A program that outlives its limit: SIGTERM, or what its job says ([`StopSignal`]), to its group, after its
+//!   grace SIGKILL to the group.
 //! - The daemon: the runner sees the end of the socket, stops every group in the same way, and exits.
 //! - The runner: its programs get SIGKILL from the kernel, the daemon kills what is left of their
 //!   groups, the jobs end as [`Outcome::Lost`], and a new runner is started at once, later with a
@@ -69,7 +70,7 @@ pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:
 /// How many bytes of a program's output are kept: the last ones.
 pub const OUTPUT_LIMIT: usize = 4096;
 
-/// How long a program has between SIGTERM and SIGKILL, unless its job says something else.
+/// How long a program has between its [`StopSignal`] and SIGKILL, unless its job says something else.
 pub const GRACE: Duration = Duration::from_secs(2);
 
 static HELPER: Helper = Helper::new("runner");
@@ -148,18 +149,39 @@ pub struct Job {
     pub env: BTreeMap<String, String>,
     /// How long it may run.
     pub limit: Duration,
-    /// How long it has between SIGTERM and SIGKILL once the limit is over.
+    /// What it is told to end with, once the limit is over or somebody [stops](Stream::stop) it.
+    #[serde(default)]
+    pub stop: StopSignal,
+    /// How long it has between that and SIGKILL.
     pub grace: Duration,
     /// Whom it runs as; `None` for whoever started the daemon.
     pub account: Option<Account>,
 }
 
 impl Job {
-    /// A job with an empty environment, the usual [`GRACE`], and the daemon's account.
+    /// A job with an empty environment, SIGTERM, the usual [`GRACE`], and the daemon's account.
     #[must_use]
     pub fn new(argv: Vec<String>, limit: Duration) -> Self {
-        Self { argv, env: BTreeMap::new(), limit, grace: GRACE, account: None }
+        Self {
+            argv,
+            env: BTreeMap::new(),
+            limit,
+            stop: StopSignal::Term,
+            grace: GRACE,
+            account: None,
+        }
     }
+}
+
+/// What tells a program to end, before it is killed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StopSignal {
+    /// SIGTERM.
+    #[default]
+    Term,
+    /// SIGUSR1. It kills programs that do not know it.
+    Usr1,
 }
 
 /// A user to run a program as. Supplementary groups are dropped.
@@ -205,12 +227,12 @@ pub enum Outcome {
     Signaled(i32),
     /// It outlived its time limit, and was stopped.
     TimedOut {
-        /// Whether SIGTERM was not enough.
+        /// Whether its [`StopSignal`] was not enough.
         killed: bool,
     },
     /// It was [stopped](Stream::stop).
     Stopped {
-        /// Whether SIGTERM was not enough.
+        /// Whether its [`StopSignal`] was not enough.
         killed: bool,
     },
     /// It never ran, for this reason.
@@ -245,7 +267,7 @@ impl fmt::Display for Outcome {
         match self {
             Self::Exited(code) => write!(f, "exit {code}"),
             Self::Signaled(signal) => write!(f, "killed by signal {signal}"),
-            Self::TimedOut { killed: false } => f.write_str("timed out, stopped by SIGTERM"),
+            Self::TimedOut { killed: false } => f.write_str("timed out, stopped"),
             Self::TimedOut { killed: true } => f.write_str("timed out, stopped by SIGKILL"),
             Self::Stopped { killed: false } => f.write_str("stopped"),
             Self::Stopped { killed: true } => f.write_str("stopped by SIGKILL"),

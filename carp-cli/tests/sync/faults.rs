@@ -70,7 +70,7 @@ fn hangs(rack: &Rack, first: &str) -> Tested {
     active.wait_for_state("active")?;
     let group = rack.path("group");
     let script = format!(
-        "case \"$*\" in *--delete-delay*) trap '' TERM; echo $$ >{}; {first} sleep 1000;; esac",
+        "case \"$*\" in *--delete-delay*) trap '' TERM USR1; echo $$ >{}; {first} sleep 1000;; esac",
         group.display()
     );
     let second = pair.b.start_with_rsync(&script)?;

@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::report::{Reports, count_dropped};
 use super::{HookEvent, HookOn, HookReport, HookRouter, OnResult, Reply, Request};
-use crate::runner::{GRACE, Job, RunnerHandle};
+use crate::runner::{GRACE, Job, RunnerHandle, StopSignal};
 
 /// How many events of one router may wait for their hooks.
 pub const WAITING: usize = 64;
@@ -115,6 +115,7 @@ impl Queue {
             argv: spec.argv(event.on).cloned().unwrap_or_default(),
             env: variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
             limit: spec.timeout,
+            stop: StopSignal::Term,
             grace: GRACE,
             account: spec.account,
         }

@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal};
 
 use super::work::group_lives;
-use super::{Job, JobReport, OUTPUT_LIMIT, Outcome, PATH, sys, wire};
+use super::{Job, JobReport, OUTPUT_LIMIT, Outcome, PATH, StopSignal, sys, wire};
 
 /// How long the output is drained after the program has ended: what it wrote is in the pipe by
 /// then, and what a child of it still writes is not waited for.
@@ -111,10 +111,10 @@ impl Program {
                 self.drain();
                 None
             }
-            Woken::Deadline => Some(Outcome::TimedOut { killed: self.stop(job.grace) }),
-            Woken::Stop => Some(Outcome::Stopped { killed: self.stop(job.grace) }),
+            Woken::Deadline => Some(Outcome::TimedOut { killed: self.stop(job.stop, job.grace) }),
+            Woken::Stop => Some(Outcome::Stopped { killed: self.stop(job.stop, job.grace) }),
             Woken::DaemonGone => {
-                self.stop(job.grace.min(last_grace));
+                self.stop(job.stop, job.grace.min(last_grace));
                 Some(Outcome::Lost("the daemon ended".into()))
             }
         };
@@ -218,14 +218,17 @@ impl Program {
         }
     }
 
-    /// Stops the whole group: TERM, and KILL when the grace is over. Whether the grace was needed
+    /// Stops the whole group: its signal, and KILL when the grace is over. Whether the grace was needed
     /// to its end.
     ///
     /// The group counts as gone when its leader has ended and nobody holds the output open any
     /// more. It gets its KILL in any case, while the leader's id is still kept.
-    fn stop(&mut self, grace: Duration) -> bool {
-        self.signal(Signal::TERM);
-        // A stopped process would not see TERM.
+    fn stop(&mut self, signal: StopSignal, grace: Duration) -> bool {
+        self.signal(match signal {
+            StopSignal::Term => Signal::TERM,
+            StopSignal::Usr1 => Signal::USR1,
+        });
+        // A stopped process would not see it.
         self.signal(Signal::CONT);
         let deadline = Instant::now() + grace.min(LONGEST_LIMIT);
         let woken =

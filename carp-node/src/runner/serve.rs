@@ -23,7 +23,7 @@ const MAX_PROGRAMS: usize = 256;
 /// that tells of neither.
 const LOOK_ROUND: Duration = Duration::from_secs(3600);
 
-/// How long the last programs may take when the daemon is gone: TERM, grace, KILL, and some air.
+/// How long the last programs may take when the daemon is gone: their signal, grace, KILL, and some air.
 const LAST_LIMIT: Duration = Duration::from_secs(6);
 
 /// Serves the socket on standard input until the daemon is gone; the exit code of the process.

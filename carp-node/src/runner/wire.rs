@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::{Job, JobReport, Work};
 
 /// The version that the hello carries. It changes with the meaning of any message.
-pub(super) const VERSION: u32 = 3;
+pub(super) const VERSION: u32 = 4;
 
 /// The longest packet. A job must fit into one, and unix sockets carry 208 KiB by default.
 pub(super) const MAX_PACKET: usize = 128 * 1024;

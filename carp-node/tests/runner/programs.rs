@@ -4,7 +4,7 @@ use std::fs;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use carp_node::runner::{Account, Job, OUTPUT_LIMIT, Outcome, RunnerHandle};
+use carp_node::runner::{Account, Job, OUTPUT_LIMIT, Outcome, RunnerHandle, StopSignal};
 use rustix::process::{Pid, Signal};
 use tokio::io::AsyncReadExt;
 
@@ -29,6 +29,10 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
         a_flood_of_output_neither_blocks_nor_fills_memory,
     ),
     ("a_program_that_heeds_sigterm_is_not_killed", a_program_that_heeds_sigterm_is_not_killed),
+    (
+        "a_program_is_told_to_end_with_the_signal_of_its_job",
+        a_program_is_told_to_end_with_the_signal_of_its_job,
+    ),
     (
         "a_group_that_ignores_sigterm_is_killed_with_its_children",
         a_group_that_ignores_sigterm_is_killed_with_its_children,
@@ -172,6 +176,17 @@ fn a_program_that_heeds_sigterm_is_not_killed() {
     let report = run_one(job);
     assert_eq!(report.outcome, Outcome::TimedOut { killed: false });
     assert!(report.output.ends_with("bye\n"), "{}", report.output);
+}
+
+fn a_program_is_told_to_end_with_the_signal_of_its_job() {
+    let mut job = shell(
+        "trap 'echo term; exit 0' TERM; trap 'echo usr1; exit 0' USR1; while :; do sleep 0.05; done",
+        SHORT,
+    );
+    (job.stop, job.grace) = (StopSignal::Usr1, LONG);
+    let report = run_one(job);
+    assert_eq!(report.outcome, Outcome::TimedOut { killed: false });
+    assert!(report.output.ends_with("usr1\n"), "{}", report.output);
 }
 
 fn a_group_that_ignores_sigterm_is_killed_with_its_children() {

@@ -114,6 +114,12 @@ fn idle_pass(socket: &Path) -> Option<WallTime> {
     (last.changed == 0 && last.outcome == Some(Passed::Complete)).then_some(last.ended)
 }
 
+/// How many adverts were heard.
+fn adverts(socket: &Path) -> Option<u64> {
+    let report = Control::connect(socket).ok()?.status(None).ok()?;
+    report.routers.first().map(|router| router.counters.adverts_received)
+}
+
 /// The stage, and somebody who tells what happens on it.
 struct Show {
     stage: Stage,
@@ -145,6 +151,8 @@ impl Show {
         self.watch.tell(format!("{} pages are written on the primary, and copied", FIRST.len()));
         self.watch.doing("the primary has the address, answers, and says so in its adverts");
         self.wait_for_idle_pass()?;
+        // From the next advert on the secondary is as patient as one whose data are not behind.
+        self.wait_for_advert()?;
         Ok(client)
     }
 
@@ -335,6 +343,13 @@ impl Show {
         wait_until(PATIENCE, "a pass finds nothing to do", || {
             idle_pass(&socket).is_some_and(|ended| ended.0 > since.0)
         })
+    }
+
+    fn wait_for_advert(&self) -> Result<(), LabError> {
+        let socket = self.stage.secondary.socket();
+        let before = adverts(&socket);
+        let limit = self.timers.interval(Who::Primary) + PATIENCE;
+        wait_until(limit, "the secondary hears an advert", || adverts(&socket) > before)
     }
 
     fn wait_for_answer(

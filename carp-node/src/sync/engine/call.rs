@@ -13,7 +13,7 @@ use tokio::task::spawn_blocking;
 
 use super::pass::{End, Plan};
 use super::peer::{Trouble, job, now};
-use crate::runner::Stream;
+use crate::runner::{StopSignal, Stream};
 use crate::sync::hold::{Hold, HoldReason};
 use crate::sync::rsync::command::{Care, Pass};
 use crate::sync::rsync::exit::{self, ERRORS, Outcome, Status};
@@ -24,7 +24,7 @@ use crate::sync::tree::purge_partial;
 /// No pass takes longer than this: the watchdog ends it sooner.
 const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// How long a pass has between SIGTERM and SIGKILL: a takeover waits for it.
+/// How long a pass has between its signal and SIGKILL: a takeover waits for it.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// Where others look how far a pass is.
@@ -82,7 +82,8 @@ pub(super) async fn rsync(
         exclude: plan.exclude.iter().map(OsString::from).collect(),
     };
     let mut job = job(pass.argv(&plan.rsync), LONGEST).map_err(Stop::Trouble)?;
-    job.grace = GRACE;
+    // rsync ends in order with both; but with SIGTERM it sleeps for 400 ms first, for a terminal that it has not.
+    (job.stop, job.grace) = (StopSignal::Usr1, GRACE);
     let mut stream = plan.runner.stream(job).await?;
     let mut watchdog = Watchdog::new(now());
     let mut why = None;
