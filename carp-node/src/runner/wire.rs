@@ -27,6 +27,7 @@ const MAX_FILES: usize = 2;
 
 /// From the daemon to the runner.
 #[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(PartialEq))]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum ToRunner {
     /// Run a program, and answer with `Started`, if it did start, and `Finished`.
@@ -42,6 +43,7 @@ pub(super) enum ToRunner {
 
 /// From the runner to the daemon.
 #[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(PartialEq))]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum FromRunner {
     /// The first message.
@@ -168,9 +170,62 @@ const LONGEST_POLL: Duration = Duration::from_secs(3600);
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
     use super::*;
+
+    /// What arrives is one of these with some bytes that are others, fewer or more.
+    const PACKETS: [&str; 7] = [
+        r#"{"run":{"id":7,"job":{"argv":["true"],"env":{"A":"b"},"limit":{"secs":1,"nanos":0},"stop":"usr1",
+            "grace":{"secs":2,"nanos":0},"account":{"uid":1,"gid":2}},"streamed":true}}"#,
+        r#"{"stop":{"id":7}}"#,
+        r#"{"look":{"id":7}}"#,
+        r#"{"hello":{"version":4,"pid":1}}"#,
+        r#"{"started":{"id":7,"group":1}}"#,
+        r#"{"looked":{"id":7,"work":null}}"#,
+        r#"{"finished":{"id":7,"report":{"outcome":{"timed-out":{"killed":true}},
+            "duration":{"secs":1,"nanos":5},"output":"x","lingers":false}}}"#,
+    ];
+
+    fn reads_back<T>(packet: &[u8])
+    where
+        T: DeserializeOwned + Serialize + PartialEq + std::fmt::Debug,
+    {
+        if let Ok(message) = serde_json::from_slice::<T>(packet) {
+            let written = encode(&message).unwrap();
+            assert_eq!(serde_json::from_slice::<T>(&written).unwrap(), message);
+        }
+    }
+
+    #[test]
+    fn the_packets_to_be_changed_are_messages() {
+        for packet in PACKETS {
+            let to = serde_json::from_str::<ToRunner>(packet).is_ok();
+            let from = serde_json::from_str::<FromRunner>(packet).is_ok();
+            assert!(to != from, "{packet}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn reading_is_total_and_what_is_read_is_written_as_it_was(
+            packet in prop::sample::select(&PACKETS[..]),
+            edits in prop::collection::vec(
+                (any::<prop::sample::Index>(), 0..4usize, prop::collection::vec(any::<u8>(), 0..3)),
+                0..3,
+            ),
+        ) {
+            let mut packet = packet.as_bytes().to_vec();
+            for (place, length, instead) in edits {
+                let from = place.index(packet.len() + 1);
+                let to = packet.len().min(from + length);
+                packet.splice(from..to, instead);
+            }
+            reads_back::<ToRunner>(&packet);
+            reads_back::<FromRunner>(&packet);
+        }
+    }
 
     #[test]
     fn messages_read_back() {

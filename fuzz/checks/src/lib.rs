@@ -11,6 +11,7 @@ pub mod carp_parse;
 pub mod config;
 pub mod control;
 pub mod decode;
+pub mod device_alias;
 pub mod hex;
 pub mod ip_strip;
 pub mod lan;
@@ -32,12 +33,13 @@ pub type Check = fn(&[u8]);
 
 /// Every target by its name, which is that of its file in `fuzz/fuzz_targets` and of its directory in
 /// `fuzz/corpus`.
-pub const TARGETS: [(&str, Check); 20] = [
+pub const TARGETS: [(&str, Check); 21] = [
     ("arp_parse", arp_parse::check),
     ("carp_parse", carp_parse::check),
     ("config", config::check),
     ("control", control::check),
     ("decode", decode::check),
+    ("device_alias", device_alias::check),
     ("hex", hex::check),
     ("ip_strip", ip_strip::check),
     ("lan", lan::check),

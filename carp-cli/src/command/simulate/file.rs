@@ -103,27 +103,43 @@ impl Plan {
         let text = text.map_err(|error| {
             Failure::new(Exit::Configuration, format!("cannot read {name}: {error}"))
         })?;
-        let written: Written = toml::from_str(&text).map_err(|error| invalid(error.to_string()))?;
+        let read = Read::of(&text).map_err(invalid)?;
         let directory = path.parent().unwrap_or(Path::new(""));
-        let hosts = nodes::hosts(&written.node, written.router.as_deref(), directory, output)?;
-        let names: Vec<String> = written.node.keys().cloned().collect();
+        let hosts = nodes::hosts(&read.nodes, read.router.as_deref(), directory, output)?;
         let mut scenario = Scenario::new(0, hosts);
-        if let Some(weather) = &written.weather {
-            scenario.weather =
-                Weather::read(weather).map_err(|error| invalid(format!("weather: {error}")))?;
-        }
-        if let Some(lasts) = &written.lasts {
-            scenario.until =
-                parse_duration(lasts).map_err(|error| invalid(format!("for: {error}")))?;
-        }
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let mut steps = Vec::new();
-        for act in &written.at {
-            steps.push(act.read(&names).map_err(|error| {
-                invalid(format!("at {}, do {:?}: {error}", act.time, act.what))
-            })?);
-        }
-        Ok(Self { scenario, steps })
+        scenario.weather = read.weather.unwrap_or(scenario.weather);
+        scenario.until = read.lasts.unwrap_or(scenario.until);
+        Ok(Self { scenario, steps: read.steps })
+    }
+}
+
+/// All that a file says by itself.
+#[derive(Debug)]
+struct Read {
+    nodes: BTreeMap<String, Node>,
+    router: Option<String>,
+    weather: Option<Weather>,
+    lasts: Option<Duration>,
+    steps: Vec<Timed>,
+}
+
+impl Read {
+    fn of(text: &str) -> Result<Self, String> {
+        let written: Written = toml::from_str(text).map_err(|error| error.to_string())?;
+        let weather = written.weather.as_deref().map(Weather::read).transpose();
+        let lasts = written.lasts.as_deref().map(parse_duration).transpose();
+        let names: Vec<&str> = written.node.keys().map(String::as_str).collect();
+        let step = |act: &Act| {
+            act.read(&names).map_err(|error| format!("at {}, do {:?}: {error}", act.time, act.what))
+        };
+        let steps = written.at.iter().map(step).collect::<Result<_, _>>()?;
+        Ok(Self {
+            weather: weather.map_err(|error| format!("weather: {error}"))?,
+            lasts: lasts.map_err(|error| format!("for: {error}"))?,
+            steps,
+            nodes: written.node,
+            router: written.router,
+        })
     }
 }
 
@@ -136,5 +152,60 @@ impl Act {
             return Err("the range of time ends before it begins".into());
         }
         Ok(Timed { from, to, fault: Fault::read(&self.what, names)? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use proptest::sample::Index;
+
+    use super::*;
+
+    const TEXT: &str = r#"
+        for = "60s"
+        router = "web"
+        weather = "loss 10% jitter 2ms"
+
+        [node.primary]
+        config = "primary.toml"
+        address = "192.168.130.50"
+        host = "lateness 2ms guard no"
+
+        [node.secondary]
+        config = "secondary.toml"
+
+        [[at]]
+        time = "20s..21s"
+        do = "crash primary"
+
+        [[at]]
+        time = "40s"
+        do = "boot primary"
+    "#;
+
+    proptest! {
+        #[test]
+        fn reading_is_total(edits in prop::collection::vec((any::<Index>(), 0..8usize, ".{0,4}"), 0..4)) {
+            let mut text: Vec<char> = TEXT.chars().collect();
+            for (place, length, instead) in edits {
+                let from = place.index(text.len() + 1);
+                let to = text.len().min(from + length);
+                text.splice(from..to, instead.chars());
+            }
+            match Read::of(&text.into_iter().collect::<String>()) {
+                Ok(read) => prop_assert!(read.steps.iter().all(|step| step.from <= step.to)),
+                Err(message) => prop_assert!(!message.is_empty()),
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_mistaken_is_read() {
+        let read = Read::of(TEXT).unwrap();
+        assert_eq!(read.lasts, Some(Duration::from_secs(60)));
+        assert_eq!((read.nodes.len(), read.steps.len()), (2, 2));
+        assert!(read.weather.is_some());
+        assert_eq!(read.steps[1].from, Duration::from_secs(40));
     }
 }

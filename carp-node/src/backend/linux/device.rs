@@ -1,18 +1,13 @@
 //! Devices for virtual link-layer addresses: macvlans, and what makes them answer alone.
 //!
-//! A device is ours if it is a macvlan whose alias begins with `carp`. The alias also keeps what was set
+//! A device is ours if it is a macvlan with a [`DeviceAlias`], which also keeps what was set
 //! on the parent before, so that it can be taken back by whoever removes the last device, also after we
-//! have been killed:
-//!
-//! ```text
-//! carp parent=2 arp_ignore=0 arp_announce=0
-//! ```
+//! have been killed.
 //!
 //! The kernel takes no alias together with a new device. One without any that is otherwise what we make,
 //! and off, is one whose maker was killed between the two: it is ours too.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::io;
 
 use carp_proto::MacAddr;
@@ -23,6 +18,7 @@ use netlink_packet_route::link::{
     InfoMacVlan, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, MacVlanMode,
 };
 
+use super::alias::DeviceAlias;
 use super::requests::{Answers, Requests};
 use super::settings::{
     self, ACCEPT_LOCAL, ARP_ANNOUNCE, ARP_FILTER, ARP_IGNORE, FORWARDING, Ipv4Value, RP_FILTER,
@@ -65,7 +61,7 @@ impl Devices {
         let alias = match siblings(requests, parent.index)?.first() {
             // The parent has been changed already.
             Some(sibling) => sibling.alias,
-            None => Alias::before(&parent),
+            None => before(&parent),
         };
         let made = alias.ok_or_else(|| settings::untold(&device.parent)).and_then(|alias| {
             create(requests, device, &parent, present.as_ref(), alias)?;
@@ -126,7 +122,7 @@ impl Devices {
             && let Some(parent) = by_index(requests, alias.parent)?
         {
             // First: the device is the only record of what was before.
-            batch.extend(set_ipv4(parent.index, &alias.restored(&parent)));
+            batch.extend(set_ipv4(parent.index, &restored(alias, &parent)));
         }
         batch.push(removal(link.index));
         change(requests, batch, 0).map(|()| true)
@@ -139,7 +135,7 @@ fn create(
     device: &VirtualDevice,
     parent: &Link,
     present: Option<&Link>,
-    alias: Alias,
+    alias: DeviceAlias,
 ) -> io::Result<()> {
     if let Some(link) = present {
         return claim(requests, link.index, device, parent, alias);
@@ -187,7 +183,7 @@ fn claim(
     index: u32,
     device: &VirtualDevice,
     parent: &Link,
-    alias: Alias,
+    alias: DeviceAlias,
 ) -> io::Result<()> {
     let mut request = about(index);
     set_up(&mut request, false);
@@ -255,51 +251,22 @@ fn settle(requests: &mut Requests, device: &VirtualDevice, parent: &Link) -> io:
     Ok(link.index)
 }
 
-/// What an alias says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Alias {
-    /// The index of the parent.
-    parent: u32,
-    /// Its settings before, in the order of [`QUIET`].
-    before: [i32; 2],
+/// For the first device on a parent; `None` if the kernel does not tell its settings.
+fn before(parent: &Link) -> Option<DeviceAlias> {
+    let conf = parent.conf.as_ref()?;
+    let (arp_ignore, arp_announce) = (conf.arp_ignore, conf.arp_announce);
+    Some(DeviceAlias { parent: parent.index, arp_ignore, arp_announce })
 }
 
-impl Alias {
-    /// For the first device on a parent; `None` if the kernel does not tell its settings.
-    fn before(parent: &Link) -> Option<Self> {
-        let conf = parent.conf.as_ref()?;
-        Some(Self { parent: parent.index, before: QUIET.map(|(setting, _)| (setting.read)(conf)) })
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        let mut words = text.split(' ');
-        if words.next() != Some("carp") {
-            return None;
-        }
-        let mut value = |name| words.next()?.strip_prefix(name)?.strip_prefix('=');
-        let parent = value("parent")?.parse().ok()?;
-        let before = [value(QUIET[0].0.name)?.parse().ok()?, value(QUIET[1].0.name)?.parse().ok()?];
-        Some(Self { parent, before })
-    }
-
-    /// What to set on a parent so that it is as before. A setting that somebody else has changed since
-    /// stays.
-    fn restored(self, parent: &Link) -> Vec<Ipv4Value> {
-        let Some(conf) = &parent.conf else { return Vec::new() };
-        let ours = QUIET
-            .iter()
-            .zip(self.before)
-            .filter(|((setting, least), before)| (setting.read)(conf) == *before.max(least));
-        ours.map(|((setting, _), before)| (*setting, before)).collect()
-    }
-}
-
-impl fmt::Display for Alias {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "carp parent={}", self.parent)?;
-        let mut settings = QUIET.iter().zip(self.before);
-        settings.try_for_each(|((setting, _), value)| write!(f, " {}={value}", setting.name))
-    }
+/// What to set on a parent so that it is as it was when this was written. A setting that somebody else has changed since
+/// stays.
+fn restored(before: DeviceAlias, parent: &Link) -> Vec<Ipv4Value> {
+    let Some(conf) = &parent.conf else { return Vec::new() };
+    let ours = QUIET
+        .iter()
+        .zip([before.arp_ignore, before.arp_announce])
+        .filter(|((setting, least), before)| (setting.read)(conf) == *before.max(least));
+    ours.map(|((setting, _), before)| (*setting, before)).collect()
 }
 
 /// What the kernel tells of an interface, as far as it matters here.
@@ -307,7 +274,7 @@ impl fmt::Display for Alias {
 struct Link {
     index: u32,
     /// What its alias says, if it is one of our devices.
-    alias: Option<Alias>,
+    alias: Option<DeviceAlias>,
     /// Its parent and link-layer address, if it is a macvlan without an alias that is off.
     blank: Option<(u32, MacAddr)>,
     conf: Option<InetDevConf>,
@@ -338,7 +305,7 @@ impl From<LinkMessage> for Link {
         }
         let is_blank =
             is_macvlan && text.is_none() && !message.header.flags.contains(LinkFlags::Up);
-        let alias = text.filter(|_| is_macvlan).and_then(|text| Alias::parse(&text));
+        let alias = text.filter(|_| is_macvlan).and_then(|text| DeviceAlias::parse(&text));
         let blank = parent.zip(mac).filter(|_| is_blank);
         Self { index: message.header.index, alias, blank, conf }
     }
@@ -447,36 +414,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_alias_reads_back() {
-        let alias = Alias { parent: 2, before: [0, 1] };
-        assert_eq!(alias.to_string(), "carp parent=2 arp_ignore=0 arp_announce=1");
-        assert_eq!(Alias::parse(&alias.to_string()), Some(alias));
-    }
-
-    #[test]
-    fn another_s_alias_is_not_ours() {
-        for text in [
-            "",
-            "carp",
-            "carpet parent=2 arp_ignore=0 arp_announce=1",
-            "uplink to carp",
-            "carp parent=2 arp_ignore=x arp_announce=1",
-            "carp parent=2 arp_ignore=0",
-        ] {
-            assert_eq!(Alias::parse(text), None, "{text}");
-        }
-    }
-
-    #[test]
     fn a_setting_that_somebody_has_changed_since_is_not_restored() {
-        let alias = Alias { parent: 2, before: [0, 0] };
+        let alias = DeviceAlias { parent: 2, arp_ignore: 0, arp_announce: 0 };
         let parent = |arp_ignore| {
             let mut conf = InetDevConf::default();
             (conf.arp_ignore, conf.arp_announce) = (arp_ignore, 2);
             Link { index: 2, alias: None, blank: None, conf: Some(conf) }
         };
         let names = |arp_ignore| {
-            let restored = alias.restored(&parent(arp_ignore));
+            let restored = restored(alias, &parent(arp_ignore));
             restored.iter().map(|(setting, value)| (setting.name, *value)).collect::<Vec<_>>()
         };
         assert_eq!(names(1), [("arp_ignore", 0), ("arp_announce", 0)]);

@@ -7,6 +7,7 @@ use std::io;
 use crate::backend::{Backend, Port, Removals};
 use crate::clock::BootClock;
 
+mod alias;
 mod announce;
 mod batch;
 mod changes;
@@ -29,6 +30,7 @@ mod strays;
 mod sys;
 mod watch;
 
+pub use alias::DeviceAlias;
 pub use announce::NeighbourAnnouncer;
 pub use netlink::NetlinkAddresses;
 pub(crate) use netlink::address_message;
