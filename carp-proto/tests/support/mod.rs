@@ -8,6 +8,7 @@ pub(crate) mod site;
 pub(crate) mod steps;
 pub(crate) mod vrrp;
 pub(crate) mod wire;
+pub(crate) mod words;
 pub(crate) mod wrong;
 
 use std::net::IpAddr;
