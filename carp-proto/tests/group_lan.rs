@@ -445,9 +445,10 @@ fn hosts_that_are_each_better_in_one_router_collide_once_at_most() {
                 site.events(0).iter().filter(told).count()
             };
             let times = [stepped_down(0), stepped_down(1)];
-            assert!(times == [0, 0] || times == [1, 1], "{protocols:?}, seed {seed}: {times:?}");
+            // One alone, if it hears that the other has given up before it hears that that one is better.
+            assert!(times.iter().all(|times| *times <= 1), "{protocols:?}, seed {seed}: {times:?}");
             runs += 1;
-            collisions += times[0];
+            collisions += times[0].max(times[1]);
         }
     }
     assert!(collisions > runs / 4, "of {runs} runs only {collisions} show what this is about");

@@ -2,7 +2,7 @@
 
 mod support;
 
-use carp_proto::election::{Input, State};
+use carp_proto::election::{Input, Phase, State};
 use support::vrrp::{Version, VrrpSetup};
 use support::{Rigged as _, Setup, ip, ms};
 
@@ -29,6 +29,34 @@ fn an_advert_that_its_senders_resignation_has_overtaken_is_not_believed() {
     rig.hears(ip(8), 1, 0);
     rig.input(Input::AnnouncementHeard);
     assert_eq!(rig.state(), State::Backup);
+}
+
+/// Another router's advert of worse rank came first, and that one resigned while the addresses were being taken.
+#[test]
+fn who_hears_a_resignation_while_it_is_active_does_not_believe_what_it_has_overtaken() {
+    let taking_over = || {
+        let mut rig = Setup { preempt: true, ..Setup::new() }.rig().backup();
+        rig.hears(ip(9), 1, 0);
+        // Its next advert is late.
+        rig.passes(ms(1001)).hears(ip(8), 200, 0);
+        assert_eq!(rig.phase(), Some(Phase::TakingOver));
+        rig
+    };
+    for serves in [false, true] {
+        for (after, state) in [(ms(99), State::Active), (ms(100), State::Backup)] {
+            let mut rig = taking_over();
+            if serves {
+                rig.input(Input::Acquired);
+            }
+            rig.hears_resignation(ip(9));
+            // What says it again does not put it off.
+            rig.passes(ms(50)).hears_resignation(ip(9));
+            rig.passes(after - ms(50)).hears(ip(9), 1, 0);
+            rig.input(Input::Acquired);
+            rig.input(Input::AnnouncementHeard);
+            assert_eq!(rig.state(), state, "{serves} {after:?}");
+        }
+    }
 }
 
 #[test]

@@ -197,6 +197,7 @@ impl Machine {
         let policy = self.config.policy;
         let stays = self.config.standing.is_owner() && policy.owner == OwnerRule::Stays;
         if claim.resigning {
+            self.note_resignation(now, claim.source);
             if !stays && policy.resigned_while_active == ResignedWhileActive::Advertise {
                 self.answer(now);
             }
@@ -215,6 +216,15 @@ impl Machine {
             Ordering::Less => false,
         };
         if yields && !stays { self.step_down(now, claim) } else { self.reassert(now, claim.source) }
+    }
+
+    /// What was sent before it may still be on its way. Once a sender: who repeats somebody's resignation for ever shall
+    /// not keep us from believing the adverts that follow.
+    fn note_resignation(&mut self, now: Instant, source: IpAddr) {
+        let is_known = |(from, at): (IpAddr, Instant)| from == source && at >= self.since;
+        if !self.resigned.is_some_and(is_known) {
+            self.resigned = Some((source, now));
+        }
     }
 
     /// Advertises out of turn. Whatever is heard, and from however many, this is done once an interval.

@@ -70,8 +70,7 @@ impl Machine {
             bar,
             stage,
             reported,
-            // Only reports tell of it.
-            since: _,
+            since,
             cause,
             transitions,
             active_peer,
@@ -116,6 +115,9 @@ impl Machine {
         if let Some((source, at)) = resigned.filter(|(_, at)| overtakes(at)) {
             relative.ip(source);
             relative.exact(at);
+        } else if let Some((source, _)) = resigned.filter(|(_, at)| at >= since) {
+            // An active router takes notice of it once.
+            relative.ip(source);
         }
         let rival = rival.filter(|(_, at)| now.saturating_since(*at) <= self.active_down());
         if let Some((source, at)) = rival {
