@@ -11,6 +11,7 @@ use crate::support::{LIMIT, Rack, Test, Tested, ensure};
 pub(crate) const TESTS: &[Test] = &[
     ("f15_a_database_on_the_node_that_serves_is_never_copied", of_the_source),
     ("f15_a_database_that_is_put_into_a_share_in_step_stops_the_copying", put_there_later),
+    ("f15_what_nobody_can_look_at_is_not_copied", of_what_is_too_deep),
     ("f15_a_database_on_the_standby_is_not_replaced", of_the_standby),
 ];
 
@@ -57,6 +58,33 @@ fn put_there_later(rack: &Rack) -> Tested {
     pair.a.write("page", "2")?;
     pair.b.wait_for("page", Some("2"))?;
     wait_in_sync(&second)
+}
+
+/// Nobody looks deeper than 256 directories, and a directory that cannot be read is the same.
+fn of_what_is_too_deep(rack: &Rack) -> Tested {
+    let pair = Pair::new(rack, "cold_start_wait = \"0s\"")?;
+    let deep = pair.a.share.join("d/".repeat(260));
+    fs::create_dir_all(&deep)?;
+    fs::write(deep.join("ibdata1"), "x")?;
+    let first = pair.a.start()?;
+    first.wait_for_state("active")?;
+    let second = pair.b.start()?;
+    wait_until(LIMIT, "the node that serves names the directory", || {
+        share(&first)["fault"].as_str().is_some_and(|text| {
+            text.contains("nobody can say that there is no database in")
+                && text.contains("is deeper than 256 directories")
+        })
+    })?;
+    wait_until(LIMIT, "the other one says why it waits", || {
+        share(&second)["doing"]
+            == "the peer looks for databases in its tree, or cannot: its status says which"
+    })?;
+    ensure(pair.b.tree()?.is_empty(), format!("nothing was copied: {:?}", pair.b.tree()?))?;
+    fs::remove_dir_all(pair.a.share.join("d"))?;
+    pair.a.write("page", "1")?;
+    pair.b.wait_for("page", Some("1"))?;
+    wait_until(LIMIT, "the fault is gone", || share(&first)["fault"].is_null())?;
+    Ok(())
 }
 
 fn of_the_standby(rack: &Rack) -> Tested {

@@ -160,10 +160,18 @@ fn full_disk(rack: &Rack) -> Tested {
     ensure(pair.b.tree()? == before, "the visible tree is as it was")?;
     let text = sync(&second, &["status"], 0)?;
     ensure(text.contains("the disk of this node is full"), text)?;
+    let told = |what: &str| events(&second).matches(what).count() == 1;
+    wait_until(LIMIT, "it is told once", || {
+        told("fault: share www: the disk of this node is full")
+    })?;
     pair.b.remount("size=256m")?;
     pair.b.wait_for("page", Some("v2"))?;
     pair.b.wait_for("gone", None)?;
     wait_in_sync(&second)?;
+    wait_until(LIMIT, "its end is told", || {
+        second.process.said().contains("share www: a pass is complete again")
+    })?;
+    ensure(told("fault: share www: the disk of this node is full"), events(&second))?;
     ensure(equal(&pair.a.share, &pair.b.share)?, "the trees are equal")
 }
 

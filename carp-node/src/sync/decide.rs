@@ -133,7 +133,9 @@ impl Wait {
             Self::PeerWithoutShare => "the peer does not have this share in its configuration",
             Self::PeerNotActive => "the peer does not serve",
             Self::PeerWithoutEpoch => "the peer is about to begin its epoch",
-            Self::PeerLooks => "the peer still looks for databases in its tree",
+            Self::PeerLooks => {
+                "the peer looks for databases in its tree, or cannot: its status says which"
+            }
             Self::PeerToRenew => "the peer is about to supersede what was begun here",
         }
     }

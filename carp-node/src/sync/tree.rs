@@ -57,7 +57,7 @@ pub enum Go {
 /// root itself, not what `exclude` names, and not carp's own files. Says whether it came to the end.
 ///
 /// # Errors
-/// What the system said about a directory that is there and cannot be read, or one that is too deep.
+/// What the system said about a directory that is there and cannot be read, or one that is too deep, with its path.
 pub fn visit(
     root: &Path,
     exclude: &Patterns,
@@ -83,10 +83,14 @@ pub fn visit(
                 let what = format!("{} is deeper than {DEEPEST} directories", path.display());
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
             }
-            open.extend(there(fs::read_dir(&path))?);
+            open.extend(there(fs::read_dir(&path)).map_err(|error| at(&path, &error))?);
         }
     }
     Ok(true)
+}
+
+fn at(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 fn there<T>(outcome: io::Result<T>) -> io::Result<Option<T>> {

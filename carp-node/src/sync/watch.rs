@@ -41,6 +41,7 @@ pub struct Watch {
     inotify: OwnedFd,
     root: i32,
     covers: Covers,
+    unseen: Option<String>,
 }
 
 /// How much of a tree is watched.
@@ -97,7 +98,14 @@ impl Watch {
             Go::On
         });
         covers.whole &= walked.is_ok();
-        Ok(Self { inotify, root: descriptor, covers })
+        let unseen = walked.err().map(|error| error.to_string());
+        Ok(Self { inotify, root: descriptor, covers, unseen })
+    }
+
+    /// Why `look` was not shown every entry; `None` if it was.
+    #[must_use]
+    pub fn unseen(&self) -> Option<&str> {
+        self.unseen.as_deref()
     }
 
     /// How much of the tree it watches.

@@ -138,6 +138,7 @@ impl Parts {
                 approved: false,
                 wanted: false,
                 untidy: true,
+                failing: None,
                 last: None,
                 fault: None,
                 told: None,

@@ -41,6 +41,7 @@ struct Shown {
     changes: Cell<u64>,
     covers: Cell<Option<Covers>>,
     databases: RefCell<Databases>,
+    unseen: RefCell<Option<String>>,
 }
 
 impl Watching {
@@ -58,6 +59,11 @@ impl Watching {
     /// What is known of databases in the tree.
     pub(super) fn databases(&self) -> Databases {
         self.shown.databases.borrow().clone()
+    }
+
+    /// Why a part of the tree could not be looked at, if so: there may be a database.
+    pub(super) fn unseen(&self) -> Option<String> {
+        self.shown.unseen.borrow().clone()
     }
 
     /// How much of the tree is watched; `None` if nothing is.
@@ -94,8 +100,10 @@ async fn watch(path: PathBuf, exclude: Patterns, shown: Rc<Shown>) {
         let began = Instant::now();
         let (root, patterns) = (path.clone(), exclude.clone());
         let looked = spawn_blocking(move || look(&root, &patterns)).await;
-        let (watch, databases) = looked.unwrap_or_else(|end| (Err(end.into()), Databases::Unknown));
+        let (watch, databases, unseen) =
+            looked.unwrap_or_else(|end| (Err(end.into()), Databases::Unknown, None));
         shown.databases.replace(databases);
+        shown.unseen.replace(unseen);
         let rest = (began.elapsed() * crate::sync::pace::REST).max(REST_LEAST);
         let walked = Instant::now();
         // Whatever changed before it was watched is a change too.
@@ -107,8 +115,9 @@ async fn watch(path: PathBuf, exclude: Patterns, shown: Rc<Shown>) {
                 if watch.covers().whole {
                     following.await;
                 } else {
-                    // Where nothing is noticed, a database may have come.
-                    let _ = tokio::time::timeout(RELOOK.max(rest), following).await;
+                    // Where nothing is noticed, a database may have come; or what could not be looked at can be now.
+                    let relook = if watch.unseen().is_some() { RETRY } else { RELOOK };
+                    let _ = tokio::time::timeout(relook.max(rest), following).await;
                 }
                 // What comes after a quiet time is looked at immediately.
                 tokio::time::sleep(rest.saturating_sub(walked.elapsed())).await;
@@ -121,12 +130,12 @@ async fn watch(path: PathBuf, exclude: Patterns, shown: Rc<Shown>) {
     }
 }
 
-/// Watches a tree, and looks for databases in it on the way.
-fn look(path: &Path, exclude: &Patterns) -> (io::Result<Watch>, Databases) {
+/// Watches a tree, and looks for databases in it on the way. Also why a part of it could not be looked at.
+fn look(path: &Path, exclude: &Patterns) -> (io::Result<Watch>, Databases, Option<String>) {
     let root = match place::real_root(path) {
         Ok(root) => root,
         // There is nothing, and so no database; its marker will be missed.
-        Err(hold) => return (Err(io::Error::other(hold.message)), Databases::Absent),
+        Err(hold) => return (Err(io::Error::other(hold.message)), Databases::Absent, None),
     };
     let mut found = None;
     let watch = Watch::over(&root, exclude, |entry| {
@@ -134,12 +143,23 @@ fn look(path: &Path, exclude: &Patterns) -> (io::Result<Watch>, Databases) {
             found = database::of_entry(entry);
         }
     });
-    if watch.is_err() {
+    let unseen = match &watch {
+        Ok(watch) => watch.unseen().map(str::to_owned),
         // Nobody looked.
-        found = database::find(&root, exclude).unwrap_or_default();
-    }
-    let databases = found.map_or(Databases::Absent, |it| Databases::Found(it.to_string()));
-    (watch, databases)
+        Err(_) => match database::find(&root, exclude) {
+            Ok(database) => {
+                found = database;
+                None
+            }
+            Err(error) => Some(error.to_string()),
+        },
+    };
+    let databases = match (found, &unseen) {
+        (Some(database), _) => Databases::Found(database.to_string()),
+        (None, Some(_)) => Databases::Unknown,
+        (None, None) => Databases::Absent,
+    };
+    (watch, databases, unseen)
 }
 
 /// Counts until the tree has to be watched anew. The kernel gathers events meanwhile; more than it can are an

@@ -144,6 +144,28 @@ impl Engine {
         };
         let ended = WallTime(wall_time());
         let (outcome, mut figures) = (end.outcome, end.figures);
+        let failing = match outcome {
+            _ if recorded => None,
+            Some(
+                Outcome::Partial
+                | Outcome::DiskFull
+                | Outcome::Disk
+                | Outcome::Stuck
+                | Outcome::Other,
+            ) => outcome,
+            // A hold is told as one, trouble with the connection where the peer's record is read, and what we stopped
+            // ourselves says nothing.
+            Some(_) | None => share.failing,
+        };
+        if failing != std::mem::replace(&mut share.failing, failing) {
+            let name = &share.spec.name;
+            let kind = match failing {
+                Some(_) => EventKind::Fault { text: format!("share {name}: {text}") },
+                None => EventKind::Log { text: format!("share {name}: a pass is complete again") },
+            };
+            let router: Arc<str> = share.spec.router.as_str().into();
+            self.events.tell(Some(&router), kind);
+        }
         // Only a comparison is asked for them.
         figures.listed = Vec::new();
         let errors = std::mem::take(&mut end.errors);

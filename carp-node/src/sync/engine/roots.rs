@@ -5,7 +5,6 @@ use std::io;
 use rustix::rand::{GetRandomFlags, getrandom};
 use tokio::task::{spawn_blocking, spawn_local};
 
-use super::changes::Watching;
 use super::{Done, Engine};
 use crate::sync::guards::{marker, place};
 use crate::sync::hold::Hold;
@@ -18,12 +17,18 @@ impl Engine {
     pub(super) fn see_to_root(&mut self, number: usize) {
         self.mark(number);
         let share = &mut self.shares[number];
-        let databases = share.watching.as_ref().map(Watching::databases);
-        if share.fault.is_none()
-            && let Some(Databases::Found(database)) = databases
-        {
+        let Some(watching) = share.watching.as_ref().filter(|_| share.fault.is_none()) else {
+            return;
+        };
+        if let Databases::Found(database) = watching.databases() {
             let hold = Hold::of_database(format_args!("{database}, and is not copied"));
             share.fault = Some(hold.message);
+        } else if let Some(why) = watching.unseen() {
+            share.fault = Some(format!(
+                "nobody can say that there is no database in {}, so it is not copied: {why}; exclude that directory, \
+                 or let this node read it",
+                share.spec.path.display()
+            ));
         }
     }
 

@@ -53,6 +53,8 @@ pub(super) struct Share {
     /// Whether cut-off passes may have left something.
     pub(super) untidy: bool,
     pub(super) last: Option<Last>,
+    /// What keeps passes from being complete, if it was told and is no trouble with the connection or a hold.
+    pub(super) failing: Option<Outcome>,
     /// What could not be done with the share's own files, in words.
     pub(super) fault: Option<String>,
     /// What was told of it last, so that it is told once.
