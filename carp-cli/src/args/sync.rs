@@ -22,7 +22,7 @@ pub(crate) enum SyncVerb {
     Status {
         /// Only this share
         name: Option<String>,
-        /// Print one JSON array
+        /// Print one JSON object
         #[arg(long)]
         json: bool,
         /// Again and again

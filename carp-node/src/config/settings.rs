@@ -101,7 +101,10 @@ impl SyncSpec {
             ("require", Value::Flag(policy.require)),
             ("failback", text(failback)),
             ("exclude", texts(&self.exclude)),
-            ("max_delete", count(self.max_delete)),
+            (
+                "max_delete",
+                self.max_delete.map_or_else(|| text("a tenth, at least 100"), Value::Count),
+            ),
             ("attributes", Value::Flag(self.attributes)),
             ("bandwidth", count(self.bandwidth.map(u64::from))),
             ("compress", Value::Flag(self.compress)),

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::ffi::OsString;
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::path::{Component, PathBuf};
 use std::time::Duration;
@@ -53,7 +54,7 @@ pub struct SyncSpec {
     pub quiesce: Option<Vec<String>>,
     /// `unquiesce`: undoes that.
     pub unquiesce: Option<Vec<String>>,
-    /// `quiesce_timeout`: how long each of the two may run. 100 ms to `handover_timeout`.
+    /// `quiesce_timeout`: how long each of the two may run. 100 ms to 3 s less than `handover_timeout`.
     pub quiesce_timeout: Duration,
     /// The rest of the choices.
     pub policy: Policy,
@@ -164,7 +165,7 @@ fn path(section: &Section<'_>) -> Option<PathBuf> {
 }
 
 fn peer(section: &Section<'_>) -> Option<Destination> {
-    const EXAMPLE: &str = "peer = \"sync@192.168.130.10\"";
+    const EXAMPLE: &str = "peer = \"192.168.130.10\"";
     section.require("peer", EXAMPLE)?;
     let text = section.text("peer", EXAMPLE)?;
     match Destination::parse(text.get_ref()) {
@@ -307,6 +308,17 @@ pub(super) fn check(reader: &Reader<'_>, shares: &[SyncSpec], routers: &[&Router
             );
             let help = "take a priority of 1 to 254, or require = false";
             reader.note(share.place("router").error(message).with_help(help));
+        }
+        let theirs = share.peer.host.parse::<IpAddr>().ok();
+        let moves = |ip: IpAddr| {
+            let has = |router: &&&RouterSpec| router.addresses.iter().any(|it| it.ip() == ip);
+            routers.iter().find(has)
+        };
+        if let Some((ip, router)) = theirs.and_then(|ip| Some((ip, moves(ip)?))) {
+            let message =
+                format!("peer {ip} is an address of [router.{}], which moves", router.name);
+            let help = "name the other node by an address of its own";
+            reader.note(share.place("peer").error(message).with_help(help));
         }
         if share.policy.failback == Failback::Manual && !share.policy.require {
             let message = "failback = \"manual\" changes nothing with require = false";

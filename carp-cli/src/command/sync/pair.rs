@@ -38,7 +38,7 @@ fn authorize(desk: &Desk, shares: &[&SyncSpec], line: &str) -> Result<(), Failur
         print(&format!("{}: {done}\n", file.display()))?;
         if user == ROOT {
             print(
-                "sshd needs `PermitRootLogin forced-commands-only` (or prohibit-password) for that\n",
+                "sshd needs `PermitRootLogin prohibit-password` (or forced-commands-only) for that\n",
             )?;
         }
     }

@@ -68,6 +68,10 @@ fn every_mistake_in_a_share_is_named_at_its_place() {
         ("path = \"/var/../www\"", "path \"/var/../www\" is not an absolute path"),
         ("path = \"/\"", "the root of the machine cannot be a share // name a folder"),
         ("peer = \"-oProxyCommand=x\"", "peer \"-oProxyCommand=x\": "),
+        (
+            "peer = \"192.168.130.100\"",
+            "peer 192.168.130.100 is an address of [router.web], which moves",
+        ),
         ("rsh = []", "rsh names no program // write it like rsh = [\"ssh\""),
         ("every = \"0s\"", "0s is out of range: it is 1s to 24h"),
         ("failback = \"automatic\"", "unknown failback \"automatic\""),
