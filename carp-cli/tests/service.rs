@@ -250,8 +250,15 @@ fn analyze(arguments: &[&str], unit: &Path) -> Result<(Option<i32>, String), Fai
 }
 
 fn unit_verifies(rack: &Rack) -> Tested {
-    let (code, text) = analyze(&["verify", "--man=no"], &unit_here(rack)?)?;
-    ensure(code == Some(0) && text.is_empty(), format!("{code:?} {text}"))
+    let unit_here = unit_here(rack)?;
+    let (code, text) = analyze(&["verify", "--man=no"], &unit_here)?;
+    ensure(code == Some(0) && text.is_empty(), format!("{code:?} {text}"))?;
+    // With what shares need beside it.
+    let beside = unit_here.with_file_name("carp.service.d");
+    fs::create_dir_all(&beside)?;
+    fs::copy(unit().with_file_name("shares.conf"), beside.join("shares.conf"))?;
+    let (code, text) = analyze(&["verify", "--man=no"], &unit_here)?;
+    ensure(code == Some(0) && text.is_empty(), format!("with shares: {code:?} {text}"))
 }
 
 fn unit_exposes_little(rack: &Rack) -> Tested {

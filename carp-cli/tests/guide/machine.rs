@@ -27,16 +27,39 @@ const APT_GET: &str = "#!/bin/sh\n\
 
 /// What the guide uses of it, and what Debian would start at boot.
 const SYSTEMCTL: &str = "#!/bin/sh\n\
-    carp() { install -d /run/carp; setsid -f carp run >>/var/log/carp.log 2>&1 </dev/null; }\n\
+    carp() { install -d /run/carp; setsid -f unshare --mount --propagation private carp-service \\\n\
+        >>/var/log/carp.log 2>&1 </dev/null; }\n\
     ssh() { if [ -e /run/sshd.pid ]; then kill \"$(cat /run/sshd.pid)\"; fi; /usr/sbin/sshd; }\n\
     nginx_() { if [ -e /run/nginx.pid ]; then nginx -s stop; fi; nginx; }\n\
     case \"$*\" in\n\
     'restart nginx') nginx_ ;;\n\
     'restart ssh') ssh ;;\n\
+    daemon-reload) [ -e /etc/systemd/system/carp.service.d/shares.conf ] ;;\n\
     'enable --now carp') carp ;;\n\
     boot) rm -rf /run/*; mkdir /run/sshd; nginx_; [ -e /root/.ssh ] && ssh; carp ;;\n\
     *) echo \"systemctl $*: not in this test\" >&2; exit 1 ;;\n\
     esac\n";
+
+/// What systemd makes of the unit with the drop-in for shares: what may be read only, what is out of sight, and the
+/// capabilities that are left.
+fn service() -> Result<String, Failed> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("systemd");
+    let mut capabilities = String::from("-all");
+    for file in ["carp.service", "shares.conf"] {
+        let text = fs::read_to_string(directory.join(file))?;
+        let sets = text.lines().filter_map(|line| line.strip_prefix("CapabilityBoundingSet=CAP_"));
+        for capability in sets.flat_map(|set| set.split(" CAP_")) {
+            capabilities.push_str(&format!(",+{}", capability.to_lowercase()));
+        }
+    }
+    // In a user namespace flags of mounts cannot be changed.
+    let mounts = "for own in /etc /usr/local/bin; do mount -o remount,bind,ro $own; done\n\
+                  mount -t tmpfs -o ro none /root\n";
+    Ok(format!(
+        "#!/bin/sh\nset -e\n{}exec setpriv --no-new-privs --inh-caps=-all --bounding-set={capabilities} carp run\n",
+        if is_root() { mounts } else { "" }
+    ))
+}
 
 /// Makes a mount namespace in which the directories are the machine's own, and keeps it.
 const HOLD: &str = "set -e\n\
@@ -70,7 +93,13 @@ impl Machine {
         let done = Command::new("sh").args(["-c", script]).arg(&files).output()?;
         ensure(done.status.success(), String::from_utf8_lossy(&done.stderr))?;
         let mut machine = Self { host, files, holder: None, shell: None };
-        for (name, text) in [("sudo", SUDO), ("apt-get", APT_GET), ("systemctl", SYSTEMCTL)] {
+        let service = service()?;
+        for (name, text) in [
+            ("sudo", SUDO),
+            ("apt-get", APT_GET),
+            ("systemctl", SYSTEMCTL),
+            ("carp-service", &*service),
+        ] {
             let path = machine.files.join("usr/local/bin").join(name);
             fs::write(&path, text)?;
             fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
@@ -115,7 +144,9 @@ impl Machine {
 
     /// Runs a script to its end, among the machine's files; what it printed.
     pub(crate) fn run(&self, script: &str, limit: Duration) -> Result<String, Failed> {
-        let argv = self.inside(&["sh", "-ec", script])?;
+        // The guide begins in the folder of carp's source.
+        const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+        let argv = self.inside(&["sh", "-ec", &format!("cd '{SOURCE}'\n{script}")])?;
         let mut command = Command::new(&argv[0]);
         command.args(&argv[1..]).env("HOME", "/root").env("LC_ALL", "C.UTF-8");
         command.env("PATH", "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
