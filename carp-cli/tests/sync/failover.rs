@@ -1,5 +1,6 @@
 //! F3 to F5, F12: nothing is lost when the roles change.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -41,12 +42,13 @@ fn crash_and_return(rack: &Rack) -> Tested {
     fs::remove_file(pair.b.share.join("old"))?;
     pair.b.cut(false)?;
     let again = pair.a.start()?;
-    let (gap, page) = handed_over(&pair, rack).map_err(|error| {
+    let (gap, trees) = handed_over(&pair, rack).map_err(|error| {
         let (told, other) = (events(&again), events(&second));
         let [one, two] = [&again, &second].map(share);
         Failed::from(format!("{error:?}: {one}\n{told}\n{two}\n{other}"))
     })?;
-    ensure(page.as_deref() == Some("v2"), format!("it took the address with the page {page:?}"))?;
+    ensure(trees[0] == trees[1], format!("it took the address with another tree: {trees:?}"))?;
+    ensure(pair.a.read("page").as_deref() == Some("v2"), "it serves the page as it was written")?;
     println!("f3: nobody served for {} ms at the handover", gap.as_millis());
     ensure(gap < GAP, format!("nobody served for {gap:?}"))?;
     for node in [&pair.a, &pair.b] {
@@ -80,22 +82,28 @@ const TAKEOVER: Duration = Duration::from_secs(8);
 /// At a handover nobody serves for 3 s at the most, and the same applies.
 const GAP: Duration = Duration::from_secs(6);
 
-/// Looks all the time until only the primary serves: for how long nobody did, and what the page was there when it
+/// Looks all the time until only the primary serves: for how long nobody did, and what both trees were when it
 /// was first seen to serve.
-fn handed_over(pair: &Pair<'_>, rack: &Rack) -> Result<(Duration, Option<String>), Failed> {
+fn handed_over(
+    pair: &Pair<'_>,
+    rack: &Rack,
+) -> Result<(Duration, [BTreeMap<String, Vec<u8>>; 2]), Failed> {
     let began = Instant::now();
-    let (mut gap, mut served, mut page) = (Duration::ZERO, Instant::now(), None);
+    let (mut gap, mut served, mut trees) = (Duration::ZERO, Instant::now(), None);
     while began.elapsed() < LIMIT {
         let (one, two) = (serves(&rack.primary), serves(&rack.secondary));
-        if one && page.is_none() {
-            page = Some(pair.a.read("page"));
+        if one && trees.is_none() {
+            trees = Some([pair.a.tree()?, pair.b.tree()?]);
         }
         if one || two {
             gap = gap.max(served.elapsed());
             served = Instant::now();
         }
-        if one && !two {
-            return Ok((gap, page.flatten()));
+        if one
+            && !two
+            && let Some(trees) = trees
+        {
+            return Ok((gap, trees));
         }
         std::thread::sleep(Duration::from_millis(5));
     }

@@ -224,7 +224,9 @@ impl Outcome {
             Self::Module => {
                 "the peer does not offer this share; compare the names under [sync] on both nodes"
             }
-            Self::Transport => "the connection to the peer broke; the pass is repeated",
+            Self::Transport => {
+                "the connection to the peer broke; if it does again, look at the network, and at sshd and rsync there"
+            }
             Self::Program => {
                 "a program is missing: install rsync and openssh-client here, rsync on the peer"
             }
