@@ -1,13 +1,12 @@
 //! F3 to F5, F12: nothing is lost when the roles change.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::time::{Duration, Instant};
 
 use carp_node::lab::wait_until;
 use libtest_mimic::Failed;
 
-use crate::scene::{Pair, equal, events, living_here, passes, share, sync, wait_in_sync};
+use crate::scene::{Pair, Tree, equal, events, living_here, passes, share, sync, wait_in_sync};
 use crate::support::{LIMIT, Rack, Test, Tested, ensure, serves, wait_for_owner};
 
 pub(crate) const TESTS: &[Test] = &[
@@ -84,10 +83,7 @@ const GAP: Duration = Duration::from_secs(6);
 
 /// Looks all the time until only the primary serves: for how long nobody did, and what both trees were when it
 /// was first seen to serve.
-fn handed_over(
-    pair: &Pair<'_>,
-    rack: &Rack,
-) -> Result<(Duration, [BTreeMap<String, Vec<u8>>; 2]), Failed> {
+fn handed_over(pair: &Pair<'_>, rack: &Rack) -> Result<(Duration, [Tree; 2]), Failed> {
     let began = Instant::now();
     let (mut gap, mut served, mut trees) = (Duration::ZERO, Instant::now(), None);
     while began.elapsed() < LIMIT {
@@ -240,7 +236,7 @@ fn planned_yield(rack: &Rack) -> Tested {
 fn promotion_during_a_pass(rack: &Rack) -> Tested {
     let pair = Pair::new(rack, "bandwidth = 100\nstale_takeover = \"allow\"")?;
     let (first, second) = pair.start()?;
-    fs::write(pair.a.share.join("large"), vec![7; 20 << 20])?;
+    pair.a.put("large", &vec![7; 20 << 20])?;
     wait_until(LIMIT, "the large file is being pulled", || {
         share(&second)["progress"]["bytes"].as_u64().is_some_and(|bytes| bytes > 0)
     })?;

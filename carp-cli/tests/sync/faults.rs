@@ -153,9 +153,10 @@ fn full_disk(rack: &Rack) -> Tested {
     let (_first, second) = pair.start()?;
     pair.b.wait_for("gone", Some("1"))?;
     let before = pair.b.tree()?;
+    // First, so that no pass fits that brings the others.
+    pair.a.put("large", &vec![7; 80 << 20])?;
     fs::remove_file(pair.a.share.join("gone"))?;
     pair.a.write("page", "v2")?;
-    fs::write(pair.a.share.join("large"), vec![7; 80 << 20])?;
     wait_outcome(&second, "disk-full")?;
     ensure(pair.b.tree()? == before, "the visible tree is as it was")?;
     let text = sync(&second, &["status"], 0)?;
@@ -179,8 +180,9 @@ fn cut_off(rack: &Rack) -> Tested {
     const LARGE: u64 = 6 << 20;
     let pair = Pair::new(rack, "bandwidth = 1000")?;
     let (_first, second) = pair.start()?;
+    // First, so that no pass is at its end soon that brings the other.
+    pair.a.put("large", &noise(LARGE)?)?;
     pair.a.write("page", "v2")?;
-    fs::write(pair.a.share.join("large"), noise(LARGE)?)?;
     wait_until(LIMIT, "half of it is here", || {
         share(&second)["progress"]["bytes"].as_u64().is_some_and(|bytes| bytes > LARGE / 2)
     })?;

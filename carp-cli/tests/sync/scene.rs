@@ -13,6 +13,9 @@ use serde_json::Value;
 
 use crate::support::{Daemon, LIMIT, Rack, Tested, VIP, ensure, told};
 
+/// Every file of a tree with its content.
+pub(crate) type Tree = BTreeMap<String, Vec<u8>>;
+
 /// Two nodes, not started yet.
 pub(crate) struct Pair<'a> {
     pub(crate) a: Node<'a>,
@@ -127,6 +130,13 @@ impl<'a> Node<'a> {
         Ok(fs::write(self.share.join(file), value)?)
     }
 
+    /// Puts a file into the share that is there as a whole or not at all.
+    pub(crate) fn put(&self, file: &str, bytes: &[u8]) -> Tested {
+        let new = self.rack.path("put");
+        fs::write(&new, bytes)?;
+        Ok(fs::rename(new, self.share.join(file))?)
+    }
+
     pub(crate) fn read(&self, file: &str) -> Option<String> {
         fs::read_to_string(self.share.join(file)).ok()
     }
@@ -158,7 +168,7 @@ impl<'a> Node<'a> {
     }
 
     /// What is in the tree: every file with its content.
-    pub(crate) fn tree(&self) -> Result<BTreeMap<String, Vec<u8>>, Failed> {
+    pub(crate) fn tree(&self) -> Result<Tree, Failed> {
         let mut found = BTreeMap::new();
         for entry in fs::read_dir(&self.share)? {
             let entry = entry?;

@@ -137,7 +137,7 @@ fn progress(rack: &Rack) -> Tested {
     let pair = Pair::new(rack, "bandwidth = 200")?;
     let (_first, second) = pair.start()?;
     pair.a.write("a", "it comes first, and is counted")?;
-    fs::write(pair.a.share.join("large"), vec![7; 20 << 20])?;
+    pair.a.put("large", &vec![7; 20 << 20])?;
     wait_until(LIMIT, "files, bytes, the rate and the time left are told", || {
         let progress = &share(&second)["progress"];
         ["bytes", "rate", "left_ms", "running_ms"]
