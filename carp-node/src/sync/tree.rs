@@ -95,9 +95,14 @@ fn at(path: &Path, error: &io::Error) -> io::Error {
 
 fn there<T>(outcome: io::Result<T>) -> io::Result<Option<T>> {
     match outcome {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) if is_gone(&error) => Ok(None),
         outcome => outcome.map(Some),
     }
+}
+
+/// Nothing is there any more, or something else than a directory.
+fn is_gone(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 /// What carp itself puts into a share.
@@ -168,6 +173,30 @@ mod tests {
         fs::write(root.path().join(OsStr::from_bytes(b"a/\xff\n")), "x").unwrap();
         symlink("/etc", root.path().join("a/link")).unwrap();
         root
+    }
+
+    #[test]
+    fn what_goes_while_it_is_looked_at_is_no_error() {
+        let seen = |change: &dyn Fn(&Path, &Path)| {
+            let root = tree();
+            let walked = visit(root.path(), &Patterns::default(), |found| {
+                change(root.path(), found.below);
+                Go::On
+            });
+            walked.unwrap()
+        };
+        // A directory while it is read, and one that is a file when it would be.
+        assert!(seen(&|root, below| {
+            if below.starts_with("a") && below != Path::new("a") {
+                let _ = fs::remove_dir_all(root.join("a"));
+            }
+        }));
+        assert!(seen(&|root, below| {
+            if below == Path::new("a") {
+                fs::remove_dir_all(root.join("a")).unwrap();
+                fs::write(root.join("a"), "x").unwrap();
+            }
+        }));
     }
 
     fn names(root: &Path, exclude: &[&str]) -> Vec<PathBuf> {
