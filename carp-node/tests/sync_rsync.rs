@@ -241,6 +241,19 @@ fn a_pass_makes_the_copy_equal_in_everything_that_a_tree_has() {
 }
 
 #[test]
+fn a_copy_that_vanished_is_not_made_anew() {
+    let pair = Pair::new();
+    put(&pair.source(), "page", "v1");
+    fs::remove_dir(pair.copy()).unwrap();
+    let said = pair.run(&pair.pass(Care::Replace));
+    assert_eq!(said.outcome, Outcome::Disk, "{said:?}");
+    assert!(!pair.copy().exists(), "{said:?}");
+    fs::create_dir(pair.copy()).unwrap();
+    pair.pull();
+    assert_eq!(read(&pair.copy(), "page"), "v1");
+}
+
+#[test]
 fn a_second_edit_within_one_second_is_copied() {
     let pair = Pair::new();
     let file = pair.source().join("x");

@@ -16,6 +16,7 @@ mod hooks;
 mod machine;
 mod renaming;
 mod rescue;
+mod routers;
 mod scale;
 mod scene;
 mod settings;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         steady::TESTS,
         failover::TESTS,
         failback::TESTS,
+        routers::TESTS,
         split::TESTS,
         guards::TESTS,
         database::TESTS,

@@ -125,7 +125,8 @@ impl Pass {
         for pattern in &self.exclude {
             argv.add(option("--exclude=", pattern));
         }
-        argv.copying(&self.remote, &self.module, "", &self.path.join(""))
+        // With the dot at its end, a folder that vanished a moment ago (its disk, most likely) is not made anew.
+        argv.copying(&self.remote, &self.module, "", &self.path.join("."))
     }
 }
 
@@ -252,7 +253,7 @@ mod tests {
             "rsync --no-motd --timeout=20 --rsh=ssh -F '/run/carp/ssh config' -aH -A -X --numeric-ids \
              --modify-window=-1 --delete-delay --delay-updates --partial-dir=.sync-partial \
              --max-delete=100 --no-h --outbuf=L --info=progress2,stats2,flist0 \
-             --out-format=@I|%i|%l|%n --include=/.share-id --exclude=/cache/ -- 192.0.2.1::www/ /var/www/"
+             --out-format=@I|%i|%l|%n --include=/.share-id --exclude=/cache/ -- 192.0.2.1::www/ /var/www/."
         );
     }
 
