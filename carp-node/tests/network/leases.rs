@@ -203,8 +203,13 @@ fn wakes_nobody(lab: &Lab) -> Result {
         Ok((NetlinkWatch::start(&["eth0".to_owned()])?, Linux.removals()?))
     };
     let _watching = one.run_inside(watching)??;
-    let watchers = one.run_inside(|| threads(&["carp-watch", "carp-removals"]))??;
-    assert_eq!(watchers.len(), 2);
+    let mut watchers = Vec::new();
+    // A thread gives itself its name.
+    wait_until(LIMIT, "both watchers", || {
+        let found = one.run_inside(|| threads(&["carp-watch", "carp-removals"]));
+        watchers = found.unwrap().unwrap();
+        watchers.len() == 2
+    })?;
     acquire(&one, &mut keeper, &place, &BOTH)?;
     // They wake for the addresses, and now and then to look anyway.
     wait_until(LIMIT, "renewals that nobody wakes for", || {
