@@ -135,15 +135,21 @@ fn a_worse_active_router_is_answered_at_once_and_after_one_and_five_seconds() {
     }
 }
 
-#[test]
-fn a_loud_rival_gets_one_announcement_an_interval_and_one_event() {
+/// What comes of worse routers that advertise a hundred times, every 50 ms, each time from the next of these sources.
+fn besieged(sources: impl Iterator<Item = u8>) -> Vec<Effect> {
     let mut rig = native().rig().serving();
     rig.runs(secs(10));
     let mut effects = Vec::new();
-    for _ in 0..100 {
-        effects.extend(rig.hears(ip(9), 1, 200));
+    for source in sources.take(100) {
+        effects.extend(rig.hears(ip(source), 1, 200));
         effects.extend(rig.runs(ms(50)).into_iter().map(|(_, effect)| effect));
     }
+    effects
+}
+
+#[test]
+fn a_loud_rival_gets_one_announcement_an_interval_and_one_event() {
+    let effects = besieged(std::iter::repeat(9));
     let count = |wanted: &Effect| effects.iter().filter(|effect| *effect == wanted).count();
     assert_eq!(count(&Effect::Event(Event::Rival { source: ip(9) })), 1);
     assert!((3..=4).contains(&count(&Announce)), "{} in 5 s", count(&Announce));
@@ -151,13 +157,7 @@ fn a_loud_rival_gets_one_announcement_an_interval_and_one_event() {
 
 #[test]
 fn rivals_with_many_sources_get_no_more_announcements_than_one() {
-    let mut rig = native().rig().serving();
-    rig.runs(secs(10));
-    let mut effects = Vec::new();
-    for round in 0..100 {
-        effects.extend(rig.hears(ip(10 + round), 1, 200));
-        effects.extend(rig.runs(ms(50)).into_iter().map(|(_, effect)| effect));
-    }
+    let effects = besieged(10..);
     let announced = effects.iter().filter(|effect| **effect == Announce).count();
     let events = effects.iter().filter(|effect| matches!(effect, Effect::Event(_))).count();
     assert!((3..=4).contains(&announced), "{announced} in 5 s");

@@ -161,7 +161,8 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// Stops the whole group, its [`StopSignal`](super::StopSignal) first. [`finished`](Self::finished) comes when nobody lives.
+    /// Stops the whole group, its [`StopSignal`](super::StopSignal) first. [`finished`](Self::finished) comes
+    /// when nobody lives.
     pub async fn stop(&self) {
         // A runner that is gone has stopped everything.
         let _ = self.handle.orders.send(Order::Stop { id: self.id }).await;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use carp_node::control::Client as Control;
+use carp_node::control::proto::StatusReport;
 use carp_node::control::units::WallTime;
 use carp_node::dissect::{Layer, LinkType, dissect};
 use carp_node::lab::{Client, Frame, Gap, LabError, Request, Signal, Tap, wait_until};
@@ -107,17 +108,20 @@ fn resigns(frame: &Frame) -> bool {
     standing.is_some_and(carp_proto::election::Standing::is_resignation)
 }
 
+/// What a daemon says of itself, if it does.
+fn status(socket: &Path) -> Option<StatusReport> {
+    Control::connect(socket).ok()?.status(None).ok()
+}
+
 /// When the last pass ended, if it changed nothing.
 fn idle_pass(socket: &Path) -> Option<WallTime> {
-    let report = Control::connect(socket).ok()?.status(None).ok()?;
-    let last = report.sync.into_iter().next()?.last_pass?;
+    let last = status(socket)?.sync.into_iter().next()?.last_pass?;
     (last.changed == 0 && last.outcome == Some(Passed::Complete)).then_some(last.ended)
 }
 
 /// How many adverts were heard.
 fn adverts(socket: &Path) -> Option<u64> {
-    let report = Control::connect(socket).ok()?.status(None).ok()?;
-    report.routers.first().map(|router| router.counters.adverts_received)
+    status(socket)?.routers.first().map(|router| router.counters.adverts_received)
 }
 
 /// The stage, and somebody who tells what happens on it.
@@ -185,8 +189,8 @@ impl Show {
     /// How long the secondary waits for an advert, as it says itself: as long as its data come second, it leaves others
     /// the first turn.
     fn patience_of_the_secondary(&self) -> Duration {
-        let status = Control::connect(self.stage.secondary.socket()).and_then(|it| it.status(None));
-        let router = status.ok().and_then(|status| status.routers.into_iter().next());
+        let status = status(&self.stage.secondary.socket());
+        let router = status.and_then(|status| status.routers.into_iter().next());
         router.map_or_else(
             || self.timers.active_down(Who::Secondary),
             |it| it.timers.active_down_ms.0,

@@ -1,14 +1,11 @@
 //! Roles and decisions: what each share does now.
 
-use std::sync::Arc;
-
 use carp_proto::Instant;
 
 use super::build::random;
 use super::peer::wall_stamp;
 use super::{Engine, Role};
 use crate::control::proto::RouterStatus;
-use crate::event::EventKind;
 use crate::sync::decide::{Decision, Me, decide};
 use crate::sync::record::Memory;
 use crate::sync::standing::{Held, Moments, standing};
@@ -151,13 +148,10 @@ impl Engine {
         if share.told == news {
             return;
         }
-        let name = &share.spec.name;
-        let kind = match &news {
-            Some(text) => EventKind::Fault { text: format!("share {name}: {text}") },
-            None => EventKind::Log { text: format!("share {name}: no longer held") },
-        };
-        let router: Arc<str> = share.spec.router.as_str().into();
-        share.told = news;
-        self.events.tell(Some(&router), kind);
+        share.told.clone_from(&news);
+        match news {
+            Some(text) => self.tell_fault(number, text),
+            None => self.tell_log(number, "no longer held"),
+        }
     }
 }

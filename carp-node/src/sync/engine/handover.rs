@@ -1,5 +1,6 @@
 //! Planned changes of the active node: what is asked of the peer, and what it asks.
 
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -243,5 +244,19 @@ impl Engine {
     pub(super) fn tell(&self, number: usize, kind: EventKind) {
         let router: Arc<str> = self.routers[number].name.as_str().into();
         self.events.tell(Some(&router), kind);
+    }
+
+    /// Tells what is wrong with a share, as an event of its router.
+    pub(super) fn tell_fault(&self, share: usize, what: impl Display) {
+        self.tell(self.shares[share].router, EventKind::Fault { text: self.about(share, what) });
+    }
+
+    /// Tells what was done about a share, as an event of its router.
+    pub(super) fn tell_log(&self, share: usize, what: impl Display) {
+        self.tell(self.shares[share].router, EventKind::Log { text: self.about(share, what) });
+    }
+
+    fn about(&self, share: usize, what: impl Display) -> String {
+        format!("share {}: {what}", self.shares[share].spec.name)
     }
 }

@@ -1,7 +1,6 @@
 //! When passes begin, and what is made of their ends.
 
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use carp_proto::Instant;
@@ -15,7 +14,6 @@ use super::share::{Last, Running};
 use super::{Done, Engine, Role};
 use crate::clock::wall_time;
 use crate::control::units::WallTime;
-use crate::event::EventKind;
 use crate::sync::decide::Pull;
 use crate::sync::guards;
 use crate::sync::hold::{Hold, HoldReason};
@@ -144,41 +142,19 @@ impl Engine {
         };
         let ended = WallTime(wall_time());
         let (outcome, mut figures) = (end.outcome, end.figures);
-        let failing = match outcome {
-            _ if recorded => None,
-            Some(
-                Outcome::Partial
-                | Outcome::DiskFull
-                | Outcome::Disk
-                | Outcome::Stuck
-                | Outcome::Other,
-            ) => outcome,
-            // A hold is told as one, trouble with the connection where the peer's record is read, and what we stopped
-            // ourselves says nothing.
-            Some(_) | None => share.failing,
-        };
-        if failing != std::mem::replace(&mut share.failing, failing) {
-            let name = &share.spec.name;
-            let kind = match failing {
-                Some(_) => EventKind::Fault { text: format!("share {name}: {text}") },
-                None => EventKind::Log { text: format!("share {name}: a pass is complete again") },
-            };
-            let router: Arc<str> = share.spec.router.as_str().into();
-            self.events.tell(Some(&router), kind);
-        }
         // Only a comparison is asked for them.
         figures.listed = Vec::new();
         let errors = std::mem::take(&mut end.errors);
         share.last = Some(Last { ended, took, copied: end.copied, outcome, text, errors, figures });
+        share.rescues.changed |= end.report.is_some();
+        self.tell_failing(number, recorded);
         if let Some(report) = &end.report {
-            share.rescues.changed = true;
-            let text = format!(
-                "share {}: {} entries that only this node had and {} that the other one replaced are kept: \
+            let what = format_args!(
+                "{} entries that only this node had and {} that the other one replaced are kept: \
                  `carp sync rescue list`",
-                share.spec.name, report.orphans, report.superseded
+                report.orphans, report.superseded
             );
-            let router: Arc<str> = share.spec.router.as_str().into();
-            self.events.tell(Some(&router), EventKind::Log { text });
+            self.tell_log(number, what);
         }
         if end.lingers {
             let text = format!(
@@ -194,6 +170,33 @@ impl Engine {
             self.rsync.doubt();
         }
         self.pass_in_handover(number, recorded, running.last, now);
+    }
+
+    /// Passes that fail are told once, and so is their end.
+    fn tell_failing(&mut self, number: usize, recorded: bool) {
+        let share = &mut self.shares[number];
+        let Some(last) = &share.last else { return };
+        let failing = match last.outcome {
+            _ if recorded => None,
+            Some(
+                Outcome::Partial
+                | Outcome::DiskFull
+                | Outcome::Disk
+                | Outcome::Stuck
+                | Outcome::Other,
+            ) => last.outcome,
+            // A hold is told as one, trouble with the connection where the peer's record is read, and what we stopped
+            // ourselves says nothing.
+            Some(_) | None => share.failing,
+        };
+        let text = last.text.clone();
+        if failing == std::mem::replace(&mut share.failing, failing) {
+            return;
+        }
+        match failing {
+            Some(_) => self.tell_fault(number, text),
+            None => self.tell_log(number, "a pass is complete again"),
+        }
     }
 
     /// A complete pass counts if the peer's epoch is still that of the decision.

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use carp_proto::Instant;
@@ -11,7 +10,6 @@ use tokio::task::{spawn_blocking, spawn_local};
 use super::{Done, Engine};
 use crate::clock::wall_time;
 use crate::control::units::WallTime;
-use crate::event::EventKind;
 use crate::sync::guards::place;
 use crate::sync::rescue::{self, Pruning};
 
@@ -65,16 +63,12 @@ impl Engine {
         let share = &mut self.shares[number];
         share.tidying = false;
         share.rescues.changed = true;
-        let name = &share.spec.name;
-        let router: Arc<str> = share.spec.router.as_str().into();
-        let tell = |kind| self.events.tell(Some(&router), kind);
         let fault = |what: &dyn std::fmt::Display| {
-            tell(EventKind::Fault { text: format!("share {name}: its rescue sets: {what}") });
+            self.tell_fault(number, format_args!("its rescue sets: {what}"));
         };
         let told = |text: &str, sets: &[String]| {
             if !sets.is_empty() {
-                let text = format!("share {name}: {text} {}", sets.join(", "));
-                tell(EventKind::Log { text });
+                self.tell_log(number, format_args!("{text} {}", sets.join(", ")));
             }
         };
         match tidied {
