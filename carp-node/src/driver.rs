@@ -226,9 +226,10 @@ impl<P: PacketIo> Driver<'_, P> {
         self.events.tell(Some(&member.name), kind);
     }
 
-    /// Renews the lease of a router that has just advertised, if it is time.
+    /// Renews the lease of a router that has just advertised, if it is time, or is before it does so again.
     fn renew(&self, index: usize, member: &mut Member, now: Instant) {
-        if let Some(task) = member.renewals.with_advert(now) {
+        let interval = member.router.advertised().interval();
+        if let Some(task) = member.renewals.with_advert(now, interval) {
             // If the thread is that busy, the next one may find a place.
             let _ = self.jobs.try_send(member.job(index, task, 0));
         }

@@ -58,7 +58,8 @@ impl Lease {
         Duration::from_secs(self.0.into())
     }
 
-    /// When it is to be renewed: after a third, with the next advert.
+    /// When it is to be renewed: after a third, with the next advert. If that will come after a half, with the one
+    /// before it.
     #[must_use]
     pub fn renewal(self) -> Duration {
         self.time() / 3

@@ -1,12 +1,15 @@
 //! Renewing leases: only a protocol task that runs keeps addresses alive.
 //!
 //! The kernel drops an address that nobody renews. So the protocol task itself says that it still wants
-//! its addresses, from when they are asked for until they are given back: when a third of the lease has
-//! passed, and then together with its next advert. A successor counts its patience from that advert too,
-//! so that the address is not renewed for longer than the silence was. Where no advert comes until a half
-//! has passed (they are rare, or the router leaves), it is renewed without, and then every third.
+//! its addresses, from when they are asked for until they are given back: with the first advert when a third
+//! of the lease has passed, or before that with the last one until a half has. A successor counts its patience
+//! from that advert too, so that the address is not renewed for longer than the silence was. Where no advert
+//! comes until a half has passed (they are rare, or the router leaves), it is renewed without, and then every
+//! third.
 //!
 //! What the address thread finds missing then comes back as an input.
+
+use std::time::Duration;
 
 use carp_proto::Instant;
 
@@ -79,9 +82,13 @@ impl Renewals {
         self.due.map(|due| due.latest)
     }
 
-    /// An advert was sent: the renewal to ask for, if it is time.
-    pub(crate) fn with_advert(&mut self, now: Instant) -> Option<Task> {
-        let (lease, _) = (self.lease?, self.due.filter(|due| due.with_advert <= now)?);
+    /// An advert was sent, and the next one is due after `interval`: the renewal to ask for, if it is time, or
+    /// will be before that one.
+    pub(crate) fn with_advert(&mut self, now: Instant, interval: Duration) -> Option<Task> {
+        let (lease, due) = (self.lease?, self.due?);
+        if now < due.with_advert && now + interval <= due.latest {
+            return None;
+        }
         self.due = Some(after_an_advert(now, lease));
         Some(Task::Renew { asked_at: now })
     }
@@ -153,12 +160,76 @@ impl<B: Backend> Node<B> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use proptest::prelude::*;
 
     use super::*;
 
+    const SECOND: Duration = Duration::from_secs(1);
+
     fn at(millis: u64) -> Instant {
         Instant::ZERO + Duration::from_millis(millis)
+    }
+
+    /// A router that advertises and renews until it dies with its guard: its last advert and its last renewal, by
+    /// its own clock.
+    fn last_of(lease: Lease, born: Instant, interval: Duration, dies: Instant) -> [Instant; 2] {
+        let mut renewals = Renewals::new(&Place { lease: Some(lease), ..Place::on("eth0") });
+        // The first advert comes before the addresses.
+        renewals.begin(born);
+        let (mut advert, mut renewed) = (born, born);
+        loop {
+            let (next, due) = (advert + interval, renewals.due_at().unwrap());
+            let now = next.min(due);
+            if now > dies {
+                return [advert, renewed];
+            }
+            let task = if now == next {
+                advert = now;
+                renewals.with_advert(now, interval)
+            } else {
+                renewals.without_advert(now)
+            };
+            if task.is_some() {
+                renewed = now;
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 4_096, ..ProptestConfig::default() })]
+
+        /// That no two nodes have the addresses at a time, as far as the lease can see to it: where daemon and guard die
+        /// together, the kernel has dropped the addresses when a successor takes them. Where seconds are too coarse
+        /// for that, for no longer than [`Lease::overlap`] says. The clocks of the two start where they like.
+        #[test]
+        fn a_successor_shares_the_addresses_with_the_dead_for_no_longer_than_is_told(
+            interval in prop_oneof![10..1_000_u64, 1_000..40_000_u64],
+            skew in 0.0..=1.0,
+            seconds in proptest::option::of(1..150_u64),
+            born in any::<u32>(),
+            heard in any::<u32>(),
+            lived in 0.0..30.0,
+            travel in 0..1_000_u64,
+        ) {
+            let interval = Duration::from_millis(interval);
+            let active_down = interval * 3 + interval.mul_f64(skew);
+            let given = seconds.map(|it| Lease::new(Duration::from_secs(it)).unwrap());
+            let lease = given.unwrap_or(Lease::auto(active_down));
+            let born = at(born.into());
+            let [advert, renewed] = last_of(lease, born, interval, born + interval.mul_f64(lived));
+            // When it is gone by its own clock, and when the successor takes it by its own, each since the birth.
+            let gone = renewed.saturating_since(born) + lease.longest();
+            let (start, travel) = (at(heard.into()), Duration::from_millis(travel));
+            let deadline = start + advert.saturating_since(born) + travel + active_down;
+            let taken = deadline.saturating_since(start);
+            let overlap = gone.saturating_sub(taken);
+            let told = lease.overlap(interval, active_down);
+            prop_assert!(overlap <= told, "{overlap:?} for {told:?} with {lease:?}");
+            let as_it_may_be = given.is_none_or(|given| given <= Lease::auto(active_down));
+            if as_it_may_be && lease.keeps_step(interval) && active_down >= SECOND * 2 {
+                prop_assert_eq!(overlap, Duration::ZERO);
+            }
+        }
     }
 
     /// A router that took its addresses at 0, and when it renews them in the seconds that follow, with
@@ -171,7 +242,8 @@ mod tests {
         let mut renewed = Vec::new();
         for millis in 1..=6_000 {
             let advert = interval != 0 && millis % interval == 0;
-            let with = if advert { renewals.with_advert(at(millis)) } else { None };
+            let gap = Duration::from_millis(interval);
+            let with = if advert { renewals.with_advert(at(millis), gap) } else { None };
             if with.or_else(|| renewals.without_advert(at(millis))).is_some() {
                 renewed.push(millis);
             }
@@ -187,6 +259,13 @@ mod tests {
     }
 
     #[test]
+    fn where_the_next_one_would_come_after_a_half_it_is_renewed_before_a_third() {
+        assert_eq!(renewals(10, 3_000), [3_000, 6_000]);
+        assert_eq!(renewals(9, 2_500), [2_500, 5_000]);
+        assert_eq!(renewals(9, 2_250), [4_500], "that one comes just in time");
+    }
+
+    #[test]
     fn where_adverts_are_rare_it_is_renewed_without() {
         assert_eq!(renewals(3, 0), [1_500, 2_500, 3_500, 4_500, 5_500]);
         assert_eq!(
@@ -194,7 +273,7 @@ mod tests {
             [1_500, 2_500, 4_000, 5_000],
             "with the adverts at 2.5 s and 5 s"
         );
-        assert_eq!(renewals(1, 1_000)[..5], [500, 834, 1_168, 1_502, 1_836][..]);
+        assert_eq!(renewals(1, 1_000)[..5], [500, 834, 1_000, 1_500, 1_834][..]);
     }
 
     #[test]
@@ -204,7 +283,7 @@ mod tests {
         renewals.begin(at(0));
         renewals.begin(at(900));
         assert_eq!(renewals.due_at(), Some(at(1_000)));
-        assert!(renewals.with_advert(at(1_000)).is_some());
+        assert!(renewals.with_advert(at(1_000), Duration::ZERO).is_some());
         renewals.renewed_at = at(1_000);
         renewals.begin(at(2_500));
         assert!(renewals.may_have_expired(at(2_750)), "those that were not taken again");
@@ -221,12 +300,12 @@ mod tests {
         for place in [Place::on("eth0"), owned] {
             let mut renewals = Renewals::new(&place);
             renewals.begin(at(0));
-            assert!(renewals.due_at().is_none() && renewals.with_advert(at(9_000)).is_none());
+            assert!(renewals.due_at().is_none() && renewals.with_advert(at(9_000), SECOND).is_none());
         }
         let mut renewals = Renewals::new(&leased);
-        assert!(renewals.with_advert(at(9_000)).is_none());
+        assert!(renewals.with_advert(at(9_000), SECOND).is_none());
         renewals.begin(at(9_000));
         renewals.end();
-        assert!(renewals.due_at().is_none() && renewals.with_advert(at(20_000)).is_none());
+        assert!(renewals.due_at().is_none() && renewals.with_advert(at(20_000), SECOND).is_none());
     }
 }

@@ -348,16 +348,16 @@ impl Port {
         if config.standing().is_owner() { None } else { model.time(config.active_down()) }
     }
 
-    /// When a lease that is renewed as carp-node does it was renewed last before `now`: with adverts from
-    /// a third of it on, which [`Port::renewed_at`] knows of, and without from a half on.
-    pub(super) fn last_renewal(&self, lease: Duration, now: Instant) -> Instant {
+    /// When a lease that is renewed as carp-node does it was renewed last before `now`, and when it will be next
+    /// if no advert comes: with the adverts that [`Port::renewed_at`] knows of, and without from a half on.
+    pub(super) fn renewals_around(&self, lease: Duration, now: Instant) -> (Instant, Instant) {
         let mut at = self.renewed_at;
         let mut next = at + lease / 2;
         while next <= now {
             at = next;
             next = at + lease / 3;
         }
-        at
+        (at, next)
     }
 
     fn view(&self) -> View {

@@ -29,7 +29,7 @@ pub(super) fn notes(router: &RouterSpec, counterpart: Option<&RouterSpec>) -> Ve
         LeaseSpec::Off | LeaseSpec::Of(_) => String::new(),
     };
     let when = if lease.keeps_step(router.timers.interval) {
-        "with the first advert after a third of it"
+        "with an advert, before half of it has passed"
     } else {
         "after half of it at the latest"
     };

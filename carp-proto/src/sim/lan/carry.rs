@@ -167,7 +167,7 @@ impl Lan {
         }
         let interval = snapshot.interval();
         if advertisement == Advertisement::Claim {
-            self.renew_lease(host, link);
+            self.renew_lease(host, link, interval);
         }
         let port = &mut self.hosts[host].ports[link];
         let outcome = port.ledger.sent(self.now, advertisement, interval, lateness);
@@ -177,7 +177,7 @@ impl Lan {
         self.broadcast(host, link, meta, payload);
     }
 
-    fn renew_lease(&mut self, host: usize, link: usize) {
+    fn renew_lease(&mut self, host: usize, link: usize, interval: Duration) {
         let model = self.hosts[host].plan.model.lease;
         let now = self.now;
         let port = &mut self.hosts[host].ports[link];
@@ -185,8 +185,9 @@ impl Lan {
             return;
         }
         if let Some(lease) = port.lease(model) {
-            let last = port.last_renewal(lease, now);
-            port.renewed_at = if now.saturating_since(last) >= lease / 3 { now } else { last };
+            let (last, latest) = port.renewals_around(lease, now);
+            let due = now.saturating_since(last) >= lease / 3 || now + interval > latest;
+            port.renewed_at = if due { now } else { last };
         }
     }
 

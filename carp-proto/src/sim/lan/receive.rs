@@ -294,7 +294,8 @@ impl Lan {
         for link in 0..self.links.len() {
             let port = &self.hosts[host].ports[link];
             let Some(lease) = port.lease(model).filter(|_| port.holds) else { continue };
-            let over_at = port.last_renewal(lease, self.now) + lease;
+            let (renewed_at, _) = port.renewals_around(lease, self.now);
+            let over_at = renewed_at + lease;
             let late = self.random.up_to(LeaseModel::LATE);
             let expire = |last| Happening::Expire { link, freeze, last };
             self.queue.push(self.now.max(over_at + late), host, expire(false));
