@@ -137,6 +137,15 @@ pub(crate) fn age(age: Duration) -> String {
     }
 }
 
+/// `1 error`, `2 errors`, `no errors`.
+pub(crate) fn counted(count: usize, what: &str) -> String {
+    match count {
+        0 => format!("no {what}s"),
+        1 => format!("1 {what}"),
+        _ => format!("{count} {what}s"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -14,7 +14,7 @@ use serde_json::{Map, json};
 
 use crate::args::Check;
 use crate::exit::{Exit, Failure};
-use crate::output::{self, Output};
+use crate::output::{self, Output, counted};
 
 /// Checks a configuration.
 pub(crate) fn run(arguments: &Check, output: &Output) -> Result<u8, Failure> {
@@ -129,15 +129,6 @@ impl Report {
         let text = serde_json::to_string(&object);
         let text = text.map_err(|error| Failure::failed(format!("cannot write JSON: {error}")))?;
         Ok(text + "\n")
-    }
-}
-
-/// `1 error`, `2 errors`, `no errors`.
-fn counted(count: usize, what: &str) -> String {
-    match count {
-        0 => format!("no {what}s"),
-        1 => format!("1 {what}"),
-        _ => format!("{count} {what}s"),
     }
 }
 

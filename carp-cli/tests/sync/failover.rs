@@ -6,13 +6,12 @@ use std::time::{Duration, Instant};
 use carp_node::lab::wait_until;
 use libtest_mimic::Failed;
 
-use crate::scene::{Pair, Tree, equal, events, living_here, passes, share, sync, wait_in_sync};
+use crate::scene::{Pair, Tree, ensure_within, equal, events, living_here, passes, share, sync};
 use crate::support::{LIMIT, Rack, Test, Tested, ensure, serves, wait_for_owner};
 
 pub(crate) const TESTS: &[Test] = &[
     ("f3_f4_a_crash_and_a_return_lose_nothing", crash_and_return),
     ("f5_a_handover_stops_the_writers_and_loses_nothing", handover),
-    ("f5_what_is_written_during_a_handover_is_on_both", writers),
     ("f5_writers_go_on_when_the_one_that_asked_dies", requester_dies),
     ("a_yield_waits_until_the_other_has_everything", planned_yield),
     ("f12_a_pass_is_dead_before_the_address_is_there", promotion_during_a_pass),
@@ -34,7 +33,8 @@ fn crash_and_return(rack: &Rack) -> Tested {
     first.kill_with_guard(&rack.primary)?;
     wait_until(LIMIT, "the secondary serves", || serves(&rack.secondary))?;
     let took = killed.elapsed();
-    ensure(took < TAKEOVER, format!("the secondary served after {took:?}"))?;
+    println!("f3: the secondary served {} ms after the death", took.as_millis());
+    ensure_within(TAKEOVER, took, "until the secondary served")?;
     second.wait_for_state("active")?;
     pair.b.write("page", "v2")?;
     pair.b.write("new", "1")?;
@@ -49,7 +49,7 @@ fn crash_and_return(rack: &Rack) -> Tested {
     ensure(trees[0] == trees[1], format!("it took the address with another tree: {trees:?}"))?;
     ensure(pair.a.read("page").as_deref() == Some("v2"), "it serves the page as it was written")?;
     println!("f3: nobody served for {} ms at the handover", gap.as_millis());
-    ensure(gap < GAP, format!("nobody served for {gap:?}"))?;
+    ensure_within(GAP, gap, "without anybody who served")?;
     for node in [&pair.a, &pair.b] {
         for (file, value) in
             [("page", Some("v2")), ("new", Some("1")), ("old", None), ("late", None)]
@@ -74,12 +74,11 @@ fn crash_and_return(rack: &Rack) -> Tested {
     Ok(())
 }
 
-/// A takeover is to be done within 4 s of the death: three lost adverts and 100/256 s. Twice that is let pass, for
-/// a machine on which much else goes on.
-const TAKEOVER: Duration = Duration::from_secs(8);
+/// A takeover is to be done within 4 s of the death: three lost adverts and 100/256 s.
+const TAKEOVER: Duration = Duration::from_secs(4);
 
-/// At a handover nobody serves for 3 s at the most, and the same applies.
-const GAP: Duration = Duration::from_secs(6);
+/// At a handover nobody serves for 3 s at the most.
+const GAP: Duration = Duration::from_secs(3);
 
 /// Looks all the time until only the primary serves: for how long nobody did, and what both trees were when it
 /// was first seen to serve.
@@ -137,57 +136,8 @@ fn handover(rack: &Rack) -> Tested {
     ensure(pair.a.rescued("written").is_empty(), "nothing had to be rescued")
 }
 
-fn writers(rack: &Rack) -> Tested {
-    let quiet = rack.path("quiet");
-    let hook = |program: &str| format!("[\"{program}\", \"{}\"]", quiet.display());
-    let settings = format!(
-        "cold_start_wait = \"0s\"\nquiesce = {}\nunquiesce = {}",
-        hook("/bin/touch"),
-        hook("/bin/rm")
-    );
-    let pair = Pair::with(rack, "", &settings)?;
-    let second = pair.b.start()?;
-    second.wait_for_state("active")?;
-    let (mut written, mut acknowledged) = (0, Vec::new());
-    // A client writes to whoever has the address. It has a yes if writers were not stopped meanwhile.
-    let mut write = || -> Tested {
-        let server = [(&pair.a, &rack.primary), (&pair.b, &rack.secondary)];
-        let Some((node, _)) = server.into_iter().find(|(_, host)| serves(host)) else {
-            return Ok(());
-        };
-        if quiet.exists() {
-            return Ok(());
-        }
-        written += 1;
-        let file = format!("{written:06}");
-        node.write(&file, &file)?;
-        if !quiet.exists() {
-            acknowledged.push(file);
-        }
-        Ok(())
-    };
-    let first = pair.a.start()?;
-    let handed_over = wait_until(LIMIT, "the primary serves", || {
-        write().is_ok() && serves(&rack.primary) && !serves(&rack.secondary)
-    });
-    handed_over.map_err(|error| {
-        Failed::from(format!("{error}: {}: {}: {}", share(&first), events(&first), events(&second)))
-    })?;
-    for _ in 0..20 {
-        write()?;
-    }
-    wait_in_sync(&second)?;
-    wait_until(LIMIT, "the trees are equal", || {
-        equal(&pair.a.share, &pair.b.share).unwrap_or(false)
-    })?;
-    ensure(acknowledged.len() > 20, format!("only {} files were written", acknowledged.len()))?;
-    let missing: Vec<_> =
-        acknowledged.iter().filter(|file| pair.a.read(file).as_ref() != Some(file)).collect();
-    ensure(missing.is_empty(), format!("{missing:?} of {} are missing", acknowledged.len()))
-}
-
-/// Writers go on after `handover_timeout`, 15 s, and again the machine gets as much for itself.
-const UNQUIESCED: Duration = Duration::from_secs(30);
+/// Writers go on after `handover_timeout` at the latest.
+const UNQUIESCED: Duration = Duration::from_secs(15);
 
 fn requester_dies(rack: &Rack) -> Tested {
     let log = rack.path("hooks");
@@ -216,7 +166,7 @@ fn requester_dies(rack: &Rack) -> Tested {
     wait_until(LIMIT, "writers go on", || logged("quiesce\nunquiesce\n"))?;
     let took = killed.elapsed();
     println!("f5: writers went on {} ms after the one that asked had died", took.as_millis());
-    ensure(took < UNQUIESCED, format!("writers stood still for {took:?}"))?;
+    ensure_within(UNQUIESCED, took, "in which writers stood still")?;
     let told = events(&second);
     ensure(told.contains("writers go on"), told)?;
     ensure(second.state() == "active" && serves(&rack.secondary), "the secondary still serves")

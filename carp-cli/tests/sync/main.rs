@@ -14,6 +14,7 @@ mod hooks;
 #[path = "../guide/machine.rs"]
 #[expect(dead_code, reason = "the guide uses more of it")]
 mod machine;
+mod misuse;
 mod renaming;
 mod rescue;
 mod routers;
@@ -26,6 +27,7 @@ mod steady;
 #[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "each test program uses a part of it")]
 mod support;
+mod web;
 
 use std::process::ExitCode;
 
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
     support::main(&[
         steady::TESTS,
         failover::TESTS,
+        web::TESTS,
         failback::TESTS,
         routers::TESTS,
         split::TESTS,
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         settings::TESTS,
         scale::TESTS,
         check::TESTS,
+        misuse::TESTS,
         ssh::TESTS,
     ])
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use carp_node::lab::{Host, wait_until};
 use libtest_mimic::Failed;
@@ -297,6 +298,14 @@ pub(crate) fn wait_outcome(daemon: &Daemon, outcome: &str) -> Tested {
     let ended = || share(daemon)["last_pass"]["outcome"] == outcome;
     let waited = wait_until(LIMIT, &format!("a pass ends: {outcome}"), ended);
     waited.map_err(|error| Failed::from(format!("{error}: {}: {}", share(daemon), events(daemon))))
+}
+
+/// Fails if it took longer than the design allows. In the tests that everybody runs, twice that is let pass, for a machine
+/// on which much else goes on; `make sync-acceptance` sets `SYNC_STRICT`, and allows nothing more.
+pub(crate) fn ensure_within(limit: Duration, took: Duration, what: &str) -> Tested {
+    let strict = std::env::var_os("SYNC_STRICT").is_some();
+    let most = if strict { limit } else { limit * 2 };
+    ensure(took < most, format!("{took:?} {what}; {most:?} are let pass"))
 }
 
 /// The first share of `carp status --json`.

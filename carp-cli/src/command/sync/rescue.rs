@@ -7,7 +7,7 @@ use carp_node::sync::engine::Order;
 use super::{order, print_json, say};
 use crate::args::RescueVerb;
 use crate::exit::Failure;
-use crate::output::{Table, print};
+use crate::output::{Table, counted, print};
 
 pub(super) fn run(socket: &Path, verb: RescueVerb) -> Result<(), Failure> {
     match verb {
@@ -18,17 +18,30 @@ pub(super) fn run(socket: &Path, verb: RescueVerb) -> Result<(), Failure> {
         }
         RescueVerb::Ack { set, name } => {
             let answer = order(socket, name, Order::RescueAck { set })?;
-            print(&format!(
-                "{} orphans are of no more use: the set may be pruned\n",
-                answer["orphans"]
-            ))
+            let orphans = answer["orphans"].as_u64().and_then(|it| usize::try_from(it).ok());
+            let orphans = counted(orphans.unwrap_or_default(), "orphan");
+            print(&format!("{orphans} acknowledged: the set may be pruned\n"))
         }
         RescueVerb::Prune { name } => {
             let answer = order(socket, name, Order::RescuePrune)?;
-            let removed = answer["removed"].as_array().map_or(0, Vec::len);
-            print(&format!("{removed} sets removed\n"))
+            print(&pruned(&answer))
         }
     }
+}
+
+fn pruned(answer: &serde_json::Value) -> String {
+    let removed = answer["removed"].as_array().map_or(&[][..], Vec::as_slice);
+    let mut text: String = removed
+        .iter()
+        .filter_map(|set| set.as_str())
+        .map(|set| format!("removed {set}\n"))
+        .collect();
+    text += &format!("{} removed", counted(removed.len(), "set"));
+    if removed.is_empty() {
+        text += ": one goes after 30 days, or when all are more than 10 GiB, and never while its orphans wait \
+                 for `carp sync rescue ack`";
+    }
+    text + "\n"
 }
 
 fn list(socket: &Path, share: Option<String>, json: bool) -> Result<(), Failure> {
