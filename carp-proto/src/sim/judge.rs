@@ -205,10 +205,14 @@ impl Court<'_> {
         let from = self.lan.elapsed();
         let was_held = self.run_and_look_for_holds(bounds.convergence()) || was_held;
         self.check_duals(&bounds, from);
+        let delay = self.preempt_delay();
+        let waits = was_held || !delay.is_zero() || bounds.groups;
         if self.is_marginal(&bounds) {
+            if waits {
+                self.let_holds_end(&bounds, delay);
+            }
             return self.settle_marginal(&bounds);
         }
-        let delay = self.preempt_delay();
         if (was_held || !delay.is_zero()) && self.unsettled().is_some() {
             // Who may preempt from now on is at it.
             let extra = bounds.handover + bounds.slack();
@@ -218,12 +222,8 @@ impl Court<'_> {
         if self.has_found() {
             return;
         }
-        if was_held || !delay.is_zero() || bounds.groups {
-            // Who is held may preempt when that is over. Where the ranks of a group contradict each other, those
-            // who try may find that they must not have the whole group, and are held once more.
-            let hosts = u32::try_from(self.lan.hosts()).unwrap_or(u32::MAX);
-            let rounds = if bounds.groups { hosts } else { 1 };
-            self.lan.run((HOLD + delay + bounds.convergence()) * rounds);
+        if waits {
+            self.let_holds_end(&bounds, delay);
             self.check_settled();
         }
         self.check_best();
@@ -236,6 +236,14 @@ impl Court<'_> {
             self.find(Invariant::Stability, "something changes although all is well".into());
         }
         self.check_settled();
+    }
+
+    /// Who is held may preempt when that is over. Where the ranks of a group contradict each other, those who try may
+    /// find that they must not have the whole group, and are held once more.
+    fn let_holds_end(&mut self, bounds: &Bounds, delay: Duration) {
+        let hosts = u32::try_from(self.lan.hosts()).unwrap_or(u32::MAX);
+        let rounds = if bounds.groups { hosts } else { 1 };
+        self.lan.run((HOLD + delay + bounds.convergence()) * rounds);
     }
 
     /// Where a late advert is a missed one, the worse router rises again and again, and goes again when it hears the
