@@ -300,7 +300,9 @@ mod tests {
         for place in [Place::on("eth0"), owned] {
             let mut renewals = Renewals::new(&place);
             renewals.begin(at(0));
-            assert!(renewals.due_at().is_none() && renewals.with_advert(at(9_000), SECOND).is_none());
+            assert!(
+                renewals.due_at().is_none() && renewals.with_advert(at(9_000), SECOND).is_none()
+            );
         }
         let mut renewals = Renewals::new(&leased);
         assert!(renewals.with_advert(at(9_000), SECOND).is_none());
