@@ -151,7 +151,8 @@ impl Rack {
         self.daemon_by(host, config, command)
     }
 
-    fn daemon_by(
+    /// The same by another command line, which begins so.
+    pub(crate) fn daemon_by(
         &self,
         host: &Host,
         config: &Path,

@@ -2,18 +2,69 @@
 //! it.
 
 use std::fs;
+use std::process::Command;
 
 use carp_node::lab::wait_until;
+use libtest_mimic::Failed;
 
 use crate::scene::{Pair, share, sync, wait_held, wait_in_sync};
-use crate::support::{LIMIT, Rack, Test, Tested, ensure};
+use crate::support::{LIMIT, Rack, Test, Tested, ensure, run_on_machine};
 
 pub(crate) const TESTS: &[Test] = &[
+    ("f15_the_data_of_a_mariadb_that_runs_are_refused_and_excluded_as_is_told", of_mariadb),
     ("f15_a_database_on_the_node_that_serves_is_never_copied", of_the_source),
     ("f15_a_database_that_is_put_into_a_share_in_step_stops_the_copying", put_there_later),
     ("f15_what_nobody_can_look_at_is_not_copied", of_what_is_too_deep),
     ("f15_a_database_on_the_standby_is_not_replaced", of_the_standby),
 ];
+
+/// Where MariaDB's data are, below the share.
+const DATA: &str = "app/mysql";
+
+fn of_mariadb(rack: &Rack) -> Tested {
+    let pair = Pair::new(rack, "")?;
+    let data = pair.a.share.join(DATA);
+    fs::create_dir_all(pair.a.share.join("app"))?;
+    pair.a.write("page", "1")?;
+    let install = format!(
+        "mariadb-install-db --no-defaults --datadir='{}' --user=root --skip-test-db >/dev/null",
+        data.display()
+    );
+    run_on_machine(&rack.primary, &install)?;
+    let socket = rack.path("mariadb.sock");
+    let mut server = Command::new("/usr/sbin/mariadbd");
+    server.args(["--no-defaults", "--user=root", "--skip-networking"]);
+    server.arg(format!("--datadir={}", data.display()));
+    server.arg(format!("--socket={}", socket.display()));
+    let server = rack.primary.spawn(server)?;
+    wait_until(LIMIT, "MariaDB runs", || socket.exists())
+        .map_err(|error| Failed::from(format!("{error}: {}", server.said())))?;
+    let (first, second) = (pair.a.start()?, pair.b.start()?);
+    first.wait_for_state("active")?;
+    wait_held(&second, "live-database")?;
+    let text = sync(&second, &["status"], 1)?;
+    ensure(
+        text.contains("InnoDB") && text.contains(&format!("{DATA}, on primary; exclude it")),
+        text,
+    )?;
+    ensure(pair.b.tree()?.is_empty(), format!("nothing was copied: {:?}", pair.b.tree()?))?;
+    let answered = || share(&first)["fault"].as_str().is_some_and(|it| it.contains(DATA));
+    wait_until(LIMIT, "the node that serves says so too", answered)?;
+    // What is told to do.
+    for (node, daemon) in [(&pair.b, &second), (&pair.a, &first)] {
+        daemon.stop()?;
+        let text = fs::read_to_string(&node.config)?;
+        fs::write(&node.config, text + &format!("exclude = [\"/{DATA}/\"]\n"))?;
+    }
+    let (first, second) = (pair.a.start()?, pair.b.start()?);
+    first.wait_for_state("active")?;
+    wait_in_sync(&second)?;
+    pair.b.wait_for("page", Some("1"))?;
+    ensure(pair.b.share.join("app").exists(), "what is beside them is copied")?;
+    ensure(!pair.b.share.join(DATA).exists(), "the data are not")?;
+    server.expect_running("nobody touched its files")?;
+    ensure(data.join("ibdata1").exists(), "its files are there")
+}
 
 /// From the very first pass on: the standby is empty, so nothing else would hold it.
 fn of_the_source(rack: &Rack) -> Tested {

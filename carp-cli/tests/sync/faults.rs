@@ -1,10 +1,9 @@
 //! F10, F11 and bad input: each ends in a named state, with a remedy, and both trees as they were or better.
 
 use std::fs;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use carp_node::lab::wait_until;
-use libtest_mimic::Failed;
 
 use crate::scene::{
     Pair, equal, events, living_there, share, shell, sync, wait_held, wait_in_sync, wait_outcome,
@@ -16,7 +15,6 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_pass_that_hangs_is_ended_and_repeated", hanging),
     ("a_pass_that_hangs_with_its_output_closed_is_ended_too", hanging_closed),
     ("a_pass_that_works_in_silence_is_left_alone", silent),
-    ("a_peer_whose_clock_is_years_off_is_copied_all_the_same", clocks),
     ("f10_a_full_disk_changes_nothing_and_recovers_by_itself", full_disk),
     ("f11_a_pass_that_is_cut_off_goes_on_with_what_it_had", cut_off),
     ("a_target_that_cannot_be_written_is_held", read_only),
@@ -109,40 +107,6 @@ fn silent(rack: &Rack) -> Tested {
     ensure(last["outcome"] == "complete", last.to_string())?;
     ensure(last["took_ms"].as_f64().is_some_and(|took| took > 45_000.0), last.to_string())?;
     ensure(pair.b.read("x").as_deref() == Some("1"), "it is what brought the file")
-}
-
-fn clocks(rack: &Rack) -> Tested {
-    let pair = Pair::new(rack, "cold_start_wait = \"0s\"")?;
-    pair.a.write("x", "0")?;
-    let first = pair.a.start()?;
-    first.wait_for_state("active")?;
-    // What the peer's record says of its clock is changed on its way.
-    let shift = rack.write("shift", "", 0o644)?;
-    let script = format!(
-        "case \"$*\" in *carp-state*) /usr/bin/rsync \"$@\"; code=$?; for last; do :; done; \
-         sed -i -E 's/\"now\":([0-9]+)/\"now\":'$(cat {})'/' \"$last\" 2>/dev/null; exit $code;; esac",
-        shift.display()
-    );
-    let second = pair.b.start_with_rsync(&script)?;
-    let year = 365 * 24 * 3600 * 1_000_000_000_u64;
-    let now = u64::try_from(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_nanos())?;
-    for (number, clock) in
-        [now, now + 10 * year, now - 10 * year, u64::MAX, 0].into_iter().enumerate()
-    {
-        fs::write(&shift, clock.to_string())?;
-        let value = format!("{number} by the clock {clock}");
-        pair.a.write("x", &value)?;
-        pair.b.wait_for("x", Some(&value)).map_err(|error| {
-            Failed::from(format!("{error:?}: {}: {}", share(&second), events(&second)))
-        })?;
-        wait_in_sync(&second)?;
-        let status = share(&second);
-        ensure(status["held"].is_null() && status["alarm"] == false, status.to_string())?;
-        // The lag is told by this node's clock alone.
-        let lag = status["lag_ms"].as_f64().unwrap_or(f64::MAX);
-        ensure(lag < 60_000.0, status.to_string())?;
-    }
-    Ok(())
 }
 
 fn full_disk(rack: &Rack) -> Tested {

@@ -5,6 +5,7 @@
 //! the other node, as the forced command of a key does. What only sshd can show is in `ssh.rs`, which needs root.
 
 mod check;
+mod clocks;
 mod database;
 mod failback;
 mod failover;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         hooks::TESTS,
         rescue::TESTS,
         faults::TESTS,
+        clocks::TESTS,
         renaming::TESTS,
         settings::TESTS,
         scale::TESTS,

@@ -27,10 +27,7 @@ pub(crate) struct Thief<'a> {
 
 impl Thief<'_> {
     /// All that can be tried with rsync; `run` runs a script, and returns all that it said.
-    pub(crate) fn try_everything(
-        &self,
-        run: impl Fn(&str) -> Result<String, Failed>,
-    ) -> Tested {
+    pub(crate) fn try_everything(&self, run: impl Fn(&str) -> Result<String, Failed>) -> Tested {
         let Self { rsh, victim, home, secret, climb } = self;
         let rsync = format!("rsync -e '{rsh}'");
         let got = format!("{home}/got");
@@ -53,12 +50,13 @@ impl Thief<'_> {
                 "a deletion",
                 format!("mkdir -p {home}/none; {rsync} -r --delete {home}/none/ {victim}::www/"),
             ),
-            (
-                "a move",
-                format!("{rsync} --remove-source-files {victim}::www/page {home}/moved"),
-            ),
+            ("a move", format!("{rsync} --remove-source-files {victim}::www/page {home}/moved")),
         ] {
-            self.expect_nothing(what, &run(&format!("( {script} ) </dev/null 2>&1 || true"))?, &run)?;
+            self.expect_nothing(
+                what,
+                &run(&format!("( {script} ) </dev/null 2>&1 || true"))?,
+                &run,
+            )?;
         }
         // The same key is good for what it is for.
         let said = run(&format!("{rsync} {victim}::www/page {got}; cat {got}; rm {got}"))?;

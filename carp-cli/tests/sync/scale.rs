@@ -19,7 +19,7 @@ pub(crate) const TESTS: &[Test] = &[
 /// How many files there are in a quick run.
 const FEW: u32 = 2_000;
 
-/// What a daemon may have of its own, whatever the tree.
+/// What a daemon may have, whatever the tree: an optimised one altogether, at any time.
 const MEMORY_KIB: u64 = 10 << 10;
 
 /// What a process of rsync may have.
@@ -65,18 +65,20 @@ fn large_share(rack: &Rack) -> Tested {
     };
     wait_until(patience, "a pass finds nothing to do", || idle(&second).is_some())?;
     let took = idle(&second).ok_or("it had something to do again")?;
-    let all = [resident(&first, "VmRSS:")?, resident(&second, "VmRSS:")?];
-    // Without the pages of the program itself, of which an unoptimised one has more.
+    let peaks = [resident(&first, "VmHWM:")?, resident(&second, "VmHWM:")?];
+    // Without the pages of the program itself, of which an unoptimised one has several times as many.
     let own = [resident(&first, "RssAnon:")?, resident(&second, "RssAnon:")?];
     let rsync = peak.join().map_err(|_| "nobody has looked at rsync")?;
     println!("{files} files: a process of rsync has at most {rsync} KiB");
     ensure(rsync > 0, "no rsync was seen")?;
     ensure(rsync < RSYNC_KIB, format!("a process of rsync has {rsync} KiB"))?;
     println!(
-        "{files} files: an idle pass takes {took} ms; memory {all:?} KiB, of it own {own:?} KiB"
+        "{files} files: an idle pass takes {took} ms; memory {peaks:?} KiB at the most, now \
+         {own:?} KiB of its own"
     );
     ensure(took < most(IDLE, files).as_secs_f64() * 1e3, format!("an idle pass takes {took} ms"))?;
-    ensure(own.iter().all(|kib| *kib < MEMORY_KIB), format!("the daemons have {own:?} KiB"))
+    let counted = if cfg!(debug_assertions) { own } else { peaks };
+    ensure(counted.iter().all(|kib| *kib < MEMORY_KIB), format!("the daemons have {counted:?} KiB"))
 }
 
 fn slow_passes(rack: &Rack) -> Tested {

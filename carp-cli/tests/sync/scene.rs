@@ -12,7 +12,7 @@ use rustix::fs::XattrFlags;
 use rustix::io::Errno;
 use serde_json::Value;
 
-use crate::support::{Daemon, LIMIT, Rack, Tested, VIP, ensure, told};
+use crate::support::{Daemon, LIMIT, Rack, Tested, VIP, carp, ensure, told};
 
 /// Every file of a tree with its content.
 pub(crate) type Tree = BTreeMap<String, Vec<u8>>;
@@ -105,6 +105,23 @@ impl<'a> Node<'a> {
 
     pub(crate) fn start(&self) -> Result<Daemon, Failed> {
         self.rack.daemon(self.host, &self.config)
+    }
+
+    /// The same with a wall clock of its own, which [`Self::shift_clock`] has set before.
+    pub(crate) fn start_with_clock(&self) -> Result<Daemon, Failed> {
+        let mut command = carp();
+        command.env("LD_PRELOAD", "/usr/$LIB/faketime/libfaketimeMT.so.1");
+        command.env("FAKETIME_TIMESTAMP_FILE", self.rack.path(&format!("{}.clock", self.name)));
+        for setting in ["FAKETIME_NO_CACHE", "FAKETIME_DONT_FAKE_MONOTONIC", "NO_FAKE_STAT"] {
+            command.env(setting, "1");
+        }
+        self.rack.daemon_by(self.host, &self.config, command)
+    }
+
+    /// Its clock shows another time than this machine's by so much: `+0`, `-2d`.
+    pub(crate) fn shift_clock(&self, shift: &str) -> Tested {
+        let new = self.rack.write("clock", &format!("{shift}\n"), 0o644)?;
+        Ok(fs::rename(new, self.rack.path(&format!("{}.clock", self.name)))?)
     }
 
     /// The same with a program called `rsync` that is this script. It stands before the real one, which is

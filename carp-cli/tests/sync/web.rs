@@ -29,7 +29,9 @@ fn written_through_the_address(rack: &Rack) -> Tested {
     // The secondary serves alone, and the primary comes later.
     let second = pair.b.start()?;
     second.wait_for_state("active")?;
-    writer.write_until("the secondary stores what is written", |writer| writer.stored.len() > QUIET)?;
+    writer.write_until("the secondary stores what is written", |writer| {
+        writer.stored.len() > QUIET
+    })?;
     let first = pair.a.start()?;
     let explain = |error: Failed| {
         let [one, two] = [&first, &second].map(|it| format!("{}: {}", share(it), events(it)));
@@ -73,7 +75,8 @@ fn written_through_the_address(rack: &Rack) -> Tested {
 fn hooks(rack: &Rack, name: &str) -> Result<String, Failed> {
     let conf = rack.path(&format!("{name}.nginx.conf")).display().to_string();
     let pid = rack.path(&format!("{name}.nginx.pid")).display().to_string();
-    let stop = format!("#!/bin/sh\nnginx -c {conf} -s quit\nwhile [ -e {pid} ]; do sleep 0.02; done\n");
+    let stop =
+        format!("#!/bin/sh\nnginx -c {conf} -s quit\nwhile [ -e {pid} ]; do sleep 0.02; done\n");
     let start = format!("#!/bin/sh\nexec nginx -c {conf}\n");
     let stop = rack.write(&format!("{name}.quiesce"), &stop, 0o755)?;
     let start = rack.write(&format!("{name}.unquiesce"), &start, 0o755)?;
@@ -86,7 +89,8 @@ struct Web(#[expect(dead_code, reason = "it runs for as long as this is kept")] 
 impl Web {
     /// It stores what is put, whole or not at all.
     fn start(rack: &Rack, node: &Node<'_>) -> Result<Self, Failed> {
-        let at = |what: &str| rack.path(&format!("{}.nginx.{what}", node.name)).display().to_string();
+        let at =
+            |what: &str| rack.path(&format!("{}.nginx.{what}", node.name)).display().to_string();
         let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
             .iter()
             .map(|what| format!("    {what}_temp_path {};\n", at(what)))
@@ -129,7 +133,19 @@ impl Writer<'_> {
         self.asked += 1;
         let file = format!("{:06}", self.asked);
         let mut curl = Command::new("curl");
-        curl.args(["-s", "-o", "/dev/null", "-w", "%{http_code}", "-m", "1", "-X", "PUT", "-d", &file]);
+        curl.args([
+            "-s",
+            "-o",
+            "/dev/null",
+            "-w",
+            "%{http_code}",
+            "-m",
+            "1",
+            "-X",
+            "PUT",
+            "-d",
+            &file,
+        ]);
         curl.arg(format!("http://{VIP}/{file}"));
         let (_, answer) = told(&run_on(self.client, curl)?);
         if answer == "201" {
