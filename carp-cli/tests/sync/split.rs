@@ -141,6 +141,9 @@ fn standby_counts(rack: &Rack) -> Tested {
     let (code, text) = told(&first.ask(&["yield", "web"])?);
     ensure(code == Some(0), format!("{text}: {}", events(&first)))?;
     second.wait_for_state("active")?;
+    // There was nothing to wait for: its own tree counts.
+    let left = events(&first);
+    ensure(!left.contains("did not have everything in time"), left)?;
     counts(&pair, "secondary")
         .map_err(|error| Failed::from(format!("{error:?}: {}: {}", share(&first), events(&first))))
 }

@@ -59,6 +59,7 @@ impl World<'_> {
             dirty: memory.dirty,
             supersedes: memory.supersedes.clone(),
             accepts: memory.accepts.clone(),
+            keeps: memory.keeps.clone(),
             untouched: untouched(&node.name, memory),
             in_sync,
             held: matches!(node.decision, Some(Decision::Hold(_))),

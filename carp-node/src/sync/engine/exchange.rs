@@ -80,6 +80,7 @@ impl Engine {
             dirty: memory.dirty,
             supersedes: memory.supersedes.clone(),
             accepts: memory.accepts.clone(),
+            keeps: memory.keeps.clone(),
             untouched: untouched(&self.node_id, memory),
             in_sync: share.standing.as_ref().is_some_and(|standing| standing.in_sync),
             held: share.hold().is_some(),

@@ -10,6 +10,7 @@ use super::router::Leaving;
 use super::{Engine, Role, now};
 use crate::event::EventKind;
 use crate::sync::lineage::Stamp;
+use crate::sync::record::AsOf;
 
 /// How long a router may take to leave once its data are with the peer.
 const HAND_OVER_LIMIT: Duration = Duration::from_secs(120);
@@ -153,12 +154,14 @@ impl Engine {
         }
     }
 
+    /// Whether the peer has everything, or is not to have it: somebody said that its own tree counts.
     fn peer_has(&self, share: usize, since: Stamp) -> bool {
         let share = &self.shares[share];
+        let tip = share.memory.history.tip();
         let theirs = self.peers[share.peer].peer().and_then(|peer| peer.share(&share.spec.name));
-        let as_of = theirs.and_then(|theirs| theirs.as_of.as_ref());
-        as_of.is_some_and(|as_of| {
-            Some(&as_of.tip) == share.memory.history.tip() && as_of.source >= since
+        theirs.zip(tip).is_some_and(|(theirs, tip)| {
+            let has = |as_of: &AsOf| as_of.tip == *tip && as_of.source >= since;
+            theirs.keeps.as_ref() == Some(tip) || theirs.as_of.as_ref().is_some_and(has)
         })
     }
 }

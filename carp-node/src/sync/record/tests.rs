@@ -28,6 +28,7 @@ pub(in crate::sync) fn share_of(of: &str, role: Role, epochs: u64) -> ShareRecor
         dirty: false,
         supersedes: None,
         accepts: None,
+        keeps: None,
         untouched: false,
         in_sync: false,
         held: false,
