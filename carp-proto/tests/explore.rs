@@ -26,6 +26,12 @@ fn explored(name: &str, model: &Model) -> Report {
     report
 }
 
+/// The same to the full depth, or to where there is no more: nothing but memory ends it before.
+fn explored_whole(name: &str, model: &Model) {
+    let report = explored(name, model);
+    assert!(report.depth == model.depth || report.complete, "{name}: {report}");
+}
+
 #[test]
 fn two_routers_are_safe_and_converge_whatever_happens() {
     for (name, model) in models(2, 7) {
@@ -51,6 +57,13 @@ fn three_routers_are_safe_and_converge_whatever_happens() {
         let model = Model { budget, converge_one_in: 8, ..model };
         assert!(explored(&name, &model).states > 100);
     }
+    // From where one serves: a stop or a yield, and whatever is overtaken by it.
+    let budget = Budget { orders: 1, slow: 1, ..Budget::NONE };
+    for (name, model) in models(3, 6) {
+        let model = Model { budget, settled: true, converge_one_in: 16, ..model };
+        assert!(explored(&name, &model).states > 500);
+    }
+    let budget = Budget { losses: 1, crashes: 1, ..Budget::NONE };
     // A cut, which may heal, multiplies the states: `make explore` goes deeper.
     let budget = Budget { cuts: 1, ..budget };
     for (name, model) in models(3, 6) {
@@ -76,29 +89,32 @@ fn the_states_of_these_models_are_as_many_as_they_were() {
         let model = |model| Model { budget, converge_one_in: 0, ..model };
         models.into_iter().map(|(name, each)| explored(&name, &model(each)).states).collect()
     };
-    assert_eq!(states(models(2, 5), SOME), [1879, 1867, 1827, 1865]);
+    assert_eq!(states(models(2, 5), SOME), [2004, 1990, 1945, 1983]);
     let budget = Budget { losses: 1, crashes: 1, ..Budget::NONE };
     assert_eq!(states(models(3, 7), budget), [392; 4]);
 }
 
+/// Each on a shortest path, whose length is given. Only the two that do no harm in any one state are looked for in what
+/// becomes of the states.
 #[test]
 fn planted_bugs_are_found_as_what_they_are_on_a_shortest_path() {
-    for (bug, hosts, longest, invariant) in [
+    for (bug, hosts, length, invariant) in [
         (Bug::KeepsAddresses, &[0][..], 6, Invariant::Agreement),
-        (Bug::IgnoresBetter, &[1], 6, Invariant::BoundedDual),
+        (Bug::IgnoresBetter, &[1], 15, Invariant::BoundedDual),
         (Bug::ForgetsToReport, &[0, 1], 0, Invariant::Convergence),
         (Bug::NeverWakes, &[0, 1], 0, Invariant::Convergence),
         (Bug::TakesAddressesAtOnce, &[0], 0, Invariant::Agreement),
         (Bug::LeavesInSilence, &[0], 2, Invariant::Goodbye),
     ] {
-        let model = Model::carp(Dialect::Native, &[0, 100], 12);
+        let model = Model::carp(Dialect::Native, &[0, 100], 40);
         let budget = Budget { orders: 1, crashes: 1, ..Budget::NONE };
         let bugs = hosts.iter().map(|host| (*host, bug)).collect();
-        let report = explore(&Model { budget, bugs, ..model });
+        let converge_one_in = u64::from(invariant == Invariant::Convergence);
+        let report = explore(&Model { budget, bugs, converge_one_in, ..model });
         let (violation, path) = report.violation.unwrap_or_else(|| panic!("{bug:?} was not found"));
         println!("{bug:?}: {violation} by {path:?}");
         assert_eq!(violation.invariant, invariant, "{bug:?}: {violation}");
-        assert!(path.len() <= longest, "{bug:?}: {path:?}");
+        assert_eq!(path.len(), length, "{bug:?}: {path:?}");
     }
 }
 
@@ -107,12 +123,14 @@ fn planted_bugs_are_found_as_what_they_are_on_a_shortest_path() {
 #[ignore = "minutes of a processor: make explore"]
 fn deeper() {
     for (name, model) in models(2, 16) {
-        let model = Model { budget: SOME, converge_one_in: 16, most_states: 1_500_000, ..model };
-        explored(&name, &model);
+        explored_whole(&name, &Model { budget: SOME, converge_one_in: 16, ..model });
     }
     let budget = Budget { losses: 1, crashes: 1, cuts: 1, ..Budget::NONE };
     for (name, model) in models(3, 12) {
-        let model = Model { budget, converge_one_in: 64, most_states: 1_000_000, ..model };
-        explored(&name, &model);
+        explored_whole(&name, &Model { budget, converge_one_in: 64, ..model });
+    }
+    let budget = Budget { orders: 1, slow: 1, losses: 1, crashes: 1, ..Budget::NONE };
+    for (name, model) in models(3, 10) {
+        explored_whole(&name, &Model { budget, settled: true, converge_one_in: 64, ..model });
     }
 }

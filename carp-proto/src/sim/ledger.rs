@@ -4,6 +4,7 @@
 use core::time::Duration;
 
 use super::oracle::{Invariant, Violation};
+use super::trace::Mixer;
 use crate::election::{Advertisement, Cause, Event, Input, Phase, State};
 use crate::time::Instant;
 
@@ -74,6 +75,41 @@ fn check(holds: bool, invariant: Invariant, text: &'static str) -> Checked {
 }
 
 impl Ledger {
+    /// Mixes in what the checks from `now` on depend on, for an exploration: no adverts are late there, and nobody is
+    /// made to listen. The patterns name all fields, so that none is forgotten.
+    pub(super) fn mix_relative(&self, now: Instant, mixer: &mut Mixer) {
+        let Self {
+            claims,
+            wants,
+            acquired,
+            reported,
+            resignations,
+            resigned_at,
+            owes_goodbye,
+            left_in_silence,
+            advertised,
+            quiet_until: _,
+            pending,
+            actions: _,
+            timeouts: (woken_at, wakes),
+        } = self;
+        let resigned_now = *resigned_at == Some(now);
+        let flags = [
+            claims,
+            wants,
+            acquired,
+            owes_goodbye,
+            left_in_silence,
+            &resigned_now,
+            &advertised.is_some(),
+        ];
+        flags.into_iter().for_each(|flag| mixer.word(u64::from(*flag)));
+        mixer.bytes(reported.name().as_bytes());
+        mixer.word((*resignations).into());
+        mixer.word((*pending).into());
+        mixer.word(if *woken_at == now { (*wakes).into() } else { 0 });
+    }
+
     /// Something goes into the router.
     pub(super) fn input(&mut self) {
         self.actions = 0;

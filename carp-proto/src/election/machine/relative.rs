@@ -49,8 +49,14 @@ impl Relative<'_> {
 
     fn ip(&mut self, ip: IpAddr) {
         match ip {
-            IpAddr::V4(ip) => self.mixer.bytes(&ip.octets()),
-            IpAddr::V6(ip) => self.mixer.bytes(&ip.octets()),
+            IpAddr::V4(ip) => {
+                self.tag(4);
+                self.mixer.bytes(&ip.octets());
+            }
+            IpAddr::V6(ip) => {
+                self.tag(6);
+                self.mixer.bytes(&ip.octets());
+            }
         }
     }
 }
@@ -92,7 +98,10 @@ impl Machine {
             Bar::Takeover => 2,
         });
         match link {
-            LinkState::Up { source } => relative.ip(*source),
+            LinkState::Up { source } => {
+                relative.tag(0);
+                relative.ip(*source);
+            }
             LinkState::Down => relative.tag(1),
             LinkState::NoAddress => relative.tag(2),
         }
@@ -113,13 +122,18 @@ impl Machine {
         relative.until(*listens_until);
         let overtakes = |at: &Instant| now.saturating_since(*at) <= super::backup::OVERTAKEN;
         if let Some((source, at)) = resigned.filter(|(_, at)| overtakes(at)) {
+            relative.tag(1);
             relative.ip(source);
             relative.exact(at);
         } else if let Some((source, _)) = resigned.filter(|(_, at)| at >= since) {
             // An active router takes notice of it once.
+            relative.tag(2);
             relative.ip(source);
+        } else {
+            relative.tag(0);
         }
         let rival = rival.filter(|(_, at)| now.saturating_since(*at) <= self.active_down());
+        relative.tag(u64::from(rival.is_some()));
         if let Some((source, at)) = rival {
             relative.ip(source);
             relative.exact(at);
@@ -169,7 +183,10 @@ impl Relative<'_> {
                 self.tag(3);
                 self.ip(source);
             }
-            Grounds::Owner(cause) => self.mixer.bytes(cause.name().as_bytes()),
+            Grounds::Owner(cause) => {
+                self.tag(4);
+                self.mixer.bytes(cause.name().as_bytes());
+            }
         }
     }
 

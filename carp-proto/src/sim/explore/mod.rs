@@ -44,6 +44,9 @@ pub struct Model {
     pub budget: Budget,
     /// How many choices are made, one after the other.
     pub depth: u32,
+    /// Whether the first choice comes when one router serves and the others wait, and not when all have just been
+    /// started.
+    pub settled: bool,
     /// From how many of the states all is made well, to see what becomes of it: from each one for 1, from one
     /// in ten for 10, from none for 0.
     pub converge_one_in: u64,
@@ -107,6 +110,7 @@ impl Model {
             routers: speeches.zip(1..).map(config).collect(),
             budget: Budget::NONE,
             depth,
+            settled: false,
             converge_one_in: 1,
             most_states: usize::MAX,
             bugs: Vec::new(),

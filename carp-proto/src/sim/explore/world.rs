@@ -14,7 +14,7 @@ use crate::id::Demotion;
 use crate::router::{Action, RouterConfig, VirtualRouter};
 use crate::sim::bug::Bug;
 use crate::sim::ledger::Ledger;
-use crate::sim::oracle::{Invariant, Violation};
+use crate::sim::oracle::{HOLD, Invariant, Violation};
 use crate::sim::trace::{Mixer, TraceHash};
 use crate::time::Instant;
 use crate::wire::ip::{RxMeta, TTL};
@@ -141,6 +141,11 @@ impl World {
             violation: None,
         };
         (0..count).for_each(|node| world.boot(node));
+        if model.settled {
+            world.budget = Budget::NONE;
+            world.run_until(world.now + world.settling());
+            world.budget = model.budget;
+        }
         world
     }
 
@@ -242,7 +247,7 @@ impl World {
     pub(super) fn key(&self) -> TraceHash {
         let mut mixer = Mixer::new();
         for node in &self.nodes {
-            let Node { router, alive, stopped, holds, acquiring, ledger: _, bug: _ } = node;
+            let Node { router, alive, stopped, holds, acquiring, ledger, bug: _ } = node;
             mixer.word(
                 u64::from(*alive)
                     | u64::from(*stopped) << 1
@@ -251,6 +256,7 @@ impl World {
             );
             if *alive {
                 router.mix_relative(self.now, &mut mixer);
+                ledger.mix_relative(self.now, &mut mixer);
             }
         }
         // The order of what is on its way makes no difference: any of it may arrive next.
@@ -298,9 +304,8 @@ impl World {
                 self.input(node, Input::Start);
             }
         }
-        let (patience, interval, handover) = self.times();
-        let end = self.now + handover + ACQUIRE_LIMIT + patience + interval + LATENESS * 4;
-        self.run_until(end);
+        let settling = self.settling();
+        self.run_until(self.now + settling);
         // What is wrong with one router by itself is told as that, and not as what comes of it.
         self.check();
         if let Some(violation) = self.violation {
@@ -309,16 +314,25 @@ impl World {
         if let Some(text) = self.unsettled() {
             return Some(Violation::of_run(Invariant::Convergence, Duration::ZERO, text));
         }
+        if self.nodes.iter().any(|node| node.router.snapshot(self.now).held) {
+            // Who is held may preempt when that is over.
+            self.run_until(self.now + HOLD + settling);
+        }
         let before: Vec<u64> = self.transitions();
-        self.run_until(end + patience * 2);
+        let (patience, ..) = self.times();
+        self.run_until(self.now + patience * 3);
         let text = match self.unsettled() {
             None if self.transitions() == before => return self.violation,
             None => "something changes although all is well".into(),
             Some(text) => text,
         };
-        // Who is held may preempt in this time.
-        let held = self.nodes.iter().any(|node| node.router.snapshot(end).held);
-        (!held).then(|| Violation::of_run(Invariant::Stability, Duration::ZERO, text))
+        Some(Violation::of_run(Invariant::Stability, Duration::ZERO, text))
+    }
+
+    /// How long it may take until one serves and all others wait, once all is well.
+    fn settling(&self) -> Duration {
+        let (patience, interval, handover) = self.times();
+        handover + ACQUIRE_LIMIT + patience + interval + LATENESS * 4
     }
 
     fn transitions(&self) -> Vec<u64> {
