@@ -92,7 +92,8 @@ instructions: deps
 ## Fuzz every target for ten minutes: twenty-one targets, three hours and a half. FUZZ="-max_total_time=60" is a quick look.
 FUZZ ?= -max_total_time=600
 fuzz:
-	for target in $$($(CARGO) fuzz list); do \
+	command -v cargo-fuzz >/dev/null || $(CARGO) install --locked cargo-fuzz
+	targets=$$($(CARGO) fuzz list) && [ -n "$$targets" ] && for target in $$targets; do \
 		RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run --sanitizer none "$$target" -- $(FUZZ) || exit 1; \
 	done
 

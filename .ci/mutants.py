@@ -6,7 +6,7 @@ says which one runs. So there is one build for all changes, and a change costs o
 it is noticed. What does not compile is left out, as the compiler says. What stands outside of functions, or is an
 `impl Trait`, is listed at the end, for cargo-mutants itself.
 
-MUTANTS="NUMBERS" tries these only; PROCESSES is how many run side by side (2). Each outcome is a line in outcomes.jsonl.
+NUMBERS="7 8" tries these only; PROCESSES is how many run side by side (2). Each outcome is a line in outcomes.jsonl.
 """
 
 import collections
@@ -49,7 +49,7 @@ def main():
     functions, outside = by_function(mutants, sources)
     executable, broken = build(mutants, sources, functions)
     inside = {n for bodies in functions.values() for numbers in bodies.values() for n in numbers}
-    wanted = {int(n) for n in os.environ.get("MUTANTS", "").split()} or inside
+    wanted = {int(n) for n in os.environ.get("NUMBERS", "").split()} or inside
     todo = sorted((inside - broken) & wanted)
     print(f"{len(mutants)} changes: {len(broken)} do not compile, {len(outside)} stand outside of functions")
     noticed = collections.Counter()

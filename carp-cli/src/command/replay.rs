@@ -1,9 +1,13 @@
 //! `carp replay`: a saved run once more, as a transcript.
 
-use std::fs;
+use std::fmt::Display;
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
+use carp_node::config::MAX_FILE_SIZE;
 use carp_proto::sim::{Scenario, Transcript, judge_on};
 
 use super::plot::PlotFile;
@@ -11,15 +15,30 @@ use super::simulate::{figure, unplayable};
 use crate::exit::{Exit, Failure};
 use crate::output;
 
+/// How long a run may be: what happens in it is kept in memory. `carp simulate` records none that is longer.
+const LONGEST: Duration = Duration::from_secs(7 * 86_400);
+
 /// Plays a recording again, and says whether it is the same run.
 pub(crate) fn run(path: &Path, plot: Option<&Path>) -> Result<ExitCode, Failure> {
     let name = path.display();
-    let text = fs::read_to_string(path)
-        .map_err(|error| Failure::failed(format!("cannot read {name}: {error}")))?;
-    let scenario: Scenario = text.parse().map_err(|error| {
-        Failure::new(Exit::Configuration, format!("{name} is no recording: {error}"))
+    let no_recording = |why: &dyn Display| {
+        Failure::new(Exit::Configuration, format!("{name} is no recording: {why}"))
             .with_help("`carp simulate --save FILE` writes one")
-    })?;
+    };
+    let unreadable = |error| Failure::failed(format!("cannot read {name}: {error}"));
+    let mut bytes = Vec::new();
+    let most = u64::try_from(MAX_FILE_SIZE).unwrap_or(u64::MAX);
+    File::open(path)
+        .and_then(|it| it.take(most + 1).read_to_end(&mut bytes))
+        .map_err(unreadable)?;
+    if bytes.len() > MAX_FILE_SIZE {
+        return Err(no_recording(&"it is too large"));
+    }
+    let text = String::from_utf8(bytes).map_err(|_| no_recording(&"it is no text"))?;
+    let scenario: Scenario = text.parse().map_err(|error| no_recording(&error))?;
+    if scenario.until > LONGEST {
+        return Err(no_recording(&"it lasts for more than 7d"));
+    }
     let plot = plot.map(PlotFile::prepare).transpose()?;
     let mut lan = scenario.lan().map_err(|error| unplayable(&error))?;
     lan.keep_entries();

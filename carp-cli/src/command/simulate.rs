@@ -7,8 +7,6 @@ mod report;
 mod shown;
 mod tally;
 
-use std::fs;
-use std::path::Path;
 use std::process::ExitCode;
 
 use carp_proto::sim::{Random, Scenario, ScenarioError, Step, judge_on};
@@ -29,6 +27,7 @@ pub(crate) fn run(arguments: &Simulate, output: &Output) -> Result<ExitCode, Fai
         None => Plan::usual(),
     };
     let plot = arguments.plot.as_deref().map(PlotFile::prepare).transpose()?;
+    let save = arguments.save.as_deref().map(PlotFile::prepare).transpose()?;
     let mut tally = Tally::new(&plan.scenario).map_err(|error| unplayable(&error))?;
     for number in 0..arguments.runs {
         let scenario = plan.draw(arguments.seed, number);
@@ -37,8 +36,9 @@ pub(crate) fn run(arguments: &Simulate, output: &Output) -> Result<ExitCode, Fai
         tally.add(Run::new(number, scenario, verdict, &lan));
     }
     let shown = Shown::of(&tally);
-    if let Some(path) = &arguments.save {
-        save(&shown, path)?;
+    if let Some(file) = save {
+        let saved = Scenario { hash: Some(shown.hash), ..shown.scenario.clone() };
+        file.write(&saved.to_string())?;
     }
     if let Some(plot) = plot {
         plot.write(&figure(&shown.scenario).map_err(|error| unplayable(&error))?)?;
@@ -53,13 +53,6 @@ pub(crate) fn run(arguments: &Simulate, output: &Output) -> Result<ExitCode, Fai
 
 pub(super) fn unplayable(error: &ScenarioError) -> Failure {
     Failure::new(Exit::Configuration, format!("the scenario cannot be played: {error}"))
-}
-
-/// Saves a run for `carp replay`.
-fn save(shown: &Shown, path: &Path) -> Result<(), Failure> {
-    let saved = Scenario { hash: Some(shown.hash), ..shown.scenario.clone() };
-    fs::write(path, saved.to_string())
-        .map_err(|error| Failure::failed(format!("cannot write {}: {error}", path.display())))
 }
 
 impl Plan {

@@ -5,7 +5,7 @@ mod write;
 
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::net::{Ipv4Addr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::time::Duration;
 
 pub use self::read::ReadError;
@@ -116,13 +116,26 @@ impl Scenario {
     /// Its LAN, before anything has happened.
     ///
     /// # Errors
-    /// [`ScenarioError`] if there is no host, the hosts have different numbers of routers, or a router is
-    /// not valid.
+    /// [`ScenarioError`] if there is no host, the hosts have different numbers of routers, a router is not valid, two
+    /// hosts have one address, or a step is about a host or a link that there is not.
     pub fn lan(&self) -> Result<Lan, ScenarioError> {
         let links = self.links();
         if !(1..=32).contains(&self.hosts.len()) || !(1..=32).contains(&links) {
             return Err(ScenarioError::Size);
         }
+        let hosts = self.hosts.len();
+        let is_of_another = |step: &&Step| {
+            step.fault.host().is_some_and(|host| host >= hosts)
+                || matches!(step.fault, Fault::Cut { to, .. } if to >= hosts)
+        };
+        if let Some(step) = self.steps.iter().find(is_of_another) {
+            return Err(ScenarioError::NoSuchHost { at: step.at });
+        }
+        let goes_beyond = |step: &&Step| step.fault.link().is_some_and(|link| link >= links);
+        if let Some(step) = self.steps.iter().find(goes_beyond) {
+            return Err(ScenarioError::NoSuchLink { at: step.at, links });
+        }
+        self.check_sources()?;
         let mut seeds = Random::new(self.seed ^ 0x5eed);
         let mut plans = Vec::new();
         for host in &self.hosts {
@@ -144,6 +157,28 @@ impl Scenario {
     }
 }
 
+impl Scenario {
+    /// No two hosts have the same address of their own, and none has a virtual one for its own but the owner of VRRP.
+    fn check_sources(&self) -> Result<(), ScenarioError> {
+        for (number, host) in self.hosts.iter().enumerate() {
+            let own = [IpAddr::from(host.sources.0), IpAddr::from(host.sources.1)];
+            for other in &self.hosts[..number] {
+                let theirs = [IpAddr::from(other.sources.0), IpAddr::from(other.sources.1)];
+                if let Some(both) = own.into_iter().find(|ip| theirs.contains(ip)) {
+                    return Err(ScenarioError::SameAddress(both));
+                }
+            }
+            for router in host.routers.iter().filter(|router| !router.speech.is_owner()) {
+                let virtual_one = |ip: &IpAddr| router.addresses.iter().any(|it| it.ip() == *ip);
+                if let Some(ip) = own.into_iter().find(virtual_one) {
+                    return Err(ScenarioError::VirtualAddress(ip));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Why a scenario cannot be run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -154,6 +189,28 @@ pub enum ScenarioError {
     /// The hosts do not have the same links.
     #[error("every host has a router on every link")]
     Uneven,
+    /// Two hosts have one address.
+    #[error("two hosts have {0} as their own address: give each another one")]
+    SameAddress(IpAddr),
+    /// A host's own address is a virtual one, and its router is no owner of VRRP.
+    #[error("a host has {0} as its own address, which is the virtual one: give it another one")]
+    VirtualAddress(IpAddr),
+    /// A step is about a host that there is not.
+    #[error("what is done at {at:?} is about a host that there is not")]
+    NoSuchHost {
+        /// The step's time.
+        at: Duration,
+    },
+    /// A step is about a link that there is not.
+    #[error(
+        "what is done at {at:?} is about a link that there is not: they are numbered from 0 on, and there are {links}"
+    )]
+    NoSuchLink {
+        /// The step's time.
+        at: Duration,
+        /// How many there are.
+        links: usize,
+    },
     /// A router is not valid.
     #[error(transparent)]
     Router(#[from] ConfigError),

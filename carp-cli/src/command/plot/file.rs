@@ -1,4 +1,4 @@
-//! The file that the figure goes to.
+//! The file that a figure or a recording goes to.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
@@ -84,7 +84,7 @@ fn place(path: &Path) -> io::Result<(OwnedFd, OsString)> {
 
 fn failure(path: &Path, error: &io::Error) -> Failure {
     Failure::failed(format!("cannot write {}: {error}", path.display()))
-        .with_help("name a file in a directory that you may write to, as in --plot demo.svg")
+        .with_help("name a file in a directory that you may write to")
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use svg::Document;
 use svg::node::element::{Description, Group, Style, Title};
 
 use super::shown::end;
+use super::tally::since_held;
 use crate::command::plot::STYLE;
 use crate::command::plot::shapes::{Area, line, rectangle, text, titled, width_of};
 
@@ -76,15 +77,15 @@ impl Picture<'_> {
 
     fn subtitle(&self) -> String {
         let names = self.scenario.names().join(", ");
-        format!("{names}, for {:.0?}; seed {}", self.end(), self.scenario.seed)
+        format!("{names}, for {:.0?}; its own seed is {}", self.end(), self.scenario.seed)
     }
 
     /// The figure for those who cannot see it.
     fn description(&self) -> String {
-        let whole = Span { from: Duration::ZERO, to: self.end() };
         let mut sentences = vec![format!("{}.", self.subtitle())];
         for link in 0..self.lan.links() {
-            for span in self.lan.record().times(link, whole, |hosts| hosts == 0) {
+            let since = since_held(self.lan.record(), link, self.end());
+            for span in self.lan.record().times(link, since, |hosts| hosts == 0) {
                 let (from, length) = (span.from, span.length());
                 sentences
                     .push(format!("From {from:.3?} on nobody has the addresses for {length:.3?}."));
@@ -130,13 +131,13 @@ impl Picture<'_> {
         group
     }
 
-    /// When nobody had the addresses, and when two had.
+    /// When nobody had the addresses any more, and when two had.
     fn outages(&self, link: usize, y: f64) -> Group {
-        let whole = Span { from: Duration::ZERO, to: self.end() };
+        let since = since_held(self.lan.record(), link, self.end());
         let mut group =
             Group::new().add(text("small muted end", (LEFT - 12.0, y + 15.0), "addresses"));
-        let none = self.lan.record().times(link, whole, |hosts| hosts == 0);
-        let two = self.lan.record().times(link, whole, |hosts| hosts.count_ones() > 1);
+        let none = self.lan.record().times(link, since, |hosts| hosts == 0);
+        let two = self.lan.record().times(link, since, |hosts| hosts.count_ones() > 1);
         for (class, what, spans) in
             [("outage", "nobody has them", none), ("secondary", "two have them", two)]
         {

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use carp_node::config::{MAX_FILE_SIZE, parse_duration};
+use carp_node::config::{MAX_FILE_SIZE, format_duration, parse_duration};
 use carp_proto::election::Dialect;
 use carp_proto::sim::{Fault, HostModel, HostPlan, HostSpec, Scenario, Spec, SpecSpeech, Weather};
 use carp_proto::{AdvBase, AdvSkew};
@@ -63,7 +63,6 @@ struct Act {
 }
 
 const HELP: &str = "docs/simulation.md shows a whole one";
-
 impl Plan {
     /// Two servers as in the README, of which the primary dies.
     pub(super) fn usual() -> Self {
@@ -109,6 +108,12 @@ impl Plan {
         let mut scenario = Scenario::new(0, hosts);
         scenario.weather = read.weather.unwrap_or(scenario.weather);
         scenario.until = read.lasts.unwrap_or(scenario.until);
+        if let Some(step) = read.steps.iter().find(|step| step.to > scenario.until) {
+            let [at, end] = [step.to, scenario.until].map(format_duration);
+            return Err(invalid(format!(
+                "something is done at {at}, and a run is over after {end}"
+            )));
+        }
         Ok(Self { scenario, steps: read.steps })
     }
 }
@@ -133,9 +138,13 @@ impl Read {
             act.read(&names).map_err(|error| format!("at {}, do {:?}: {error}", act.time, act.what))
         };
         let steps = written.at.iter().map(step).collect::<Result<_, _>>()?;
+        let lasts = lasts.map_err(|error| format!("for: {error}"))?;
+        if lasts.is_some_and(|lasts| lasts.is_zero()) {
+            return Err("for: a run lasts for more than nothing".into());
+        }
         Ok(Self {
             weather: weather.map_err(|error| format!("weather: {error}"))?,
-            lasts: lasts.map_err(|error| format!("for: {error}"))?,
+            lasts,
             steps,
             nodes: written.node,
             router: written.router,

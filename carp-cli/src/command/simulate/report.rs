@@ -22,10 +22,10 @@ pub(super) fn text(plan: &Plan, tally: &Tally, shown: &Shown, arguments: &Simula
         let _ = writeln!(text, "  {}: {}", host.name, described(host));
     }
     let mut table = Table::new(&["", "COUNT", "MEDIAN", "90 %", "99 %", "LONGEST"]);
-    let gaps = tally.gaps.len();
-    row(&mut table, "without a holder, each time", gaps, &tally.gaps);
-    row(&mut table, "without a holder, a run", tally.without.len(), &tally.without);
-    row(&mut table, "with two holders, a run", tally.two.len(), &tally.two);
+    row(&mut table, "takeover, each time", &tally.takeovers);
+    row(&mut table, "without a holder, each time", &tally.gaps);
+    row(&mut table, "without a holder, a run", &tally.without);
+    row(&mut table, "with two holders, a run", &tally.two);
     let _ = write!(text, "\n{}", table.render());
     let _ = write!(text, "\nfalse takeovers: {}", tally.false_takeovers);
     let _ = write!(text, " in {} advert intervals", tally.intervals);
@@ -66,8 +66,8 @@ fn small(violation: &Violation, shown: &Shown, arguments: &Simulate) -> String {
     text
 }
 
-fn row(table: &mut Table, what: &str, count: usize, times: &[Duration]) {
-    let mut cells = vec![what.to_owned(), count.to_string()];
+fn row(table: &mut Table, what: &str, times: &[Duration]) {
+    let mut cells = vec![what.to_owned(), times.len().to_string()];
     match Spread::of(times) {
         None => cells.extend(["-"; 4].map(str::to_owned)),
         Some(Spread { median, p90, p99, longest }) => {
@@ -132,6 +132,7 @@ pub(super) fn json(
         "runs": tally.runs,
         "run_ms": millis(plan.scenario.until),
         "nodes": plan.scenario.hosts.iter().map(|host| &host.name).collect::<Vec<_>>(),
+        "takeover": spread(&tally.takeovers),
         "no_holder": spread(&tally.gaps),
         "no_holder_a_run": spread(&tally.without),
         "two_holders_a_run": spread(&tally.two),

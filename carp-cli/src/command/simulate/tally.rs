@@ -1,10 +1,11 @@
-//! What many runs had in common: times without a holder, with two, and takeovers that nobody needed.
+//! What many runs had in common: how long takeovers took, times without a holder and with two, and takeovers that nobody
+//! needed.
 
 use std::time::Duration;
 
 use carp_proto::Demotion;
 use carp_proto::sim::{
-    Chance, Fault, Lan, Scenario, ScenarioError, Span, Verdict, View, Violation,
+    Chance, Fault, Lan, Record, Scenario, ScenarioError, Span, Step, Verdict, View, Violation,
 };
 
 use super::shown::end;
@@ -18,6 +19,8 @@ pub(super) struct Run {
     pub(super) number: u64,
     pub(super) scenario: Scenario,
     pub(super) verdict: Verdict,
+    /// From what was done until another host had the addresses.
+    pub(super) takeovers: Vec<Duration>,
     /// The times without a holder, after there was one.
     pub(super) gaps: Vec<Duration>,
     /// The time for which two hosts or more had the addresses.
@@ -31,21 +34,20 @@ pub(super) struct Run {
 impl Run {
     pub(super) fn new(number: u64, scenario: Scenario, verdict: Verdict, lan: &Lan) -> Self {
         let end = end(&scenario, None, lan);
-        let whole = Span { from: Duration::ZERO, to: end };
         let mut run = Self {
             number,
             scenario,
             verdict,
+            takeovers: Vec::new(),
             gaps: Vec::new(),
             two: Duration::ZERO,
             false_takeovers: 0,
             intervals: 0,
         };
         for link in 0..lan.links() {
+            run.note_takeovers(lan, link, end);
             let record = lan.record();
-            let held = record.times(link, whole, |hosts| hosts != 0);
-            let began = held.first().map_or(end, |span| span.from);
-            let since = Span { from: began, to: end };
+            let since = since_held(record, link, end);
             let gaps = record.times(link, since, |hosts| hosts == 0);
             run.gaps.extend(gaps.into_iter().map(Span::length));
             let two = record.times(link, since, |hosts| hosts.count_ones() > 1);
@@ -53,6 +55,25 @@ impl Run {
         }
         run.count_false_takeovers(lan, end);
         run
+    }
+
+    /// Each time that another host has the addresses than had them last: counted from the last step before it that was
+    /// more than weather. What nothing was done for is a false takeover, or what comes of one.
+    fn note_takeovers(&mut self, lan: &Lan, link: usize, end: Duration) {
+        let whole = Span { from: Duration::ZERO, to: end };
+        let taken = |host: usize| {
+            let held = lan.record().times(link, whole, move |hosts| hosts >> host & 1 == 1);
+            held.into_iter().map(move |span| (span.from, host))
+        };
+        let mut taken: Vec<_> = (0..lan.hosts()).flat_map(taken).collect();
+        taken.sort_unstable();
+        let others = taken.windows(2).filter(|two| two[0].1 != two[1].1);
+        for (before, after) in others.map(|two| (two[0].0, two[1].0)) {
+            let is_why =
+                |step: &&Step| is_disturbing(&step.fault) && step.at > before && step.at <= after;
+            let why = self.scenario.steps.iter().rfind(is_why);
+            self.takeovers.extend(why.map(|step| after - step.at));
+        }
     }
 
     /// On the first link, from when it has settled until something else than the weather is bad: takeovers
@@ -88,6 +109,12 @@ impl Run {
     pub(super) fn without(&self) -> Duration {
         self.gaps.iter().sum()
     }
+}
+
+/// What is looked at of a link: from when somebody had the addresses for the first time.
+pub(super) fn since_held(record: &Record, link: usize, end: Duration) -> Span {
+    let held = record.times(link, Span { from: Duration::ZERO, to: end }, |hosts| hosts != 0);
+    Span { from: held.first().map_or(end, |span| span.from), to: end }
 }
 
 /// Whether something else than bad weather may be why a router is not heard.
@@ -131,6 +158,8 @@ impl Theory {
 pub(super) struct Tally {
     pub(super) runs: u64,
     pub(super) theory: Option<Theory>,
+    /// How long all takeovers took.
+    pub(super) takeovers: Vec<Duration>,
     /// The lengths of all gaps.
     pub(super) gaps: Vec<Duration>,
     /// The time without a holder, a run.
@@ -148,6 +177,7 @@ impl Tally {
         Ok(Self {
             runs: 0,
             theory: Theory::of(scenario)?,
+            takeovers: Vec::new(),
             gaps: Vec::new(),
             without: Vec::new(),
             two: Vec::new(),
@@ -160,6 +190,7 @@ impl Tally {
 
     pub(super) fn add(&mut self, run: Run) {
         self.runs += 1;
+        self.takeovers.extend(&run.takeovers);
         self.gaps.extend(&run.gaps);
         self.without.push(run.without());
         self.two.push(run.two);

@@ -331,6 +331,9 @@ impl<'a> Words<'a> {
             }
             "rerank" => {
                 let (host, worse) = self.host_and_number(names, "to")?;
+                if worse == u8::MAX {
+                    return Err("at most 254 was expected");
+                }
                 Fault::Rerank { host, worse }
             }
             "retime" => {
