@@ -2,8 +2,8 @@
 
 CARGO ?= cargo
 
-.PHONY: test deps build lint doc pictures bench bench-lease bench-sync interop explore simulate-many simulate-speed \
-	fuzz coverage mutants instructions sync-histories sync-scale sync-acceptance
+.PHONY: test deps build lint doc pictures bench bench-lease bench-sync bench-protocol interop explore \
+	properties simulate-many simulate-speed fuzz coverage mutants instructions sync-histories sync-scale sync-acceptance
 
 ## Install what the tests need (Debian's packages), then run all tests.
 test: deps
@@ -53,6 +53,16 @@ bench-lease:
 bench-sync: deps
 	$(CARGO) build --release -p carp-cli -p carp-benches
 	./target/release/sync $(BENCH)
+
+## Time the protocol code with criterion: a minute or two.
+bench-protocol:
+	$(CARGO) bench -p carp-benches --bench protocol
+
+## Draw this many cases for each property of packets, routers, groups and LANs: minutes, in release.
+CASES ?= 10000
+properties:
+	PROPTEST_CASES=$(CASES) $(CARGO) test --release -p carp-proto --all-features \
+		--test properties --test group_properties --test lan_properties
 
 ## Visit every order of what can happen to two and three routers, deeper than the tests do: a minute or two.
 explore:

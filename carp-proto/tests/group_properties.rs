@@ -12,7 +12,7 @@ use support::lan::{Weather, slowest};
 use support::site::Site;
 use support::vrrp::Version;
 use support::wrong::Wrong;
-use support::{Setup, ms, secs};
+use support::{Setup, cases, ms, secs};
 
 const HOLD: Duration = Duration::from_secs(60);
 
@@ -135,7 +135,7 @@ fn settled(site: &Site) -> Duration {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
+    #![proptest_config(cases(128))]
 
     /// That no host ever has a half of its group active, and that no event causes more than two
     /// inputs for each router, is seen to by the simulator after every single event.

@@ -1,17 +1,20 @@
 //! What holds for whole LANs, whatever goes wrong.
 
+mod support;
+
 use std::time::Duration;
 
 use carp_proto::sim::{Chance, Scenario, judge, judge_on, minimise};
 use carp_proto::testing::strategy::any_scenario;
 use proptest::prelude::*;
+use support::cases;
 
 fn violation(scenario: &Scenario) -> Option<String> {
     judge(scenario).expect("it can be played").violation.map(|it| it.to_string())
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(cases(64))]
 
     #[test]
     fn every_invariant_holds_on_any_lan(scenario in any_scenario()) {

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use support::lan::{Lan, Weather, slowest};
 use support::peers::Extra;
 use support::steps::{ORIGIN, Run, outcomes};
-use support::{Effect, Setup, ms, secs};
+use support::{Effect, Setup, cases, ms, secs};
 
 proptest! {
     #[test]
@@ -127,7 +127,7 @@ fn best_of(setups: &[Setup], alive: impl Fn(usize) -> bool) -> usize {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(cases(64))]
 
     #[test]
     fn a_quiet_link_elects_one_router_and_keeps_it(

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 /// Why the lab could not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum LabError {
     /// The kernel refused something.
     #[error("the lab cannot {doing}: {source}")]

@@ -259,6 +259,7 @@ pub struct Start {
 
 /// What is wrong with a history, or with following one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum LineageError {
     /// A node's name.
     #[error("the name of a node has 1 to {NODE_NAME_LEN} bytes and no control characters")]

@@ -452,6 +452,7 @@ impl Peer {
 
 /// Why something is not a record.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum RecordError {
     /// Not JSON of this form.
     #[error("it is not a record: {0}")]

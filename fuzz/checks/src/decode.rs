@@ -1,13 +1,14 @@
 //! Reading a capture is total, frames are counted without a gap, and a stream that comes in pieces
 //! reads as one that comes at once. What was read is written and reads the same. Dissecting is total
 //! for every layer; the message lies inside the frame, and what is read as an advert is one to the
-//! router's parser as well. A census takes whatever comes.
+//! router's parser as well. A census takes whatever comes, and checks digests with a key.
 
 use std::io::{self, Read};
 
 use carp_node::capture::{MAX_FRAME, Reader, Writer};
 use carp_node::census::Census;
-use carp_node::dissect::{Dissected, Layer, LinkType, Message, dissect, guess};
+use carp_node::dissect::{Dissected, Layer, LinkType, Message, Verifier, dissect, guess};
+use carp_proto::Key;
 use carp_proto::wire::carp::{self, HEADER_LEN};
 use carp_proto::wire::vrrp::{v2, v3};
 
@@ -16,7 +17,9 @@ pub fn check(input: &[u8]) {
     let at_once = frames(input);
     assert_eq!(at_once, frames(Pieces(input)));
 
-    let mut census = Census::default();
+    let key = Key::new(b"love").expect("a key");
+    let addresses = vec!["10.99.0.100".parse().expect("an address")];
+    let mut census = Census::new(Some(Verifier::new(key, addresses)));
     let layers = LinkType::KNOWN.map(Layer::Link);
     for layer in layers.into_iter().chain([Layer::Ip, Layer::Message, guess(input)]) {
         for cut in [false, true] {

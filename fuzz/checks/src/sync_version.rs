@@ -19,5 +19,6 @@ pub fn check(input: &[u8]) {
         Err(VersionError::TooOld(version)) => assert!(version < OLDEST),
         Err(VersionError::Unreadable) => {}
         Err(VersionError::Missing(what)) => panic!("it was there, and yet: {what}"),
+        Err(other) => panic!("nobody checks this error: {other}"),
     }
 }

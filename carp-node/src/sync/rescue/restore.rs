@@ -68,6 +68,7 @@ fn open(at: &impl std::os::fd::AsFd, name: &OsStr) -> io::Result<OwnedFd> {
 
 /// Why an entry was not restored.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum RestoreError {
     /// A path that is empty, absolute, or leads up.
     #[error("the path has to be one below the share's root, as `carp sync rescue show` prints it")]

@@ -55,6 +55,7 @@ impl Destination {
 
 /// What is wrong with a destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum DestinationError {
     /// The part before the `@`.
     #[error("the user before the @ has letters, digits, `-`, `_` and `.` only")]
@@ -218,6 +219,7 @@ pub fn authorized_keys_line(
 
 /// Why a text cannot be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum TextError {
     /// A path with a character that the file format has no way to write.
     #[error(

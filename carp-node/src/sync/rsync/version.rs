@@ -123,6 +123,7 @@ fn parse_number(text: &str) -> Option<Version> {
 
 /// Why this rsync is not used.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum VersionError {
     /// It printed something else.
     #[error("`rsync` does not say which version of rsync it is")]

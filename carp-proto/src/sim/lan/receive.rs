@@ -73,6 +73,9 @@ impl Lan {
                 let input = if expired { Input::AddressExpired } else { Input::AddressLost };
                 if self.hosts[host].ports[link].ledger.wants {
                     self.put(host, link, input);
+                } else if self.hosts[host].stopping {
+                    // It was the last thing that its end waited for.
+                    self.end_stop(host);
                 }
             }
             Happening::Done { .. }
