@@ -103,7 +103,7 @@ instructions: deps
 FUZZ ?= -max_total_time=600
 fuzz:
 	command -v cargo-fuzz >/dev/null || $(CARGO) install --locked cargo-fuzz
-	targets=$$($(CARGO) fuzz list) && [ -n "$$targets" ] && for target in $$targets; do \
+	targets=$$($(CARGO) fuzz list) && : "$${targets:?cargo fuzz lists none}" && for target in $$targets; do \
 		RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run --sanitizer none "$$target" -- $(FUZZ) || exit 1; \
 	done
 
@@ -112,7 +112,7 @@ coverage:
 	./.ci/coverage
 
 ## Change the protocol code in every way that cargo-mutants knows, and see whether a test notices: hours, or with
-## MUTANTS=--at-once a part of that.
+## MUTANTS=--at-once a part of that; NUMBERS="7 8" tries these only.
 ## MUTANTS="--shard 0/25 --sharding round-robin" is a sample. docs/mutation.md explains those that live.
 mutants:
 	./.ci/mutants $(MUTANTS)

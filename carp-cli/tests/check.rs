@@ -219,7 +219,8 @@ fn the_overlap_that_a_lease_leaves_is_explained() {
     );
     let text = explained("", &[]);
     assert!(
-        text.contains("3.609375s, renewed with the first advert") && text.contains(": none (if"),
+        text.contains("3.609375s, renewed with an advert, before half of it has passed;")
+            && text.contains(": none (if"),
         "{text}"
     );
     // It may be renewed up to a second after an advert, and is over 2 s later.

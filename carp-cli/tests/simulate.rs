@@ -268,8 +268,13 @@ fn what_is_wrong_with_a_scenario_is_told() {
     let scenario = "carp-scenario 1\nseed 1\nuntil 605s\nweather delay 0s jitter 0s loss 0% duplicate 0% \
                     reorder 0%\nhost a 10.99.0.1 fe80::1\nrouter vrrp3 id 1 priority 54 interval 3s addresses \
                     192.0.2.1\n";
-    for (until, code) in [("605s", 0), ("604801s", 3)] {
-        fs::write(files.path().join("long"), scenario.replace("605s", until)).unwrap();
+    for (text, code) in [
+        (scenario.to_owned(), 0),
+        (scenario.replace("605s", "604801s"), 3),
+        (scenario.to_owned() + "at 604801s crash a\n", 3),
+        (scenario.replace("interval 3s", "interval 3s handover 604801s"), 3),
+    ] {
+        fs::write(files.path().join("long"), text).unwrap();
         let output = carp(files.path(), &["replay", "long"]);
         assert_eq!(output.status.code(), Some(code), "{output:?}");
     }

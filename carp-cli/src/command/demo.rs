@@ -30,7 +30,7 @@ use self::terminal::{Form, Guard, Screen};
 use self::timers::Timers;
 use self::watch::Watch;
 use crate::args::DemoProtocol;
-use crate::command::plot::PlotFile;
+use crate::command::output_file::OutputFile;
 use crate::exit::{Exit, Failure};
 use crate::output::{Output, print};
 
@@ -55,7 +55,7 @@ pub(crate) fn run(
         rsync::expect()?;
     }
     // Before anything is mounted over the directory that it lies in.
-    let plot = plot.map(PlotFile::prepare).transpose()?;
+    let plot = plot.map(OutputFile::prepare).transpose()?;
     let form = if json { Form::Silent } else { Form::of(output.canvas()) };
     let guard = guard(form)?;
     let entered = lab::enter();
@@ -73,7 +73,7 @@ fn show(
     inside: &Lab,
     timers: Timers,
     form: Form,
-    plot: Option<&PlotFile>,
+    plot: Option<&OutputFile>,
 ) -> Result<ExitCode, Failure> {
     let failed = |error: LabError| Failure::failed(error.to_string());
     let stage = Stage::build(inside, timers).map_err(failed)?;

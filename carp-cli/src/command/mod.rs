@@ -9,6 +9,7 @@ mod digest;
 pub(crate) mod events;
 pub(crate) mod keygen;
 mod listen;
+mod output_file;
 mod packet;
 mod plot;
 pub(crate) mod replay;

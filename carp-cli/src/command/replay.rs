@@ -8,9 +8,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use carp_node::config::MAX_FILE_SIZE;
-use carp_proto::sim::{Scenario, Transcript, judge_on};
+use carp_proto::sim::{Bounds, Scenario, Transcript, judge_on};
 
-use super::plot::PlotFile;
+use super::output_file::OutputFile;
 use super::simulate::{figure, unplayable};
 use crate::exit::{Exit, Failure};
 use crate::output;
@@ -36,11 +36,15 @@ pub(crate) fn run(path: &Path, plot: Option<&Path>) -> Result<ExitCode, Failure>
     }
     let text = String::from_utf8(bytes).map_err(|_| no_recording(&"it is no text"))?;
     let scenario: Scenario = text.parse().map_err(|error| no_recording(&error))?;
-    if scenario.until > LONGEST {
+    let lasts = scenario.steps.iter().map(|step| step.at).fold(scenario.until, Duration::max);
+    if lasts > LONGEST {
         return Err(no_recording(&"it lasts for more than 7d"));
     }
-    let plot = plot.map(PlotFile::prepare).transpose()?;
+    let plot = plot.map(OutputFile::prepare).transpose()?;
     let mut lan = scenario.lan().map_err(|error| unplayable(&error))?;
+    if Bounds::of(&lan).convergence() > LONGEST {
+        return Err(no_recording(&"with these times it would not settle within 7d"));
+    }
     lan.keep_entries();
     let verdict = judge_on(&scenario, &mut lan);
     if let Some(plot) = plot {

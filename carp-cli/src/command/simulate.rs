@@ -16,7 +16,7 @@ use self::file::Plan;
 use self::shown::Shown;
 use self::tally::{Run, Tally};
 use crate::args::Simulate;
-use crate::command::plot::PlotFile;
+use crate::command::output_file::OutputFile;
 use crate::exit::{Exit, Failure};
 use crate::output::{self, Output};
 
@@ -26,8 +26,12 @@ pub(crate) fn run(arguments: &Simulate, output: &Output) -> Result<ExitCode, Fai
         Some(path) => Plan::load(path, output)?,
         None => Plan::usual(),
     };
-    let plot = arguments.plot.as_deref().map(PlotFile::prepare).transpose()?;
-    let save = arguments.save.as_deref().map(PlotFile::prepare).transpose()?;
+    if arguments.plot.is_some() && arguments.plot == arguments.save {
+        let message = "--plot and --save name one file";
+        return Err(Failure::new(Exit::Usage, message).with_help("give each its own"));
+    }
+    let plot = arguments.plot.as_deref().map(OutputFile::prepare).transpose()?;
+    let save = arguments.save.as_deref().map(OutputFile::prepare).transpose()?;
     let mut tally = Tally::new(&plan.scenario).map_err(|error| unplayable(&error))?;
     for number in 0..arguments.runs {
         let scenario = plan.draw(arguments.seed, number);

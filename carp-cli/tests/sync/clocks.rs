@@ -7,7 +7,7 @@ use carp_node::lab::wait_until;
 use libtest_mimic::Failed;
 use serde_json::Value;
 
-use crate::scene::{Pair, equal, events, share, sync, wait_held, wait_in_sync};
+use crate::scene::{Pair, equal, events, explain, share, sync, wait_held, wait_in_sync};
 use crate::support::{Daemon, LIMIT, Rack, Test, Tested, ensure, wait_for_owner};
 
 pub(crate) const TESTS: &[Test] = &[
@@ -74,7 +74,7 @@ fn while_it_runs(rack: &Rack) -> Tested {
         node.shift_clock(shift)?;
         let value = format!("{number}: {} at {shift}", node.name);
         pair.a.write("page", &value)?;
-        pair.b.wait_for("page", Some(&value)).map_err(|it| explain(&it, &first, &second))?;
+        pair.b.wait_for("page", Some(&value)).map_err(|it| explain(&it, [&first, &second]))?;
         // Until a pass has come after the jump, the age of the copy is told by two readings of which one is wrong.
         wait_until(LIMIT, "the copy is as old as it is", || {
             let status = share(&second);
@@ -82,7 +82,7 @@ fn while_it_runs(rack: &Rack) -> Tested {
                 && status["held"].is_null()
                 && status["lag_ms"].as_f64().is_some_and(|lag| lag < 60_000.0)
         })
-        .map_err(|it| explain(&it.into(), &first, &second))?;
+        .map_err(|it| explain(&it.into(), [&first, &second]))?;
     }
     ensure(first.state() == "active" && second.state() == "backup", "nobody has taken over")?;
     pair.b.shift_clock("+400d")?;
@@ -119,7 +119,11 @@ fn crash_and_return<'a>(
     pair.a.write("page", "va")?;
     pair.b.shift_clock("-400d")?;
     first.kill_with_guard(&rack.primary)?;
-    second.wait_for_state("active").map_err(|it| explain(&it, &first, &second))?;
+    second.wait_for_state("active").map_err(|it| explain(&it, [&first, &second]))?;
+    let told = events(&second);
+    let took_over = told.lines().find(|line| line.contains("backup -> active"));
+    let year = took_over.and_then(|line| line.get(..4)).ok_or("no takeover")?;
+    ensure(year < &now()[..4], format!("its clock was not set back: {told}"))?;
     pair.b.write("page", "vb")?;
     pair.b.cut(false)?;
     pair.b.shift_clock(theirs)?;
@@ -143,11 +147,11 @@ fn ensure_nothing_lost(pair: &Pair<'_>) -> Tested {
 fn around_a_takeover(rack: &Rack) -> Tested {
     let (pair, first, second) = crash_and_return(rack, ["+400d", "-400d"])?;
     wait_for_owner("the primary serves", &rack.primary, &rack.secondary)
-        .map_err(|it| explain(&it, &first, &second))?;
+        .map_err(|it| explain(&it, [&first, &second]))?;
     ensure_nothing_lost(&pair)
 }
 
-/// By that clock the secondary has served for more than a year, and the primary wrote only yesterday.
+/// By that clock the secondary has served for more than a year, and the primary wrote only a moment ago.
 fn set_right_while_it_serves(rack: &Rack) -> Tested {
     let (pair, first, _second) = crash_and_return(rack, ["+0", "+0"])?;
     wait_held(&first, "diverged")?;
@@ -162,11 +166,6 @@ fn set_right_while_it_serves(rack: &Rack) -> Tested {
     sync(&first, &["resolve", "--keep", "peer"], 0)?;
     wait_for_owner("the primary serves", &rack.primary, &rack.secondary)?;
     ensure_nothing_lost(&pair)
-}
-
-fn explain(error: &Failed, first: &Daemon, second: &Daemon) -> Failed {
-    let [one, two] = [first, second].map(|it| format!("{}: {}", share(it), events(it)));
-    Failed::from(format!("{error:?}\n{one}\n{two}"))
 }
 
 fn now() -> String {

@@ -6,7 +6,7 @@ use std::process::Command;
 use libtest_mimic::Failed;
 
 use crate::scene::{Pair, wait_in_sync};
-use crate::support::{Rack, Test, Tested, ensure, run_on, told};
+use crate::support::{LIMIT, Rack, Test, Tested, ensure, run_on, told};
 
 pub(crate) const TESTS: &[Test] =
     &[("f13_what_a_key_starts_gives_nothing_but_the_share_and_takes_nothing", forced_command)];
@@ -100,11 +100,14 @@ fn forced_command(rack: &Rack) -> Tested {
         climb: "../../secret",
     };
     thief.try_everything(|script| {
-        let mut shell = Command::new("sh");
-        shell.arg("-c").arg(script);
+        let mut shell = Command::new("timeout");
+        shell.arg(LIMIT.as_secs().to_string()).args(["sh", "-c", script]);
         Ok(told(&run_on(&rack.secondary, shell)?).1)
     })?;
     let there: Vec<String> = pair.a.tree()?.into_keys().collect();
-    ensure(there == ["link", "page"] || there == [".share-id", "page"], format!("{there:?}"))?;
+    ensure(there == [".share-id", "page"], format!("the primary has {there:?}"))?;
+    ensure(pair.a.share.join("link").is_symlink(), "and its link")?;
+    let told = rack.path("primary.state/sync/export");
+    ensure(!told.join("x").exists(), format!("nothing came into {}", told.display()))?;
     ensure(pair.a.read("page").as_deref() == Some("v1\n"), "the primary's page is untouched")
 }

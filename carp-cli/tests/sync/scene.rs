@@ -339,6 +339,12 @@ pub(crate) fn events(daemon: &Daemon) -> String {
     daemon.ask(&["events"]).map(|output| told(&output).1).unwrap_or_default()
 }
 
+/// An error, with what both nodes say.
+pub(crate) fn explain(error: &Failed, nodes: [&Daemon; 2]) -> Failed {
+    let [one, two] = nodes.map(|it| format!("{}: {}", share(it), events(it)));
+    Failed::from(format!("{error:?}\n{one}\n{two}"))
+}
+
 /// Waits until a share is held for this reason.
 pub(crate) fn wait_held(daemon: &Daemon, reason: &str) -> Tested {
     let held = || share(daemon)["held"]["reason"] == reason;

@@ -259,8 +259,8 @@ fn misused_key(rack: &Rack) -> Tested {
         thief.expect_nothing(what, &said, &run)?;
     }
     thief.try_everything(run)?;
-    let there = a.run(&format!("ls {SHARE}"), LIMIT)?;
-    ensure(there == "link\npage\n", format!("the primary has {there}"))?;
+    let there = a.run(&format!("ls {SHARE}; ls /var/lib/carp/sync/export"), LIMIT)?;
+    ensure(there == "link\npage\nrecord.json\n", format!("the primary has {there}"))?;
     unknown_key(&linked)?;
     another_host_key(&linked)
 }

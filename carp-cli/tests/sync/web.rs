@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use carp_node::lab::{Host, Process, mac, wait_until};
 use libtest_mimic::Failed;
 
-use crate::scene::{Node, Pair, equal, events, share, wait_in_sync};
+use crate::scene::{Node, Pair, equal, events, explain, wait_in_sync};
 use crate::support::{LIMIT, Rack, Test, Tested, VIP, carp, ensure, run_on, serves, told};
 
 pub(crate) const TESTS: &[Test] = &[(
@@ -14,7 +14,7 @@ pub(crate) const TESTS: &[Test] = &[(
     written_through_the_address,
 )];
 
-/// A client writes a file so often: twenty in a second.
+/// How long a client rests between two files: up to twenty are written in a second.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// How many are written between two handovers.
@@ -33,16 +33,13 @@ fn written_through_the_address(rack: &Rack) -> Tested {
         writer.stored.len() > QUIET
     })?;
     let first = pair.a.start()?;
-    let explain = |error: Failed| {
-        let [one, two] = [&first, &second].map(|it| format!("{}: {}", share(it), events(it)));
-        Failed::from(format!("{error:?}\n{one}\n{two}"))
-    };
+    let explained = |error: Failed| explain(&error, [&first, &second]);
     let came_back = |_: &Writer<'_>| serves(&rack.primary) && !serves(&rack.secondary);
-    writer.write_until("the address goes back to the primary", came_back).map_err(explain)?;
+    writer.write_until("the address goes back to the primary", came_back).map_err(explained)?;
     let before = writer.stored.len();
     writer
         .write_until("the primary stores what is written", |it| it.stored.len() > before + QUIET)
-        .map_err(explain)?;
+        .map_err(explained)?;
     wait_in_sync(&second)?;
     // And to the secondary again, because somebody wants that.
     let mut handover = carp();
@@ -57,7 +54,7 @@ fn written_through_the_address(rack: &Rack) -> Tested {
     let before = writer.stored.len();
     writer
         .write_until("the secondary stores again", |it| it.stored.len() > before + QUIET)
-        .map_err(explain)?;
+        .map_err(explained)?;
     wait_in_sync(&first)?;
     wait_until(LIMIT, "the trees are equal", || {
         equal(&pair.a.share, &pair.b.share).unwrap_or(false)
@@ -77,13 +74,14 @@ fn hooks(rack: &Rack, name: &str) -> Result<String, Failed> {
     let pid = rack.path(&format!("{name}.nginx.pid")).display().to_string();
     let stop =
         format!("#!/bin/sh\nnginx -c {conf} -s quit\nwhile [ -e {pid} ]; do sleep 0.02; done\n");
-    let start = format!("#!/bin/sh\nexec nginx -c {conf}\n");
+    // It may be run once more than needed.
+    let start = format!("#!/bin/sh\n[ -e {pid} ] || exec nginx -c {conf}\n");
     let stop = rack.write(&format!("{name}.quiesce"), &stop, 0o755)?;
     let start = rack.write(&format!("{name}.unquiesce"), &start, 0o755)?;
     Ok(format!("quiesce = [{stop:?}]\nunquiesce = [{start:?}]"))
 }
 
-/// A node's web server.
+/// A node's web server, until a hook stops it; the one that a hook starts belongs to the lab.
 struct Web(#[expect(dead_code, reason = "it runs for as long as this is kept")] Process);
 
 impl Web {

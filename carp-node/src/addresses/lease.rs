@@ -93,7 +93,8 @@ impl Lease {
     /// and the other waits this long for its adverts.
     ///
     /// Both times begin with the last advert, if the lease [keeps step](Self::keeps_step) with them.
-    /// Otherwise it may have been renewed up to an interval later.
+    /// Otherwise it may have been renewed up to an interval later. A router that is demoted and stays active has a longer
+    /// interval for as long.
     #[must_use]
     pub fn overlap(self, interval: Duration, active_down: Duration) -> Duration {
         let later = if self.keeps_step(interval) { Duration::ZERO } else { interval };

@@ -134,6 +134,8 @@ fn furnish() -> Result<Lab, EnterError> {
     mount("carp-lab", &directory, "tmpfs", flags, Some(c"mode=0755"))
         .map_err(io::Error::from)
         .map_err(EnterError::at(Step::Mount))?;
+    // What programs share in memory does not outlive them. Where there is no such place, none do.
+    let _ = mount("carp-lab-shm", "/dev/shm", "tmpfs", flags, Some(c"mode=1777"));
     show_processes();
     bring_up_loopback().map_err(EnterError::at(Step::Netlink))?;
     Ok(Lab { directory })

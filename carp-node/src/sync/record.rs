@@ -289,8 +289,7 @@ pub struct ShareRecord {
     pub supersedes: Option<Epoch>,
     /// [`Memory::accepts`].
     pub accepts: Option<Epoch>,
-    /// [`Memory::keeps`]. Records of versions that do not say so say none.
-    #[serde(default)]
+    /// [`Memory::keeps`].
     pub keeps: Option<Epoch>,
     /// Nothing in the tree has changed since its own tip began (see
     /// [`untouched`](super::decide::untouched)).

@@ -75,8 +75,8 @@ fn check(holds: bool, invariant: Invariant, text: &'static str) -> Checked {
 }
 
 impl Ledger {
-    /// Mixes in what the checks from `now` on depend on, for an exploration: no adverts are late there, and nobody is
-    /// made to listen. The patterns name all fields, so that none is forgotten.
+    /// Mixes in what the checks from `now` on depend on, for an exploration: no adverts are late there, nobody is made to
+    /// listen, and what counts for one input only is over. The patterns name all fields, so that none is forgotten.
     pub(super) fn mix_relative(&self, now: Instant, mixer: &mut Mixer) {
         let Self {
             claims,
@@ -85,24 +85,16 @@ impl Ledger {
             reported,
             resignations,
             resigned_at,
-            owes_goodbye,
-            left_in_silence,
-            advertised,
+            owes_goodbye: _,
+            left_in_silence: _,
+            advertised: _,
             quiet_until: _,
             pending,
             actions: _,
             timeouts: (woken_at, wakes),
         } = self;
         let resigned_now = *resigned_at == Some(now);
-        let flags = [
-            claims,
-            wants,
-            acquired,
-            owes_goodbye,
-            left_in_silence,
-            &resigned_now,
-            &advertised.is_some(),
-        ];
+        let flags = [claims, wants, acquired, &resigned_now];
         flags.into_iter().for_each(|flag| mixer.word(u64::from(*flag)));
         mixer.bytes(reported.name().as_bytes());
         mixer.word((*resignations).into());

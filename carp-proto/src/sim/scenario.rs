@@ -117,7 +117,8 @@ impl Scenario {
     ///
     /// # Errors
     /// [`ScenarioError`] if there is no host, the hosts have different numbers of routers, a router is not valid, two
-    /// hosts have one address, or a step is about a host or a link that there is not.
+    /// hosts have one address of a family that is spoken, or a virtual one for their own, or a step is about a host or
+    /// a link that there is not.
     pub fn lan(&self) -> Result<Lan, ScenarioError> {
         let links = self.links();
         if !(1..=32).contains(&self.hosts.len()) || !(1..=32).contains(&links) {
@@ -158,19 +159,23 @@ impl Scenario {
 }
 
 impl Scenario {
-    /// No two hosts have the same address of their own, and none has a virtual one for its own but the owner of VRRP.
+    /// No two hosts have the same address of their own, and none has a virtual one for its own but the owner of VRRP. An
+    /// address of a family that no router speaks is nobody's concern.
     fn check_sources(&self) -> Result<(), ScenarioError> {
+        let addresses =
+            || self.hosts.iter().flat_map(|host| &host.routers).flat_map(|it| &it.addresses);
+        let speaks = |ip: &IpAddr| addresses().any(|it| it.ip().is_ipv4() == ip.is_ipv4());
+        let own = |host: &HostSpec| [IpAddr::from(host.sources.0), IpAddr::from(host.sources.1)];
         for (number, host) in self.hosts.iter().enumerate() {
-            let own = [IpAddr::from(host.sources.0), IpAddr::from(host.sources.1)];
             for other in &self.hosts[..number] {
-                let theirs = [IpAddr::from(other.sources.0), IpAddr::from(other.sources.1)];
-                if let Some(both) = own.into_iter().find(|ip| theirs.contains(ip)) {
+                let shared = |ip: &IpAddr| speaks(ip) && own(other).contains(ip);
+                if let Some(both) = own(host).into_iter().find(shared) {
                     return Err(ScenarioError::SameAddress(both));
                 }
             }
             for router in host.routers.iter().filter(|router| !router.speech.is_owner()) {
                 let virtual_one = |ip: &IpAddr| router.addresses.iter().any(|it| it.ip() == *ip);
-                if let Some(ip) = own.into_iter().find(virtual_one) {
+                if let Some(ip) = own(host).into_iter().find(virtual_one) {
                     return Err(ScenarioError::VirtualAddress(ip));
                 }
             }
@@ -196,7 +201,7 @@ pub enum ScenarioError {
     #[error("a host has {0} as its own address, which is the virtual one: give it another one")]
     VirtualAddress(IpAddr),
     /// A step is about a host that there is not.
-    #[error("what is done at {at:?} is about a host that there is not")]
+    #[error("what is done at {at:?} is about a host that there is not: add it, or leave that out")]
     NoSuchHost {
         /// The step's time.
         at: Duration,

@@ -27,10 +27,10 @@ use carp_proto::{
 use carp_proto::testing::Datagram;
 pub(crate) use carp_proto::testing::{self as peers, Setup};
 
-/// So many cases of a property that takes long, or as many as `PROPTEST_CASES` says: `make properties`.
+/// So many cases of a property that takes long, or more if `PROPTEST_CASES` says so: `make properties`.
 pub(crate) fn cases(usual: u32) -> proptest::test_runner::Config {
     let asked = std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok());
-    proptest::test_runner::Config::with_cases(asked.unwrap_or(usual))
+    proptest::test_runner::Config::with_cases(asked.unwrap_or(usual).max(usual))
 }
 
 pub(crate) const SKEW_UNIT: Duration = Duration::from_nanos(3_906_250);

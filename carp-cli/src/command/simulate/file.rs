@@ -111,7 +111,7 @@ impl Plan {
         if let Some(step) = read.steps.iter().find(|step| step.to > scenario.until) {
             let [at, end] = [step.to, scenario.until].map(format_duration);
             return Err(invalid(format!(
-                "something is done at {at}, and a run is over after {end}"
+                "something is done at {at}, and a run is over after {end}: raise `for`"
             )));
         }
         Ok(Self { scenario, steps: read.steps })

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::path::Path;
 
 use carp_node::config::{
@@ -148,6 +148,8 @@ fn host(
     }
     let number = u8::try_from(number).unwrap_or(u8::MAX);
     let mut sources = HostPlan::numbered(number, model, Vec::new()).sources;
+    // fe80::1 and its like are what gateways have: the virtual address may be one.
+    sources.1 = Ipv6Addr::new(0xfe80, 0, 0, 0, 0xca, 0, 0, u16::from(number) + 1);
     match node.address {
         None => {}
         Some(IpAddr::V4(ip)) => sources.0 = ip,

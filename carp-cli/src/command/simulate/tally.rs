@@ -57,8 +57,9 @@ impl Run {
         run
     }
 
-    /// Each time that another host has the addresses than had them last: counted from the last step before it that was
-    /// more than weather. What nothing was done for is a false takeover, or what comes of one.
+    /// Each time that another host has the addresses than had them last: counted from the last step since then that was
+    /// about the one that had them, or else from the last that was more than weather. One for which nothing was done
+    /// has no beginning, and is not counted: a false takeover, what comes of one, a preemption after a hold.
     fn note_takeovers(&mut self, lan: &Lan, link: usize, end: Duration) {
         let whole = Span { from: Duration::ZERO, to: end };
         let taken = |host: usize| {
@@ -68,11 +69,15 @@ impl Run {
         let mut taken: Vec<_> = (0..lan.hosts()).flat_map(taken).collect();
         taken.sort_unstable();
         let others = taken.windows(2).filter(|two| two[0].1 != two[1].1);
-        for (before, after) in others.map(|two| (two[0].0, two[1].0)) {
-            let is_why =
-                |step: &&Step| is_disturbing(&step.fault) && step.at > before && step.at <= after;
-            let why = self.scenario.steps.iter().rfind(is_why);
-            self.takeovers.extend(why.map(|step| after - step.at));
+        for (before, holder, after) in others.map(|two| (two[0].0, two[0].1, two[1].0)) {
+            let since: Vec<&Step> = self
+                .scenario
+                .steps
+                .iter()
+                .filter(|it| is_disturbing(&it.fault) && it.at > before && it.at <= after)
+                .collect();
+            let about_it = since.iter().rfind(|step| step.fault.host() == Some(holder));
+            self.takeovers.extend(about_it.or(since.last()).map(|step| after - step.at));
         }
     }
 

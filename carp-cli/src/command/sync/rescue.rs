@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use carp_node::sync::engine::Order;
+use carp_node::sync::rescue::Pruning;
 
 use super::{order, print_json, say};
 use crate::args::RescueVerb;
@@ -38,8 +39,13 @@ fn pruned(answer: &serde_json::Value) -> String {
         .collect();
     text += &format!("{} removed", counted(removed.len(), "set"));
     if removed.is_empty() {
-        text += ": one goes after 30 days, or when all are more than 10 GiB, and never while its orphans wait \
-                 for `carp sync rescue ack`";
+        let Pruning { age, bytes } = Pruning::default();
+        text += &format!(
+            ": one goes after {} days, or when all are more than {} GiB, and never while its orphans wait for \
+             `carp sync rescue ack`",
+            age.as_secs() / 86_400,
+            bytes >> 30
+        );
     }
     text + "\n"
 }

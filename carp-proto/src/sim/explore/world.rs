@@ -145,6 +145,10 @@ impl World {
             world.budget = Budget::NONE;
             world.run_until(world.now + world.settling());
             world.budget = model.budget;
+            if let (None, Some(text)) = (&world.violation, world.unsettled()) {
+                let violation = Violation::of_run(Invariant::Convergence, Duration::ZERO, text);
+                world.violation = Some(violation);
+            }
         }
         world
     }
@@ -318,11 +322,17 @@ impl World {
             // Who is held may preempt when that is over.
             self.run_until(self.now + HOLD + settling);
         }
+        if let Some(violation) = self.violation {
+            return Some(violation);
+        }
         let before: Vec<u64> = self.transitions();
         let (patience, ..) = self.times();
         self.run_until(self.now + patience * 3);
+        if let Some(violation) = self.violation {
+            return Some(violation);
+        }
         let text = match self.unsettled() {
-            None if self.transitions() == before => return self.violation,
+            None if self.transitions() == before => return None,
             None => "something changes although all is well".into(),
             Some(text) => text,
         };

@@ -15,13 +15,13 @@ use crate::exit::Failure;
 /// Its directory is held open: the demo mounts directories of its own over some of the machine's, and
 /// the file belongs where its path pointed to before.
 #[derive(Debug)]
-pub(in crate::command) struct PlotFile {
+pub(in crate::command) struct OutputFile {
     path: PathBuf,
     directory: OwnedFd,
     name: OsString,
 }
 
-impl PlotFile {
+impl OutputFile {
     /// Finds out whether the file can be written, and leaves no trace of that.
     pub(in crate::command) fn prepare(path: &Path) -> Result<Self, Failure> {
         let prepare = || {
@@ -99,7 +99,7 @@ mod tests {
     fn preparing_leaves_no_trace_and_writing_one_file() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a.svg");
-        let file = PlotFile::prepare(&path).unwrap();
+        let file = OutputFile::prepare(&path).unwrap();
         assert_eq!(names(directory.path()), Vec::<OsString>::new());
         file.write("first").unwrap();
         file.write("second").unwrap();
@@ -114,7 +114,7 @@ mod tests {
             (directory.path().join("link.svg"), directory.path().join("target.svg"));
         fs::write(&target, "old").unwrap();
         std::os::unix::fs::symlink(&target, &link).unwrap();
-        PlotFile::prepare(&link).unwrap().write("new").unwrap();
+        OutputFile::prepare(&link).unwrap().write("new").unwrap();
         assert_eq!(fs::read_to_string(target).unwrap(), "new");
         assert!(fs::symlink_metadata(link).unwrap().is_symlink());
     }
@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn what_cannot_be_written_is_named() {
         for path in ["/dev/null", "/no/such/directory/a.svg", "/", "/proc/a.svg"] {
-            let failure = PlotFile::prepare(Path::new(path)).unwrap_err();
+            let failure = OutputFile::prepare(Path::new(path)).unwrap_err();
             assert!(failure.message.contains(path), "{}", failure.message);
         }
     }
