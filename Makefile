@@ -64,7 +64,7 @@ properties:
 	PROPTEST_CASES=$(CASES) $(CARGO) test --release -p carp-proto --all-features \
 		--test properties --test group_properties --test lan_properties
 
-## Visit every order of what can happen to two and three routers, deeper than the tests do: a minute or two.
+## Visit every order of what can happen to two and three routers, deeper than the tests do: three minutes or four.
 explore:
 	$(CARGO) test --release -p carp-proto --test explore -- --include-ignored --nocapture --test-threads 1
 
