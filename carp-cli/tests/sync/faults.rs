@@ -19,6 +19,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("f11_a_pass_that_is_cut_off_goes_on_with_what_it_had", cut_off),
     ("a_target_that_cannot_be_written_is_held", read_only),
     ("a_share_that_vanished_here_is_held", vanished),
+    ("a_share_that_is_not_there_when_its_node_returns_is_held", absent),
     ("a_share_behind_a_symbolic_link_is_followed_once", symlinked),
     ("a_daemon_killed_at_any_step_of_a_pass_leaves_both_trees_right", killed),
 ];
@@ -212,6 +213,30 @@ fn vanished(rack: &Rack) -> Tested {
     pair.b.wait_for("y", Some("2"))?;
     wait_until(LIMIT, "no longer held", || share(&second)["held"].is_null())?;
     Ok(())
+}
+
+fn absent(rack: &Rack) -> Tested {
+    let pair = Pair::new(rack, "stale_takeover = \"allow\"")?;
+    pair.a.write("page", "v1")?;
+    let (first, second) = pair.start()?;
+    first.kill_with_guard(&rack.primary)?;
+    second.wait_for_state("active")?;
+    pair.b.write("page", "v2")?;
+    let aside = rack.path("aside");
+    fs::rename(&pair.a.share, &aside)?;
+    let first = pair.a.start()?;
+    wait_held(&first, "root-missing")?;
+    let text = sync(&first, &["status"], 1)?;
+    ensure(text.contains("mount it, or correct `path`"), text)?;
+    // An empty mount point is not the share, however old all in it is.
+    fs::create_dir(&pair.a.share)?;
+    wait_held(&first, "local-marker-missing")?;
+    ensure(pair.a.tree()?.is_empty(), "nothing is copied to where the share is not")?;
+    ensure(pair.b.read("page").as_deref() == Some("v2"), "the other tree is as it was")?;
+    fs::remove_dir(&pair.a.share)?;
+    fs::rename(&aside, &pair.a.share)?;
+    pair.a.wait_for("page", Some("v2"))?;
+    first.wait_for_state("active")
 }
 
 fn symlinked(rack: &Rack) -> Tested {

@@ -11,6 +11,7 @@ use crate::support::{LIMIT, Rack, Test, Tested, ensure};
 
 pub(crate) const TESTS: &[Test] = &[
     ("f9_a_source_without_its_marker_is_not_copied", no_marker),
+    ("f9_a_source_whose_folder_is_gone_is_not_copied", no_folder),
     ("a_marker_that_was_deleted_comes_back_as_the_message_says", deleted_marker),
     ("an_old_rsync_holds_until_a_newer_one_is_installed", old_rsync),
     ("what_rsync_said_is_in_the_status_as_far_as_it_is_bounded", unreadable_file),
@@ -36,6 +37,25 @@ fn no_marker(rack: &Rack) -> Tested {
     fs::rename(&aside, &pair.a.share)?;
     pair.a.write("y", "2")?;
     pair.b.wait_for("y", Some("2"))
+}
+
+/// A share lies below a mount point: without its disk there is no folder.
+fn no_folder(rack: &Rack) -> Tested {
+    let pair = Pair::new(rack, "")?;
+    pair.a.write("x", "1")?;
+    let (first, second) = pair.start()?;
+    pair.b.wait_for("x", Some("1"))?;
+    let aside = rack.path("aside");
+    fs::rename(&pair.a.share, &aside)?;
+    wait_held(&second, "source-marker-missing")?;
+    let text = sync(&second, &["status"], 1)?;
+    ensure(text.contains("mount the share on the peer"), text)?;
+    wait_until(LIMIT, "the node that serves says so too", || share(&first)["fault"].is_string())?;
+    ensure(pair.b.read("x").as_deref() == Some("1"), "everything is still there")?;
+    fs::rename(&aside, &pair.a.share)?;
+    pair.a.write("y", "2")?;
+    pair.b.wait_for("y", Some("2"))?;
+    wait_in_sync(&second)
 }
 
 fn deleted_marker(rack: &Rack) -> Tested {
@@ -71,8 +91,8 @@ fn deleted_marker(rack: &Rack) -> Tested {
     ensure(pair.b.rescued("mine") == ["1"], "what the peer did not have is kept")
 }
 
-/// What 3.1.2 says of itself.
-const OLD: &str = "case \"$1\" in -VV|--version) \
+/// What 3.1.2 says of itself. It does not know `-V`.
+const OLD: &str = "case \"$1\" in -V*) echo 'rsync: -V: unknown option' >&2; exit 1;; --version) \
                    echo 'rsync  version 3.1.2  protocol version 31'; exit 0;; esac";
 
 fn old_rsync(rack: &Rack) -> Tested {

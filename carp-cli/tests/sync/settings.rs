@@ -6,7 +6,9 @@ use carp_node::lab::wait_until;
 use libtest_mimic::Failed;
 use serde_json::Value;
 
-use crate::scene::{Pair, attribute, events, set_attribute, share, sync, wait_held, wait_in_sync};
+use crate::scene::{
+    Pair, attribute, events, explain, set_attribute, share, sync, wait_held, wait_in_sync,
+};
 use crate::support::{LIMIT, Rack, Test, Tested, ensure, serves, told, wait_for_owner};
 
 pub(crate) const TESTS: &[Test] = &[
@@ -15,6 +17,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_router_that_does_not_require_its_share_does_not_wait_for_it", not_required),
     ("an_old_copy_never_takes_over_if_that_is_configured_but_for_the_word_of_somebody", never),
     ("two_shares_go_their_own_ways_and_their_router_waits_for_both", two_shares),
+    ("of_two_shares_the_one_that_is_required_is_waited_for", one_of_two_required),
 ];
 
 fn excluded(rack: &Rack) -> Tested {
@@ -139,20 +142,51 @@ fn never(rack: &Rack) -> Tested {
     ensure(text.contains("less than max_lag (2s) again"), text)
 }
 
+/// One more share of a node, with these lines.
+fn images(rack: &Rack, node: &str, settings: &str) -> Result<String, Failed> {
+    let path = rack.path(&format!("{node}.d/img"));
+    fs::create_dir_all(&path)?;
+    let peer = if node == "primary" { "secondary" } else { "primary" };
+    let rsh = rack.path(&format!("{node}.rsh"));
+    Ok(format!(
+        "\n[sync.img]\nrouter = \"web\"\npath = \"{}\"\npeer = \"{peer}\"\nrsh = [\"{}\"]\n\
+         every = \"1s\"\n{settings}",
+        path.display(),
+        rsh.display()
+    ))
+}
+
+/// The one that is required is waited for; the other one, which cannot be copied, is not.
+fn one_of_two_required(rack: &Rack) -> Tested {
+    let images = |node| images(rack, node, "require = false");
+    let settings = |node| Ok::<_, Failed>(format!("cold_start_wait = \"0s\"\n{}", images(node)?));
+    let pair = Pair::with(rack, &settings("primary")?, &settings("secondary")?)?;
+    let second = pair.b.start()?;
+    second.wait_for_state("active")?;
+    pair.b.write("page", "1")?;
+    let gone = pair.b.share.with_file_name("img");
+    fs::rename(&gone, rack.path("aside"))?;
+    let first = pair.a.start()?;
+    wait_for_owner("the primary serves", &rack.primary, &rack.secondary)
+        .map_err(|error| explain(&error, [&first, &second]))?;
+    ensure(pair.a.read("page").as_deref() == Some("1"), "with what is required")?;
+    fs::rename(rack.path("aside"), &gone)?;
+    wait_in_sync(&second)?;
+    // Nobody copies the other one, and a yield waits for what is copied.
+    sync(&second, &["hold", "img", "--reason", "a test"], 0)?;
+    wait_until(LIMIT, "it is held", || {
+        let report = second.report().unwrap_or_default();
+        report["sync"][1]["held"]["reason"] == "operator"
+    })?;
+    pair.a.write("page", "2")?;
+    let (code, text) = told(&first.ask(&["yield", "web"])?);
+    ensure(code == Some(0), format!("{text}: {}", events(&first)))?;
+    second.wait_for_state("active")?;
+    ensure(pair.b.read("page").as_deref() == Some("2"), "it has what was written last")
+}
+
 fn two_shares(rack: &Rack) -> Tested {
-    let other = |node: &str, peer: &str| -> Result<String, Failed> {
-        let path = rack.path(&format!("{node}.d/img"));
-        fs::create_dir_all(&path)?;
-        let rsh = rack.path(&format!("{node}.rsh"));
-        Ok(format!(
-            "\n[sync.img]\nrouter = \"web\"\npath = \"{}\"\npeer = \"{peer}\"\nrsh = [\"{}\"]\n\
-             every = \"1s\"",
-            path.display(),
-            rsh.display()
-        ))
-    };
-    let (first, second) = (other("primary", "secondary")?, other("secondary", "primary")?);
-    let pair = Pair::with(rack, &first, &second)?;
+    let pair = Pair::with(rack, &images(rack, "primary", "")?, &images(rack, "secondary", "")?)?;
     let images = [&pair.a, &pair.b].map(|node| node.share.with_file_name("img"));
     let image = || fs::read_to_string(images[1].join("logo")).ok();
     let (first, second) = pair.start()?;

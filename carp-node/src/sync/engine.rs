@@ -48,6 +48,7 @@ pub use self::show::ShareStatus;
 use crate::event::{EventSource, Followed, Subscription};
 use crate::node::Handle;
 use crate::runner::{JobReport, RunnerHandle};
+use crate::sync::hold::Hold;
 use crate::sync::lineage::NodeId;
 use crate::sync::record::{Role, Walk};
 use crate::sync::rescue::Awaited;
@@ -76,7 +77,7 @@ enum Done {
     },
     Walked {
         share: usize,
-        walk: io::Result<Walk>,
+        walk: Result<io::Result<Walk>, Hold>,
     },
     Tidied {
         share: usize,
@@ -226,7 +227,7 @@ impl Engine {
             Done::Version(told) => self.version_told(told),
             Done::Peer { peer, heard } => self.peer_read(peer, heard),
             Done::Pass { share, end } => self.pass_ended(share, *end),
-            Done::Walked { share, walk } => self.walked(share, walk),
+            Done::Walked { share, walk } => self.walked(share, walk, now()),
             Done::Tidied { share, tidied } => self.tidied(share, tidied),
             Done::Hook { router, share, report } => self.hook_ended(router, share, &report),
             Done::Rescues { share, awaited } => self.rescues_counted(share, awaited),

@@ -1,4 +1,4 @@
-//! Reading what `rsync -VV` prints is total, for its JSON and its text; what is read is new enough, and what is
+//! Reading what `rsync --version --version` prints is total, for its JSON and its text; what is read is new enough, and what is
 //! refused is told why.
 
 use carp_node::sync::rsync::version::{OLDEST, Rsync, VersionError};

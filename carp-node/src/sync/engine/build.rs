@@ -133,6 +133,7 @@ impl Parts {
                 watching: None,
                 marked: false,
                 walking: false,
+                walk_at: None,
                 tidying: false,
                 guard: None,
                 approved: false,

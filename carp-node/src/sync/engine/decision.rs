@@ -107,7 +107,7 @@ impl Engine {
             }
             Decision::Scan => {
                 self.shares[number].stop_pulling();
-                self.walk(number);
+                self.walk(number, now);
             }
             Decision::Keep | Decision::Hold(_) | Decision::Wait(_) => {
                 self.shares[number].stop_pulling();

@@ -30,6 +30,14 @@ impl Engine {
         (0..self.shares.len()).filter(|share| self.shares[*share].router == router).collect()
     }
 
+    /// Those of a router's shares that have to be in sync for a handover, and are pulled once more: the required ones.
+    /// Where none is, all.
+    fn counted(&self, router: usize) -> Vec<usize> {
+        let mine = self.mine(router);
+        let required = |share: &usize| self.shares[*share].spec.policy.require;
+        if mine.iter().any(required) { mine.into_iter().filter(required).collect() } else { mine }
+    }
+
     pub(super) fn fresh_want() -> Want {
         // The wall clock in nanoseconds: not used before, unless it was set back.
         Want(wall_stamp().0)
@@ -39,19 +47,19 @@ impl Engine {
 /// The side that wants to serve.
 impl Engine {
     fn request_handover(&mut self, number: usize, now: Instant) {
-        let mine = self.mine(number);
+        let (mine, counted) = (self.mine(number), self.counted(number));
         let inputs = {
             let router = &self.routers[number];
             let ready = router.role == Role::Backup
                 && router.heard.is_some()
                 && router.preempts
                 && router.is_better()
-                && mine.iter().all(|share| self.is_ready(*share));
+                && counted.iter().all(|share| self.is_ready(*share));
             let auto =
                 mine.iter().all(|share| self.shares[*share].spec.policy.failback == Failback::Auto);
             // While it waits for the peer's answer it has to stay as good as it was.
             let fit = router.role != Role::Init
-                && mine
+                && counted
                     .iter()
                     .all(|share| self.is_ready(*share) || self.shares[*share].pass.is_some());
             let mut inputs = Vec::new();
@@ -63,7 +71,7 @@ impl Engine {
             }
             if let Some(want) = router.requester.want() {
                 let quiesced = |share: &usize| self.peer_quiesced(*share) == Some(want);
-                let answer = mine.iter().all(quiesced).then_some(want);
+                let answer = counted.iter().all(quiesced).then_some(want);
                 inputs.push(RequesterInput::PeerQuiesced(answer));
             }
             inputs.push(RequesterInput::Tick);
@@ -91,10 +99,9 @@ impl Engine {
     pub(super) fn requester_says(&mut self, number: usize, output: Option<RequesterOutput>) {
         match output {
             Some(RequesterOutput::PullNow) => {
-                let mine = self.mine(number);
                 let pulls =
                     |share: &usize| !matches!(self.shares[*share].decision, Some(Decision::Keep));
-                let pulled: Vec<usize> = mine.into_iter().filter(pulls).collect();
+                let pulled: Vec<usize> = self.counted(number).into_iter().filter(pulls).collect();
                 for &share in &pulled {
                     // What runs has begun too early to count.
                     self.shares[share].stop_pass();
@@ -138,11 +145,11 @@ impl Engine {
         now: Instant,
     ) {
         let number = self.shares[share].router;
-        if !last {
+        let counted = self.counted(number);
+        if !last || !counted.contains(&share) {
             return;
         }
-        let others = self
-            .mine(number)
+        let others = counted
             .into_iter()
             .any(|share| self.shares[share].wanted || self.shares[share].pass.is_some());
         let input = match (complete, others) {

@@ -40,6 +40,7 @@ impl Engine {
                         since: now,
                         until: now + timeout,
                         stops_since: None,
+                        followed: Vec::new(),
                         quiet_since: None,
                         replies: vec![ready],
                         gone: false,
@@ -84,9 +85,12 @@ impl Engine {
         if awaited && !late {
             return;
         }
-        if mine.into_iter().all(|share| self.has_follower(share, now)) {
+        let followed: Vec<usize> =
+            mine.into_iter().filter(|share| self.has_follower(*share, now)).collect();
+        if !followed.is_empty() {
             if let Some(leaving) = &mut self.routers[number].leaving {
                 leaving.stops_since = Some(now);
+                leaving.followed = followed;
             }
             return self.run_hooks(number, true);
         }
@@ -127,7 +131,7 @@ impl Engine {
         if leaving.stops_since.is_none() {
             return self.look_for_successor(number, leaving.since, late);
         }
-        let has = |since| self.mine(number).into_iter().all(|share| self.peer_has(share, since));
+        let has = |since| leaving.followed.iter().all(|share| self.peer_has(*share, since));
         let ready = leaving.quiet_since.is_some_and(has);
         if !ready && !late {
             return;

@@ -116,7 +116,7 @@ pub(super) async fn run(plan: Plan, stop: Rc<Notify>, shown: Shown) -> End {
 async fn carry_out(plan: &Plan, stop: &Notify, shown: &Shown, end: &mut End) -> Result<(), Stop> {
     let began = now();
     let patterns = Patterns::of(&plan.exclude);
-    let root = guard(plan, &patterns).await?;
+    let root = guard(plan, &patterns, stop).await?;
     let rescued = plan.pull.rescue.is_some();
     let counts_first = rescued || plan.probes;
     let deletes_last = !plan.dry && !counts_first && plan.max_delete != u64::MAX;
@@ -167,7 +167,8 @@ async fn carry_out(plan: &Plan, stop: &Notify, shown: &Shown, end: &mut End) -> 
     }
     end.copied = Some(now().saturating_since(began));
     let to = plan.scratch.join(format!("{}.after", plan.name));
-    end.after = Some(peer::read(&plan.runner, &plan.remote, to).await?);
+    // The peer may have died since, and a takeover does not wait for its word.
+    end.after = Some(unless_stopped(stop, peer::read(&plan.runner, &plan.remote, to)).await??);
     Ok(())
 }
 
@@ -213,7 +214,7 @@ async fn delete_last(
 }
 
 /// Looks at everything on this node that must be right before a pass.
-async fn guard(plan: &Plan, patterns: &Patterns) -> Result<PathBuf, Stop> {
+async fn guard(plan: &Plan, patterns: &Patterns, stop: &Notify) -> Result<PathBuf, Stop> {
     let root = place::real_root(&plan.path)?;
     if let Some(hold) = place::read_only(&root) {
         return Err(hold.into());
@@ -228,12 +229,23 @@ async fn guard(plan: &Plan, patterns: &Patterns) -> Result<PathBuf, Stop> {
     if plan.pull.rescue.is_some() {
         place::rescue_directory(&root, &plan.name)?;
         let (searched, patterns) = (root.clone(), patterns.clone());
-        let found = spawn_blocking(move || database::find(&searched, &patterns)).await;
+        let looking = spawn_blocking(move || database::find(&searched, &patterns));
+        let found = unless_stopped(stop, looking).await?;
         if let Some(database) = found.map_err(io::Error::other).flatten()? {
             return Err(Hold::of_database(&database).into());
         }
     }
     Ok(root)
+}
+
+/// Waits for something that changes nothing in the tree, unless the pass is to end before.
+async fn unless_stopped<T>(stop: &Notify, waited: impl Future<Output = T>) -> Result<T, Stop> {
+    tokio::select! {
+        done = waited => Ok(done),
+        () = stop.notified() => {
+            Err(Stop::Failed(Outcome::Stopped, Outcome::Stopped.message().into()))
+        }
+    }
 }
 
 /// Looks whether the marker is in the root of the source.
@@ -243,16 +255,10 @@ async fn guard(plan: &Plan, patterns: &Patterns) -> Result<PathBuf, Stop> {
 async fn source_marker(plan: &Plan, stop: &Notify) -> Result<(), Stop> {
     let to = plan.scratch.join(format!("{}.marker", plan.name));
     let fetching = peer::fetch(&plan.runner, &plan.remote, &plan.name, marker::MARKER, &to);
-    let fetched = tokio::select! {
-        fetched = fetching => fetched,
-        () = stop.notified() => {
-            return Err(Stop::Failed(Outcome::Stopped, Outcome::Stopped.message().into()));
-        }
-    };
-    let found = match fetched {
+    let found = match unless_stopped(stop, fetching).await? {
         Ok(bytes) => marker::ShareId::parse(&bytes),
-        // rsync says so of a file that is not there.
-        Err(Trouble { outcome: Some(Outcome::Partial), .. }) => None,
+        // rsync says so of a file that is not there, and of a folder.
+        Err(Trouble { outcome: Some(Outcome::Partial | Outcome::SourceMissing), .. }) => None,
         Err(trouble) => return Err(trouble.into()),
     };
     let expected = plan.source.share_id.as_deref();

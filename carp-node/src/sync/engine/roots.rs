@@ -1,7 +1,9 @@
 //! The folder of a share on this node: its marker, and a walk through it.
 
 use std::io;
+use std::time::Duration;
 
+use carp_proto::Instant;
 use rustix::rand::{GetRandomFlags, getrandom};
 use tokio::task::{spawn_blocking, spawn_local};
 
@@ -11,6 +13,9 @@ use crate::sync::hold::Hold;
 use crate::sync::pattern::Patterns;
 use crate::sync::record::{Databases, Memory, Walk};
 use crate::sync::tree;
+
+/// How long a tree is left alone that could not be walked through.
+const WALK_AGAIN: Duration = Duration::from_secs(2);
 
 impl Engine {
     /// Sees to the root of a share that is served: its marker, and what must not be in it.
@@ -77,33 +82,56 @@ impl Engine {
         self.remember(number, memory);
     }
 
-    pub(super) fn walk(&mut self, number: usize) {
+    /// Walks through the tree of a share, if it is there and is the share: what an empty mount point says counts for
+    /// nothing.
+    pub(super) fn walk(&mut self, number: usize, now: Instant) {
         let share = &mut self.shares[number];
-        if share.walking {
+        if share.walking || share.walk_at.is_some_and(|at| now < at) {
             return;
         }
         share.walking = true;
         let (path, patterns) = (share.spec.path.clone(), Patterns::of(&share.spec.exclude));
+        // Whoever said that the peer's tree counts has lost this one, or its marker.
+        let id = share.memory.share_id.clone().filter(|_| share.memory.accepts.is_none());
         let done = self.done.clone();
         spawn_local(async move {
             let walk = spawn_blocking(move || {
-                let root =
-                    place::real_root(&path).map_err(|hold| io::Error::other(hold.message))?;
-                tree::scan(&root, &patterns)
+                let root = place::real_root(&path)?;
+                let marker = match marker::read(&root) {
+                    Ok(marker) => marker,
+                    Err(error) => return Ok(Err(error)),
+                };
+                match marker::check_own(id.as_deref(), marker.as_ref(), &root) {
+                    Some(hold) => Err(hold),
+                    None => Ok(tree::scan(&root, &patterns)),
+                }
             });
-            let walk = walk.await.map_err(io::Error::other).flatten();
+            let walk = walk.await.unwrap_or_else(|error| Ok(Err(io::Error::other(error))));
             let _ = done.send(Done::Walked { share: number, walk });
         });
     }
 
-    pub(super) fn walked(&mut self, number: usize, walk: io::Result<Walk>) {
-        self.shares[number].walking = false;
+    pub(super) fn walked(
+        &mut self,
+        number: usize,
+        walk: Result<io::Result<Walk>, Hold>,
+        now: Instant,
+    ) {
+        let share = &mut self.shares[number];
+        share.walking = false;
+        share.walk_at = Some(now + WALK_AGAIN);
         match walk {
-            Ok(walk) => {
-                let memory = self.shares[number].memory.after_scan(walk);
+            Ok(Ok(walk)) => {
+                (share.walk_at, share.guard) = (None, None);
+                let memory = share.memory.after_scan(walk);
                 self.remember(number, memory);
             }
-            Err(error) => self.shares[number].fault = Some(error.to_string()),
+            Ok(Err(error)) => {
+                share.fault = Some(format!(
+                    "its tree cannot be looked through: {error}; let this node read it, or exclude that directory"
+                ));
+            }
+            Err(hold) => share.guard = Some(hold),
         }
     }
 }

@@ -62,6 +62,8 @@ pub(super) struct Leaving {
     /// When the hooks that stop writers began. Before, what the peer says since then is not known yet: only that tells
     /// whether there is anybody to wait for.
     pub(super) stops_since: Option<Instant>,
+    /// The shares that somebody copies: those are waited for.
+    pub(super) followed: Vec<usize>,
     /// When the writers stood still, by the own wall clock.
     pub(super) quiet_since: Option<Stamp>,
     pub(super) replies: Vec<oneshot::Sender<()>>,

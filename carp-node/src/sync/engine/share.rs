@@ -42,9 +42,11 @@ pub(super) struct Share {
     pub(super) marked: bool,
     /// Whether the tree is being walked through.
     pub(super) walking: bool,
+    /// Not before this it is walked through again: the last time it could not be.
+    pub(super) walk_at: Option<Instant>,
     /// Whether rescue sets of the last process are looked through: nothing is pulled meanwhile.
     pub(super) tidying: bool,
-    /// What the guards of the last pass said.
+    /// What the guards of the last pass said, or of the last walk.
     pub(super) guard: Option<Hold>,
     /// Whether the operator let one pass delete as much as it will.
     pub(super) approved: bool,
@@ -99,9 +101,8 @@ impl Share {
     pub(super) fn hold(&self) -> Option<&Hold> {
         match &self.decision {
             Some(Decision::Hold(hold)) => Some(hold),
-            Some(Decision::Pull(_)) => self.guard.as_ref(),
-            Some(Decision::Serve(_) | Decision::Keep | Decision::Scan | Decision::Wait(_))
-            | None => None,
+            Some(Decision::Pull(_) | Decision::Scan) => self.guard.as_ref(),
+            Some(Decision::Serve(_) | Decision::Keep | Decision::Wait(_)) | None => None,
         }
     }
 

@@ -14,7 +14,7 @@ use crate::sync::hold::Hold;
 use crate::sync::pace::Backoff;
 use crate::sync::rsync::version::{ARGUMENTS, Rsync, VersionError};
 
-/// How long `rsync -VV` may take.
+/// How long `rsync --version --version` may take.
 const VERSION_LIMIT: Duration = Duration::from_secs(10);
 
 /// What is known of this node's rsync.

@@ -65,6 +65,8 @@ pub enum Outcome {
     Refused,
     /// The peer does not have the share, or does not let it be read so.
     Module,
+    /// The folder of the share is not there on the peer.
+    SourceMissing,
     /// The connection broke.
     Transport,
     /// A program is missing.
@@ -111,6 +113,7 @@ impl Outcome {
             11 | 23 if says("Read-only file system") => Self::ReadOnly,
             11 => Self::Disk,
             23 => Self::Partial,
+            5 if says("@ERROR: chdir failed") => Self::SourceMissing,
             5 if says("Unknown module") || says("refusing") => Self::Module,
             5 | 10 | 12 | 14 | 30 | 35 | 255 => Self::transport(&says),
             1..=4 => Self::Setup,
@@ -144,6 +147,7 @@ impl Outcome {
             Self::Vanished => Next::Again,
             Self::MassDelete => Next::Hold(HoldReason::MassDelete),
             Self::ReadOnly => Next::Hold(HoldReason::ReadOnlyTarget),
+            Self::SourceMissing => Next::Hold(HoldReason::SourceMarkerMissing),
             Self::Setup | Self::Module | Self::Program => Next::Hold(HoldReason::RsyncSetup),
             Self::Stopped => Next::Nothing,
             Self::Partial
@@ -174,6 +178,7 @@ impl Outcome {
             | Self::Disk
             | Self::ReadOnly
             | Self::Stopped
+            | Self::SourceMissing
             | Self::Module
             | Self::Program
             | Self::Setup
@@ -223,6 +228,9 @@ impl Outcome {
             }
             Self::Module => {
                 "the peer does not offer this share; compare the names under [sync] on both nodes"
+            }
+            Self::SourceMissing => {
+                "the folder of the share is not there on the peer, or may not be read by the login that copies"
             }
             Self::Transport => {
                 "the connection to the peer broke; if it does again, look at the network, and at sshd and rsync there"
@@ -321,6 +329,7 @@ mod tests {
             (23, "mkstemp \"/x\" failed: Read-only file system (30)", Outcome::ReadOnly),
             (11, "", Outcome::Disk),
             (5, "@ERROR: Unknown module 'www'", Outcome::Module),
+            (5, "@ERROR: chdir failed", Outcome::SourceMissing),
             (255, "Host key verification failed.", Outcome::HostKey),
             (255, "root@192.0.2.1: Permission denied (publickey).", Outcome::Refused),
             (

@@ -5,7 +5,7 @@
 //!
 //! | file | does |
 //! |---|---|
-//! | [`version`] | reads `rsync -VV`, refuses what is older than 3.1.3 |
+//! | [`version`] | reads `rsync --version --version`, refuses what is older than 3.1.3 |
 //! | [`command`] | the command lines: a pass, a pass with rescue, a dry run, one file |
 //! | [`ssh`] | the texts of ssh's and rsync's configuration |
 //! | [`output`] | items, progress and statistics out of a stream of bytes |

@@ -11,8 +11,9 @@ use crate::sync::hold::{Hold, HoldReason};
 /// it, a second edit within the same second of the same length is never copied.
 pub const OLDEST: Version = Version { major: 3, minor: 1, patch: 3 };
 
-/// The arguments that make it tell its version: JSON since 3.2.7, text before.
-pub const ARGUMENTS: [&str; 1] = ["-VV"];
+/// What rsync is asked with. Twice, it answers with JSON since 3.2.7, and older ones with the text that they print for
+/// one; their `-V` is no older than 3.2.0.
+pub const ARGUMENTS: [&str; 2] = ["--version", "--version"];
 
 /// A version of rsync.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,7 +46,7 @@ pub struct Rsync {
 }
 
 impl Rsync {
-    /// Reads what `rsync -VV` printed.
+    /// Reads what `rsync --version --version` printed.
     ///
     /// # Errors
     /// [`VersionError`]: it is not rsync, or an old one.
