@@ -1,13 +1,11 @@
 //! `carp replay`: a saved run once more, as a transcript.
 
 use std::fmt::Display;
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use carp_node::config::MAX_FILE_SIZE;
+use carp_node::config::{MAX_FILE_SIZE, read_limited};
 use carp_proto::sim::{Bounds, Scenario, Transcript, judge_on};
 
 use super::output_file::OutputFile;
@@ -26,11 +24,7 @@ pub(crate) fn run(path: &Path, plot: Option<&Path>) -> Result<ExitCode, Failure>
             .with_help("`carp simulate --save FILE` writes one")
     };
     let unreadable = |error| Failure::failed(format!("cannot read {name}: {error}"));
-    let mut bytes = Vec::new();
-    let most = u64::try_from(MAX_FILE_SIZE).unwrap_or(u64::MAX);
-    File::open(path)
-        .and_then(|it| it.take(most + 1).read_to_end(&mut bytes))
-        .map_err(unreadable)?;
+    let bytes = read_limited(path).map_err(unreadable)?;
     if bytes.len() > MAX_FILE_SIZE {
         return Err(no_recording(&"it is too large"));
     }

@@ -6,7 +6,7 @@ use carp_node::lab::wait_until;
 use libtest_mimic::Failed;
 use serde_json::Value;
 
-use crate::scene::{Pair, events, share, sync, wait_held, wait_in_sync};
+use crate::scene::{Pair, events, explain, share, sync, wait_held, wait_in_sync};
 use crate::support::{Daemon, LIMIT, Rack, Test, Tested, ensure, serves};
 
 pub(crate) const TESTS: &[Test] = &[
@@ -41,9 +41,8 @@ fn by_hand(rack: &Rack) -> Tested {
     ensure(share(&second)["failback"].is_null(), "it is where it is")?;
     ensure(first.state() == "backup" && serves(&rack.secondary), "nothing moves before the word")?;
     ensure(!log.exists(), "and no writer was stopped")?;
-    let text = sync(&first, &["failback"], 0).map_err(|error| {
-        Failed::from(format!("{error:?}: {}: {}", events(&first), events(&second)))
-    })?;
+    let text =
+        sync(&first, &["failback"], 0).map_err(|error| explain(&error, [&first, &second]))?;
     ensure(text.contains("web is active on this node") && text.contains("stood still for"), text)?;
     ensure(first.state() == "active" && serves(&rack.primary), "the primary serves at once")?;
     ensure(pair.a.read("page").as_deref() == Some("of the secondary"), "with the last page")?;

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use carp_node::lab::wait_until;
 use libtest_mimic::Failed;
 
-use crate::scene::{Pair, Tree, ensure_within, equal, events, living_here, passes, share, sync};
+use crate::scene::{
+    Pair, Tree, ensure_within, equal, events, explain, living_here, passes, share, sync,
+};
 use crate::support::{LIMIT, Rack, Test, Tested, ensure, serves, wait_for_owner};
 
 pub(crate) const TESTS: &[Test] = &[
@@ -41,11 +43,8 @@ fn crash_and_return(rack: &Rack) -> Tested {
     fs::remove_file(pair.b.share.join("old"))?;
     pair.b.cut(false)?;
     let again = pair.a.start()?;
-    let (gap, trees) = handed_over(&pair, rack).map_err(|error| {
-        let (told, other) = (events(&again), events(&second));
-        let [one, two] = [&again, &second].map(share);
-        Failed::from(format!("{error:?}: {one}\n{told}\n{two}\n{other}"))
-    })?;
+    let (gap, trees) =
+        handed_over(&pair, rack).map_err(|error| explain(&error, [&again, &second]))?;
     ensure(trees[0] == trees[1], format!("it took the address with another tree: {trees:?}"))?;
     ensure(pair.a.read("page").as_deref() == Some("v2"), "it serves the page as it was written")?;
     println!("f3: nobody served for {} ms at the handover", gap.as_millis());
@@ -119,15 +118,8 @@ fn handover(rack: &Rack) -> Tested {
     pair.b.write("written", "before")?;
     let first = pair.a.start()?;
     first.wait_for_state("backup")?;
-    wait_for_owner("the primary serves", &rack.primary, &rack.secondary).map_err(|error| {
-        Failed::from(format!(
-            "{:?}: {}\n{}\n{}",
-            error.message(),
-            share(&first),
-            events(&first),
-            events(&second)
-        ))
-    })?;
+    wait_for_owner("the primary serves", &rack.primary, &rack.secondary)
+        .map_err(|error| explain(&error, [&first, &second]))?;
     ensure(pair.a.read("written").as_deref() == Some("before"), "what was written is there")?;
     wait_until(LIMIT, "both hooks ran", || {
         fs::read_to_string(&log).is_ok_and(|text| text == "quiesce www\nunquiesce www\n")

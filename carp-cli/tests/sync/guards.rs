@@ -22,36 +22,33 @@ pub(crate) const TESTS: &[Test] = &[
 ];
 
 fn no_marker(rack: &Rack) -> Tested {
-    let pair = Pair::new(rack, "")?;
-    pair.a.write("x", "1")?;
-    let (_first, second) = pair.start()?;
-    pair.b.wait_for("x", Some("1"))?;
-    // As if the disk of the share were not mounted.
-    let aside = rack.path("aside");
-    fs::rename(&pair.a.share, &aside)?;
-    fs::create_dir(&pair.a.share)?;
-    wait_held(&second, "source-marker-missing")?;
-    sync(&second, &["status"], 1)?;
-    ensure(pair.b.read("x").as_deref() == Some("1"), "everything is still there")?;
-    fs::remove_dir(&pair.a.share)?;
-    fs::rename(&aside, &pair.a.share)?;
-    pair.a.write("y", "2")?;
-    pair.b.wait_for("y", Some("2"))
+    not_mounted(rack, true)
 }
 
 /// A share lies below a mount point: without its disk there is no folder.
 fn no_folder(rack: &Rack) -> Tested {
+    not_mounted(rack, false)
+}
+
+/// As if the disk of the share were not mounted on the node that serves, with or without an empty folder in its place.
+fn not_mounted(rack: &Rack, folder: bool) -> Tested {
     let pair = Pair::new(rack, "")?;
     pair.a.write("x", "1")?;
     let (first, second) = pair.start()?;
     pair.b.wait_for("x", Some("1"))?;
     let aside = rack.path("aside");
     fs::rename(&pair.a.share, &aside)?;
+    if folder {
+        fs::create_dir(&pair.a.share)?;
+    }
     wait_held(&second, "source-marker-missing")?;
     let text = sync(&second, &["status"], 1)?;
     ensure(text.contains("mount the share on the peer"), text)?;
     wait_until(LIMIT, "the node that serves says so too", || share(&first)["fault"].is_string())?;
     ensure(pair.b.read("x").as_deref() == Some("1"), "everything is still there")?;
+    if folder {
+        fs::remove_dir(&pair.a.share)?;
+    }
     fs::rename(&aside, &pair.a.share)?;
     pair.a.write("y", "2")?;
     pair.b.wait_for("y", Some("2"))?;

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use libtest_mimic::Failed;
 
-use crate::scene::{Pair, wait_in_sync};
+use crate::scene::Pair;
 use crate::support::{LIMIT, Rack, Test, Tested, ensure, run_on, told};
 
 pub(crate) const TESTS: &[Test] =
@@ -85,8 +85,7 @@ fn forced_command(rack: &Rack) -> Tested {
     let secret = rack.write("secret", "precious\n", 0o600)?.display().to_string();
     pair.a.write("page", "v1\n")?;
     std::os::unix::fs::symlink(&secret, pair.a.share.join("link"))?;
-    let (_first, second) = pair.start()?;
-    wait_in_sync(&second)?;
+    let _daemons = pair.start()?;
     let copied = std::fs::read_link(pair.b.share.join("link"))?;
     ensure(copied.display().to_string() == secret, "the link is copied as a link")?;
     let rsh = rack.path("secondary.rsh").display().to_string();

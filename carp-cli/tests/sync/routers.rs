@@ -5,7 +5,7 @@ use std::net::Ipv6Addr;
 
 use carp_node::lab::wait_until;
 
-use crate::scene::{Node, Pair, equal, events, share, wait_in_sync};
+use crate::scene::{Node, Pair, equal, explain, wait_in_sync};
 use crate::support::{LIMIT, Rack, Test, Tested, ensure, has, serves};
 
 pub(crate) const TESTS: &[Test] = &[
@@ -74,9 +74,8 @@ fn dies_and_returns(
     pair.b.write("page", "v2")?;
     pair.b.write("new", "1")?;
     let again = pair.a.start()?;
-    wait_until(LIMIT, "the primary has all of them again", || has_all(&rack.primary)).map_err(
-        |error| format!("{error}: {}\n{}\n{}", share(&again), events(&again), events(&second)),
-    )?;
+    wait_until(LIMIT, "the primary has all of them again", || has_all(&rack.primary))
+        .map_err(|error| explain(&error.into(), [&again, &second]))?;
     ensure(pair.a.tree()? == pair.b.tree()?, "it took the addresses with another tree")?;
     ensure(pair.a.read("page").as_deref() == Some("v2"), "it serves the page as it was written")?;
     wait_until(LIMIT, "the secondary has none", || {

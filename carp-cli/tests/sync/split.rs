@@ -3,7 +3,7 @@
 use carp_node::lab::wait_until;
 use libtest_mimic::Failed;
 
-use crate::scene::{Pair, equal, events, share, shell, sync, wait_held, wait_in_sync};
+use crate::scene::{Pair, equal, events, explain, share, shell, sync, wait_held, wait_in_sync};
 use crate::support::{Daemon, LIMIT, Rack, Test, Tested, ensure, serves, told, wait_for_owner};
 
 pub(crate) const TESTS: &[Test] = &[
@@ -189,10 +189,7 @@ fn restored_disk(rack: &Rack) -> Tested {
     })?;
     ensure(!serves(&rack.primary), "it does not serve what is old")?;
     let second = pair.b.start()?;
-    pair.a.wait_for("page", Some("v3")).map_err(|error| {
-        let told = (share(&first), events(&first), events(&second));
-        Failed::from(format!("{:?}: {}\n{}\n{}", error.message(), told.0, told.1, told.2))
-    })?;
+    pair.a.wait_for("page", Some("v3")).map_err(|error| explain(&error, [&first, &second]))?;
     ensure(pair.b.read("page").as_deref() == Some("v3"), "the newer one is as it was")?;
     ensure(!pair.b.rescued("page").contains(&"v3".into()), "and nothing was copied over it")?;
     wait_for_owner("the primary serves at last", &rack.primary, &rack.secondary)?;

@@ -131,19 +131,7 @@ impl Writer<'_> {
         self.asked += 1;
         let file = format!("{:06}", self.asked);
         let mut curl = Command::new("curl");
-        curl.args([
-            "-s",
-            "-o",
-            "/dev/null",
-            "-w",
-            "%{http_code}",
-            "-m",
-            "1",
-            "-X",
-            "PUT",
-            "-d",
-            &file,
-        ]);
+        curl.args("-s -o /dev/null -w %{http_code} -m 1 -X PUT -d".split(' ')).arg(&file);
         curl.arg(format!("http://{VIP}/{file}"));
         let (_, answer) = told(&run_on(self.client, curl)?);
         if answer == "201" {

@@ -129,8 +129,11 @@ impl Config {
     }
 }
 
-/// One byte more than allowed is enough to know that there are too many.
-fn read_limited(path: &Path) -> io::Result<Vec<u8>> {
+/// Reads a file, but no more than one byte beyond [`MAX_FILE_SIZE`]: that is enough to know that there are too many.
+///
+/// # Errors
+/// What the system says.
+pub fn read_limited(path: &Path) -> io::Result<Vec<u8>> {
     let limit = u64::try_from(MAX_FILE_SIZE).unwrap_or(u64::MAX).saturating_add(1);
     let mut bytes = Vec::new();
     File::open(path)?.take(limit).read_to_end(&mut bytes)?;

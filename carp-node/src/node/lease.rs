@@ -199,7 +199,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 4_096, ..ProptestConfig::default() })]
+        #![proptest_config(ProptestConfig::with_cases(4_096))]
 
         /// That no two nodes have the addresses at a time, as far as the lease can see to it: where daemon and guard die
         /// together, the kernel has dropped the addresses when a successor takes them. Where seconds are too coarse

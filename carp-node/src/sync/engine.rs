@@ -42,13 +42,13 @@ pub use self::handle::{Seat, Setup, SyncHandle, Verdict};
 pub use self::orders::Order;
 use self::pass::End;
 use self::peer::{Heard, PeerState, Trouble, now, wall_stamp};
+use self::roots::Unwalked;
 use self::router::RouterState;
 use self::share::Share;
 pub use self::show::ShareStatus;
 use crate::event::{EventSource, Followed, Subscription};
 use crate::node::Handle;
 use crate::runner::{JobReport, RunnerHandle};
-use crate::sync::hold::Hold;
 use crate::sync::lineage::NodeId;
 use crate::sync::record::{Role, Walk};
 use crate::sync::rescue::Awaited;
@@ -77,7 +77,7 @@ enum Done {
     },
     Walked {
         share: usize,
-        walk: Result<io::Result<Walk>, Hold>,
+        walk: Result<Walk, Unwalked>,
     },
     Tidied {
         share: usize,

@@ -16,7 +16,7 @@ use super::lan::Lan;
 use super::random::Random;
 use super::spec::Spec;
 use super::trace::TraceHash;
-use crate::router::ConfigError;
+use crate::router::{ConfigError, RouterConfig};
 
 /// A run to be, complete: the same scenario is the same run, bit for bit, on every machine.
 ///
@@ -124,6 +124,30 @@ impl Scenario {
         if !(1..=32).contains(&self.hosts.len()) || !(1..=32).contains(&links) {
             return Err(ScenarioError::Size);
         }
+        self.check_steps(links)?;
+        let mut seeds = Random::new(self.seed ^ 0x5eed);
+        let mut plans = Vec::new();
+        for host in &self.hosts {
+            if host.routers.len() != links {
+                return Err(ScenarioError::Uneven);
+            }
+            let routers: Result<Vec<_>, _> =
+                host.routers.iter().map(|spec| spec.config(seeds.next())).collect();
+            let HostSpec { model, sources, .. } = *host;
+            plans.push(HostPlan { model, sources, routers: routers? });
+        }
+        check_sources(&plans)?;
+        let mut lan = Lan::new(&plans, self.weather, self.seed);
+        for &(host, bug) in &self.bugs {
+            if host < plans.len() {
+                lan.plant(host, bug);
+            }
+        }
+        Ok(lan)
+    }
+
+    /// Every step is about a host and a link that there are.
+    fn check_steps(&self, links: usize) -> Result<(), ScenarioError> {
         let hosts = self.hosts.len();
         let is_of_another = |step: &&Step| {
             step.fault.host().is_some_and(|host| host >= hosts)
@@ -136,52 +160,31 @@ impl Scenario {
         if let Some(step) = self.steps.iter().find(goes_beyond) {
             return Err(ScenarioError::NoSuchLink { at: step.at, links });
         }
-        self.check_sources()?;
-        let mut seeds = Random::new(self.seed ^ 0x5eed);
-        let mut plans = Vec::new();
-        for host in &self.hosts {
-            if host.routers.len() != links {
-                return Err(ScenarioError::Uneven);
-            }
-            let routers: Result<Vec<_>, _> =
-                host.routers.iter().map(|spec| spec.config(seeds.next())).collect();
-            let HostSpec { model, sources, .. } = *host;
-            plans.push(HostPlan { model, sources, routers: routers? });
-        }
-        let mut lan = Lan::new(&plans, self.weather, self.seed);
-        for &(host, bug) in &self.bugs {
-            if host < plans.len() {
-                lan.plant(host, bug);
-            }
-        }
-        Ok(lan)
+        Ok(())
     }
 }
 
-impl Scenario {
-    /// No two hosts have the same address of their own, and none has a virtual one for its own but the owner of VRRP. An
-    /// address of a family that no router speaks is nobody's concern.
-    fn check_sources(&self) -> Result<(), ScenarioError> {
-        let addresses =
-            || self.hosts.iter().flat_map(|host| &host.routers).flat_map(|it| &it.addresses);
-        let speaks = |ip: &IpAddr| addresses().any(|it| it.ip().is_ipv4() == ip.is_ipv4());
-        let own = |host: &HostSpec| [IpAddr::from(host.sources.0), IpAddr::from(host.sources.1)];
-        for (number, host) in self.hosts.iter().enumerate() {
-            for other in &self.hosts[..number] {
-                let shared = |ip: &IpAddr| speaks(ip) && own(other).contains(ip);
-                if let Some(both) = own(host).into_iter().find(shared) {
-                    return Err(ScenarioError::SameAddress(both));
-                }
-            }
-            for router in host.routers.iter().filter(|router| !router.speech.is_owner()) {
-                let virtual_one = |ip: &IpAddr| router.addresses.iter().any(|it| it.ip() == *ip);
-                if let Some(ip) = own(host).into_iter().find(virtual_one) {
-                    return Err(ScenarioError::VirtualAddress(ip));
-                }
+/// No two hosts have the same address of their own, and none has a virtual one for its own but the owner of VRRP. An
+/// address of a family that no router speaks is nobody's concern.
+fn check_sources(plans: &[HostPlan]) -> Result<(), ScenarioError> {
+    let addresses = || plans.iter().flat_map(|it| &it.routers).flat_map(RouterConfig::addresses);
+    let speaks = |ip: &IpAddr| addresses().any(|it| it.ip().is_ipv4() == ip.is_ipv4());
+    let own = |plan: &HostPlan| [IpAddr::from(plan.sources.0), IpAddr::from(plan.sources.1)];
+    for (number, plan) in plans.iter().enumerate() {
+        for other in &plans[..number] {
+            let shared = |ip: &IpAddr| speaks(ip) && own(other).contains(ip);
+            if let Some(both) = own(plan).into_iter().find(shared) {
+                return Err(ScenarioError::SameAddress(both));
             }
         }
-        Ok(())
+        for router in plan.routers.iter().filter(|router| !router.standing().is_owner()) {
+            let virtual_one = |ip: &IpAddr| router.addresses().iter().any(|it| it.ip() == *ip);
+            if let Some(ip) = own(plan).into_iter().find(virtual_one) {
+                return Err(ScenarioError::VirtualAddress(ip));
+            }
+        }
     }
+    Ok(())
 }
 
 /// Why a scenario cannot be run.

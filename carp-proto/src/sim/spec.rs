@@ -69,16 +69,6 @@ pub enum SpecSpeech {
     },
 }
 
-impl SpecSpeech {
-    /// Whether it is the owner of its addresses: VRRP with priority 255 (RFC 9568 §6.1).
-    pub(super) const fn is_owner(self) -> bool {
-        match self {
-            Self::Carp { .. } => false,
-            Self::Vrrp2 { priority, .. } | Self::Vrrp3 { priority, .. } => priority.is_owner(),
-        }
-    }
-}
-
 impl Spec {
     /// A router with this speech: id 1, no preemption in CARP and preemption in VRRP, everything else as by
     /// default.

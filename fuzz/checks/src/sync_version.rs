@@ -1,5 +1,5 @@
-//! Reading what `rsync --version --version` prints is total, for its JSON and its text; what is read is new enough, and what is
-//! refused is told why.
+//! Reading what `rsync --version --version` prints is total, for its JSON and its text; what is read is new enough,
+//! and what is refused is told why.
 
 use carp_node::sync::rsync::version::{OLDEST, Rsync, VersionError};
 

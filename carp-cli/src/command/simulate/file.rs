@@ -63,6 +63,7 @@ struct Act {
 }
 
 const HELP: &str = "docs/simulation.md shows a whole one";
+
 impl Plan {
     /// Two servers as in the README, of which the primary dies.
     pub(super) fn usual() -> Self {

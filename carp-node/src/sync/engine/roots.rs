@@ -17,6 +17,26 @@ use crate::sync::tree;
 /// How long a tree is left alone that could not be walked through.
 const WALK_AGAIN: Duration = Duration::from_secs(2);
 
+/// Why a tree was not walked through.
+pub(super) enum Unwalked {
+    /// It is not there, or is not the share.
+    Held(Hold),
+    /// It could not be read.
+    Failed(io::Error),
+}
+
+impl From<Hold> for Unwalked {
+    fn from(hold: Hold) -> Self {
+        Self::Held(hold)
+    }
+}
+
+impl From<io::Error> for Unwalked {
+    fn from(error: io::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
 impl Engine {
     /// Sees to the root of a share that is served: its marker, and what must not be in it.
     pub(super) fn see_to_root(&mut self, number: usize) {
@@ -97,41 +117,33 @@ impl Engine {
         spawn_local(async move {
             let walk = spawn_blocking(move || {
                 let root = place::real_root(&path)?;
-                let marker = match marker::read(&root) {
-                    Ok(marker) => marker,
-                    Err(error) => return Ok(Err(error)),
-                };
-                match marker::check_own(id.as_deref(), marker.as_ref(), &root) {
-                    Some(hold) => Err(hold),
-                    None => Ok(tree::scan(&root, &patterns)),
+                let marker = marker::read(&root)?;
+                if let Some(hold) = marker::check_own(id.as_deref(), marker.as_ref(), &root) {
+                    return Err(hold.into());
                 }
+                Ok(tree::scan(&root, &patterns)?)
             });
-            let walk = walk.await.unwrap_or_else(|error| Ok(Err(io::Error::other(error))));
+            let walk = walk.await.unwrap_or_else(|error| Err(io::Error::other(error).into()));
             let _ = done.send(Done::Walked { share: number, walk });
         });
     }
 
-    pub(super) fn walked(
-        &mut self,
-        number: usize,
-        walk: Result<io::Result<Walk>, Hold>,
-        now: Instant,
-    ) {
+    pub(super) fn walked(&mut self, number: usize, walk: Result<Walk, Unwalked>, now: Instant) {
         let share = &mut self.shares[number];
         share.walking = false;
         share.walk_at = Some(now + WALK_AGAIN);
         match walk {
-            Ok(Ok(walk)) => {
+            Ok(walk) => {
                 (share.walk_at, share.guard) = (None, None);
                 let memory = share.memory.after_scan(walk);
                 self.remember(number, memory);
             }
-            Ok(Err(error)) => {
+            Err(Unwalked::Failed(error)) => {
                 share.fault = Some(format!(
                     "its tree cannot be looked through: {error}; let this node read it, or exclude that directory"
                 ));
             }
-            Err(hold) => share.guard = Some(hold),
+            Err(Unwalked::Held(hold)) => share.guard = Some(hold),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! A state, what can happen next, and what it leads to.
 
+mod converge;
+
 use alloc::format;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -14,7 +16,7 @@ use crate::id::Demotion;
 use crate::router::{Action, RouterConfig, VirtualRouter};
 use crate::sim::bug::Bug;
 use crate::sim::ledger::Ledger;
-use crate::sim::oracle::{HOLD, Invariant, Violation};
+use crate::sim::oracle::{Invariant, Violation};
 use crate::sim::trace::{Mixer, TraceHash};
 use crate::time::Instant;
 use crate::wire::ip::{RxMeta, TTL};
@@ -145,10 +147,7 @@ impl World {
             world.budget = Budget::NONE;
             world.run_until(world.now + world.settling());
             world.budget = model.budget;
-            if let (None, Some(text)) = (&world.violation, world.unsettled()) {
-                let violation = Violation::of_run(Invariant::Convergence, Duration::ZERO, text);
-                world.violation = Some(violation);
-            }
+            world.violation = world.violation.take().or_else(|| world.unconverged());
         }
         world
     }
@@ -294,106 +293,6 @@ impl World {
                 self.report(number, outcome);
             }
         }
-    }
-
-    /// Makes all well, and lets what comes come in the usual order: what is violated by it.
-    pub(super) fn converge(mut self) -> Option<Violation> {
-        self.budget = Budget::NONE;
-        self.deaf.fill(0);
-        for node in 0..self.nodes.len() {
-            if !self.nodes[node].alive {
-                self.boot(node);
-            }
-            if core::mem::take(&mut self.nodes[node].stopped) {
-                self.input(node, Input::Start);
-            }
-        }
-        let settling = self.settling();
-        self.run_until(self.now + settling);
-        // What is wrong with one router by itself is told as that, and not as what comes of it.
-        self.check();
-        if let Some(violation) = self.violation {
-            return Some(violation);
-        }
-        if let Some(text) = self.unsettled() {
-            return Some(Violation::of_run(Invariant::Convergence, Duration::ZERO, text));
-        }
-        if self.nodes.iter().any(|node| node.router.snapshot(self.now).held) {
-            // Who is held may preempt when that is over.
-            self.run_until(self.now + HOLD + settling);
-        }
-        if let Some(violation) = self.violation {
-            return Some(violation);
-        }
-        let before: Vec<u64> = self.transitions();
-        let (patience, ..) = self.times();
-        self.run_until(self.now + patience * 3);
-        if let Some(violation) = self.violation {
-            return Some(violation);
-        }
-        let text = match self.unsettled() {
-            None if self.transitions() == before => return None,
-            None => "something changes although all is well".into(),
-            Some(text) => text,
-        };
-        Some(Violation::of_run(Invariant::Stability, Duration::ZERO, text))
-    }
-
-    /// How long it may take until one serves and all others wait, once all is well.
-    fn settling(&self) -> Duration {
-        let (patience, interval, handover) = self.times();
-        handover + ACQUIRE_LIMIT + patience + interval + LATENESS * 4
-    }
-
-    fn transitions(&self) -> Vec<u64> {
-        self.nodes.iter().map(|node| node.router.snapshot(self.now).transitions).collect()
-    }
-
-    /// The longest patience, interval and handover window.
-    fn times(&self) -> (Duration, Duration, Duration) {
-        let longest = |time: fn(&crate::Snapshot, &RouterConfig) -> Duration| {
-            let times = self
-                .nodes
-                .iter()
-                .map(|node| time(&node.router.snapshot(self.now), node.router.config()));
-            times.max().unwrap_or_default()
-        };
-        let interval = longest(|snapshot, _| snapshot.interval);
-        let patience = longest(|snapshot, _| snapshot.active_down).max(interval * 3);
-        (patience, interval, longest(|_, config| config.handover()))
-    }
-
-    /// What is wrong, if not exactly one router serves and has the addresses and all others wait.
-    fn unsettled(&self) -> Option<alloc::string::String> {
-        let serves = |node: &&Node| node.router.phase() == Some(Phase::Serving) && node.holds;
-        let waits = |node: &&Node| node.router.state() == State::Backup && !node.holds;
-        let serving = self.nodes.iter().filter(serves).count();
-        let waiting = self.nodes.iter().filter(waits).count();
-        let settled = serving == 1 && serving + waiting == self.nodes.len();
-        (!settled).then(|| {
-            let states: Vec<_> = self.nodes.iter().map(|node| node.router.state()).collect();
-            format!("{serving} serve although all is well: {states:?}")
-        })
-    }
-
-    fn run_until(&mut self, end: Instant) {
-        loop {
-            if !self.flight.is_empty() {
-                self.make(Move::Deliver(0));
-            } else if let Some(node) = self.nodes.iter().position(|node| node.acquiring) {
-                self.make(Move::Acquired(node));
-            } else {
-                let due = (0..self.nodes.len()).filter_map(|it| Some((self.deadline(it)?, it)));
-                match due.min() {
-                    Some((at, node)) if at <= end => self.make(Move::Wake(node)),
-                    Some(_) | None => break,
-                }
-            }
-            if self.violation.is_some() {
-                return;
-            }
-        }
-        self.now = self.now.max(end);
     }
 }
 
