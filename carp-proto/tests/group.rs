@@ -468,13 +468,60 @@ fn a_group_that_went_to_a_worse_host_is_held_and_one_that_went_to_a_better_is_no
         } else {
             assert_eq!(waits, down);
         }
-        rig.passes(secs(61)).hears(ip(9), 1, 50);
-        assert_eq!(rig.wait(), down, "after a minute no more");
+        rig.passes(secs(59));
+        assert_eq!(rig.held(), held, "for a minute at the least");
+        rig.passes(secs(31)).hears(ip(9), 1, 50);
+        assert_eq!(rig.wait(), down, "half a minute later no more");
+    }
+}
+
+/// The one that it resigned to may not have been heard yet.
+#[test]
+fn who_is_held_for_its_group_lets_the_successor_of_a_resigning_router_speak_first() {
+    let mut rig = Setup { advskew: 0, ..Setup::new() }.rig().leaving(Input::StepDown);
+    rig.hears(ip(9), 1, 200);
+    rig.input(Input::AnnouncementHeard);
+    assert!(rig.held());
+    rig.passes(ms(150)).hears(ip(9), 1, 200);
+    assert_eq!(rig.hears_resignation(ip(9)), []);
+    assert_eq!(rig.wait(), ms(100));
+    assert_eq!(rig.passes(ms(10)).hears_resignation(ip(9)), [], "which it repeats");
+    assert_eq!(rig.wait(), ms(90));
+
+    let mut succeeded = rig.clone();
+    succeeded.hears(ip(8), 1, 50);
+    assert!(succeeded.wait() > secs(3), "another one serves");
+
+    rig.times_out();
+    assert_eq!(rig.state(), State::Active, "nobody does");
+}
+
+/// A minute at the least; less than that and half a minute, or eight intervals where they are longer.
+#[test]
+fn holds_of_neighbouring_addresses_end_adverts_apart() {
+    for advbase in [1, 5, 60] {
+        let held_for = |last: u8| {
+            let setup = Setup { advbase, advskew: 0, source: ip(last), ..Setup::new() };
+            let mut rig = setup.rig().leaving(Input::StepDown);
+            rig.input(Input::AnnouncementHeard);
+            let from = rig.now;
+            while rig.held() {
+                rig.passes(ms(100));
+            }
+            rig.now.saturating_since(from)
+        };
+        let interval = secs(advbase.into());
+        let mut all: Vec<_> = (1..=4).map(held_for).collect();
+        all.sort();
+        let longest = secs(60) + secs(30).max(interval * 8);
+        assert!(all[0] >= secs(60) && all[3] <= longest, "{all:?}");
+        let nearest = all.windows(2).map(|pair| pair[1] - pair[0]).min();
+        assert!(nearest > Some(interval), "{all:?}");
     }
 }
 
 #[test]
-fn hosts_with_neighbouring_addresses_are_held_for_different_times() {
+fn hosts_with_neighbouring_addresses_wait_for_different_times() {
     let waits = |last: u8| {
         let setup = Setup { advskew: 0, source: ip(last), ..Setup::new() };
         let mut rig = setup.rig().leaving(Input::StepDown);

@@ -23,7 +23,9 @@ const PAIRS: [[Option<Version>; 2]; 6] = [
 /// Longer than the active-down interval and the skew time of any router of these tests.
 const SETTLED: Duration = Duration::from_secs(6);
 
+/// How long a router that stepped down with its group is held at the least, and at the most.
 const HOLD: Duration = Duration::from_secs(60);
+const HOLD_ENDS: Duration = Duration::from_secs(90);
 
 /// Nothing is left to chance, so that what happened once at the same moment does so again.
 const STILL: Weather = Weather {
@@ -140,7 +142,7 @@ fn with_preemption_a_group_returns_as_a_whole_when_the_hold_is_over() {
         let back = site.elapsed();
         site.run(HOLD - secs(12));
         assert_eq!(site.holder(), Some(1), "{protocols:?}: the second router is held");
-        site.run(secs(12));
+        site.run(HOLD_ENDS - HOLD + secs(12));
         assert_eq!(site.holder(), Some(0), "{protocols:?}");
         assert_eq!(site.longest_gap(back), ms(0), "{protocols:?}");
         for member in 0..2 {
@@ -397,7 +399,7 @@ fn the_owner_of_an_address_waits_for_its_group_and_then_has_all() {
         assert_eq!(site.holder(), Some(1), "{version:?}: the owner has gone with the link");
         assert_eq!(site.last_cause(0, 0), Cause::Group);
         site.plug_in(0, 1);
-        site.run(HOLD + SETTLED);
+        site.run(HOLD_ENDS + SETTLED);
         assert_eq!(site.holder(), Some(0), "{version:?}");
         stays_as_it_is(&mut site);
     }
@@ -418,7 +420,7 @@ fn a_fault_of_one_router_moves_the_group() {
         assert_eq!(gap, ms(0), "{protocols:?}");
         site.run(HOLD - SETTLED - secs(1));
         assert_eq!(site.holder(), Some(1), "{protocols:?}: held");
-        site.run(SETTLED * 2);
+        site.run(HOLD_ENDS - HOLD + SETTLED * 2);
         assert_eq!(site.holder(), Some(0), "{protocols:?}");
     }
 }
@@ -452,6 +454,40 @@ fn hosts_that_are_each_better_in_one_router_collide_once_at_most() {
         }
     }
     assert!(collisions > runs / 4, "of {runs} runs only {collisions} show what this is about");
+}
+
+#[test]
+fn hosts_whose_holds_began_together_do_not_preempt_a_third_together() {
+    for protocols in PAIRS {
+        let ranks = [[200, 20, 100], [200, 100, 20]];
+        let members: Vec<Vec<Setup>> = (protocols.iter().zip(ranks))
+            .map(|(vrrp, ranks)| {
+                let setup = |advskew| Setup { vrrp: *vrrp, advskew, ..preempting() };
+                ranks.map(setup).to_vec()
+            })
+            .collect();
+        for seed in 0..50 {
+            let mut site = Site::new(&members, Weather::FAIR, seed);
+            // Both serve, and lose a switch that they share.
+            (0..2).for_each(|member| site.cut(member, 1, 2));
+            (0..2).for_each(|member| site.cut(member, 2, 1));
+            site.run(secs(30));
+            assert_eq!(site.active(), [1, 2], "{protocols:?}, seed {seed}");
+            [1, 2].into_iter().for_each(|node| site.unplug(node, 1));
+            site.heal();
+            site.run(secs(20));
+            assert_eq!(site.holder(), Some(0), "{protocols:?}, seed {seed}");
+            [1, 2].into_iter().for_each(|node| site.plug_in(node, 1));
+            let began = site.elapsed();
+            site.run(HOLD * 4);
+            let gap = site.longest_gap(began);
+            assert!(
+                gap < ms(100),
+                "{protocols:?}, seed {seed}: no more than on any preemption: {gap:?}"
+            );
+            assert!([Some(1), Some(2)].contains(&site.holder()), "{protocols:?}, seed {seed}");
+        }
+    }
 }
 
 #[test]

@@ -14,7 +14,11 @@ use support::vrrp::Version;
 use support::wrong::Wrong;
 use support::{Setup, cases, ms, secs};
 
-const HOLD: Duration = Duration::from_secs(60);
+/// How long a group is held at the most.
+fn hold(site: &Site) -> Duration {
+    let intervals = (0..site.members()).map(|member| slowest(&site.sim, member).1);
+    secs(60) + secs(30).max(intervals.max().unwrap_or_default() * 8)
+}
 
 /// Something that goes wrong, or is done. Numbers are taken modulo what there is.
 #[derive(Clone, Debug)]
@@ -155,7 +159,7 @@ proptest! {
         prop_assert!(site.holder().is_some(), "{:?} are active", site.active());
         // Who was held may preempt now. Where ranks contradict each other, the first to try may find that it
         // must not have the whole group, and is held once more.
-        site.run((HOLD + settled(&site)) * 2);
+        site.run((hold(&site) + settled(&site)) * 2);
         let (holder, changes) = (site.holder(), site.transitions());
         prop_assert!(holder.is_some(), "{:?} are active", site.active());
         site.run(secs(300));

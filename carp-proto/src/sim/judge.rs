@@ -243,7 +243,7 @@ impl Court<'_> {
     fn let_holds_end(&mut self, bounds: &Bounds, delay: Duration) {
         let hosts = u32::try_from(self.lan.hosts()).unwrap_or(u32::MAX);
         let rounds = if bounds.groups { hosts } else { 1 };
-        self.lan.run((HOLD + delay + bounds.convergence()) * rounds);
+        self.lan.run((bounds.hold() + delay + bounds.convergence()) * rounds);
     }
 
     /// Where a late advert is a missed one, the worse router rises again and again, and goes again when it hears the

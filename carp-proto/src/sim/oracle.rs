@@ -148,7 +148,7 @@ pub struct Bounds {
     pub groups: bool,
 }
 
-/// How long a router that fell behind may be held from preempting.
+/// How long a router that fell behind may be held from preempting; with its group, [longer](Bounds::hold).
 pub const HOLD: Duration = Duration::from_secs(60);
 
 /// A successor that advertises has its addresses no later than this, or is not waited for.
@@ -201,6 +201,14 @@ impl Bounds {
     #[must_use]
     pub fn slack(&self) -> Duration {
         (self.delay + self.lateness) * 4 + self.addresses * 2
+    }
+
+    /// How long a router may be held from preempting.
+    #[must_use]
+    pub fn hold(&self) -> Duration {
+        // Those of a group end one after the other.
+        let spread = if self.groups { (HOLD / 2).max(self.interval * 8) } else { Duration::ZERO };
+        HOLD + spread
     }
 
     /// I1: how long after all is well exactly one router is active and has the addresses.

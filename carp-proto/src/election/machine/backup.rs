@@ -125,13 +125,18 @@ impl Machine {
         }
         self.resigned = Some((source, now));
         let grounds = Grounds::Resigned(source);
-        match self.config.policy.resignation {
-            Resignation::AtOnce => self.be_willing(now, Waiting { grounds, ..waiting }, None),
+        let skew_time = match self.config.policy.resignation {
+            Resignation::AtOnce => None,
+            Resignation::AfterSkew => Some(self.config.skew_time(self.handicap, self.reckoned())),
+        };
+        // It may have resigned to somebody else, whose advert is on its way.
+        let successor_heard = self.is_held_for_its_group(now).then(|| self.overtaken_window());
+        match skew_time.max(successor_heard) {
+            None => self.be_willing(now, Waiting { grounds, ..waiting }, None),
             // It has said so before: repetitions do not put the takeover off.
-            Resignation::AfterSkew if waiting.grounds == Grounds::Resigned(source) => {}
-            Resignation::AfterSkew => {
-                let skew_time = self.config.skew_time(self.handicap, self.reckoned());
-                let down_at = waiting.down_at.map(|_| now + skew_time);
+            Some(_) if waiting.grounds == grounds => {}
+            Some(delay) => {
+                let down_at = waiting.down_at.map(|_| now + delay);
                 let waiting = Waiting { down_at, grounds, barred: false, ..waiting };
                 self.stage = Stage::Backup(waiting);
             }
@@ -144,12 +149,17 @@ impl Machine {
     /// Who speaks both families resigns in both, and who sends an advert of the other one cannot be told: it may be the
     /// same router. Another one says it in this family as well.
     pub(super) fn is_overtaken(&self, now: Instant, claim: &Claim) -> bool {
-        let window = OVERTAKEN.min(self.advert_interval() / 2);
+        let window = self.overtaken_window();
         self.resigned.is_some_and(|(source, at)| {
             let may_be_its =
                 source == claim.source || Family::of(source) != Family::of(claim.source);
             may_be_its && now.saturating_since(at) < window
         })
+    }
+
+    /// For how long a datagram that was sent before another one may arrive after it.
+    fn overtaken_window(&self) -> Duration {
+        OVERTAKEN.min(self.advert_interval() / 2)
     }
 
     /// Whether the sender is the loser of two active routers, and says so for the last time: the winner,

@@ -5,12 +5,15 @@ use core::time::Duration;
 
 use super::backup::Waiting;
 use super::leaving::{Goal, Leaving};
-use super::{Machine, Stage};
+use super::{HOLD, Machine, Stage};
 use crate::election::output::{Cause, Event, Output};
 use crate::time::Instant;
 
 /// 2^16 times the golden ratio's part after the point: multiples of it lie far apart in 16 bits.
 const SPREAD: u16 = 0x9e37;
+
+/// The holds of a group's routers end within this many intervals, or half a hold where that is longer.
+const HOLD_SPREAD: u32 = 8;
 
 impl Machine {
     /// May become active from now on, or may not. What it is stays as it is, but for a router that waits
@@ -76,10 +79,30 @@ impl Machine {
     /// have both stepped down, and would take over at the same moment again. This is more than any skew
     /// time, and different for different addresses, so that one of them is the first.
     pub(super) fn reluctance(&self, now: Instant) -> Duration {
-        if self.cause != Cause::Group || !self.held_for_a_time(now) {
+        if !self.is_held_for_its_group(now) {
             return Duration::ZERO;
         }
         let interval = self.config.standing.interval();
+        interval + self.spread_over(interval)
+    }
+
+    /// Whether it has stepped down with its group, and is held since.
+    pub(super) fn is_held_for_its_group(&self, now: Instant) -> bool {
+        self.cause == Cause::Group && self.held_for_a_time(now)
+    }
+
+    /// How long a router that steps down with its group is held.
+    ///
+    /// Two that are each better than the one that serves then would preempt it at the same advert, meet and step
+    /// down together, again and again. Their holds end many adverts apart, so that the first one serves by the time
+    /// the second one may.
+    pub(super) fn group_hold(&self) -> Duration {
+        let interval = self.config.standing.interval();
+        HOLD + self.spread_over((HOLD / 2).max(interval * HOLD_SPREAD))
+    }
+
+    /// A part of this time that is the router's own, by its address: less than all of it.
+    fn spread_over(&self, time: Duration) -> Duration {
         let [high, low] = match self.source() {
             IpAddr::V4(source) => {
                 let [.., high, low] = source.octets();
@@ -91,6 +114,6 @@ impl Machine {
             }
         };
         let part = u16::from_be_bytes([high, low]).wrapping_mul(SPREAD);
-        interval + interval * u32::from(part) / (1 << u16::BITS)
+        time * u32::from(part) / (1 << u16::BITS)
     }
 }

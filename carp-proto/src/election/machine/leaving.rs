@@ -204,7 +204,7 @@ impl Machine {
             Goal::Group => {
                 // From a better router it would not take back anyway, and need not wait the longer for it.
                 let better = successor.is_some_and(|successor| successor.rank > self.rank());
-                self.hold_until = (!better).then(|| now + HOLD);
+                self.hold_until = (!better).then(|| now + self.group_hold());
                 self.enter_backup(now, Cause::Group, evidence);
             }
             Goal::Follow => {
