@@ -59,8 +59,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use handle::{RunnerHandle, RunnerStatus, Stream};
+pub use handle::{RunnerHandle, RunnerStatus, Stream, Streamed};
 pub use work::Work;
+pub(crate) use work::group_lives;
 
 use crate::helper::{Helper, Output};
 
@@ -204,16 +205,16 @@ pub struct JobReport {
     /// bytes of it, with `…` in front if something was cut off. Empty if it was
     /// [streamed](RunnerHandle::stream).
     pub output: String,
-    /// Whether a process of a streamed program outlived its SIGKILL: it hangs inside the kernel, and
-    /// what it still does cannot be known. Of other programs nobody looks.
+    /// The process group of a streamed program of which a process outlived its SIGKILL: it hangs inside the
+    /// kernel, and what it still does cannot be known. Of other programs nobody looks.
     #[serde(default)]
-    pub lingers: bool,
+    pub lingers: Option<i32>,
 }
 
 impl JobReport {
     /// A report about a program that did not run.
     fn without_run(outcome: Outcome) -> Self {
-        Self { outcome, duration: Duration::ZERO, output: String::new(), lingers: false }
+        Self { outcome, duration: Duration::ZERO, output: String::new(), lingers: None }
     }
 }
 

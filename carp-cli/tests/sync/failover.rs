@@ -7,8 +7,10 @@ use carp_node::lab::wait_until;
 use libtest_mimic::Failed;
 
 use crate::scene::{
-    Pair, Tree, ensure_within, equal, events, explain, living_here, passes, share, sync,
+    Pair, Tree, ensure_within, equal, events, explain, living_here, living_there, passes, share,
+    sync, wait_in_sync,
 };
+use crate::stuck::StuckDisk;
 use crate::support::{LIMIT, Rack, Test, Tested, ensure, serves, wait_for_owner};
 
 pub(crate) const TESTS: &[Test] = &[
@@ -17,6 +19,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("f5_writers_go_on_when_the_one_that_asked_dies", requester_dies),
     ("a_yield_waits_until_the_other_has_everything", planned_yield),
     ("f12_a_pass_is_dead_before_the_address_is_there", promotion_during_a_pass),
+    ("f12_the_address_stays_away_from_a_pass_that_cannot_be_killed", hangs_in_the_kernel),
     ("a_live_peer_is_not_taken_over_from_when_only_adverts_are_lost", live_peer),
 ];
 
@@ -207,6 +210,52 @@ fn promotion_during_a_pass(rack: &Rack) -> Tested {
     ensure(after == before, "nothing changes any more")?;
     ensure(passes(&pair.b.share).is_empty(), "and nobody pulls")?;
     ensure(second.state() == "active" && serves(&rack.secondary), "the secondary serves on")
+}
+
+fn hangs_in_the_kernel(rack: &Rack) -> Tested {
+    let pair = Pair::new(rack, "stale_takeover = \"allow\"")?;
+    let disk = match StuckDisk::mount(&rack.path("disk")) {
+        Ok(disk) => disk,
+        Err(error) => {
+            eprintln!("a process that cannot be killed is left out: no FUSE here: {error}");
+            return Ok(());
+        }
+    };
+    let flag = rack.path("hangs");
+    let script = format!(
+        "case \"$*\" in *--delete-delay*) [ -e {flag} ] && echo $$ >{flag} && exec cat {disk}/file;; esac",
+        flag = flag.display(),
+        disk = rack.path("disk").display()
+    );
+    let (first, second) = (pair.a.start()?, pair.b.start_with_rsync(&script)?);
+    first.wait_for_state("active")?;
+    wait_in_sync(&second)?;
+    fs::write(&flag, "")?;
+    pair.a.write("late", "1")?;
+    wait_until(LIMIT, "a pass hangs", || {
+        let hangs = |group| living_there(&second, group).is_ok_and(|it| it[0].contains("file"));
+        fs::read_to_string(&flag).is_ok_and(|text| text.trim().parse().is_ok_and(hangs))
+    })?;
+    first.kill_with_guard(&rack.primary)?;
+    wait_until(LIMIT, "what hangs is named", || {
+        share(&second)["fault"].as_str().is_some_and(|fault| fault.contains("cannot be killed"))
+    })?;
+    ensure(share(&second)["in_sync"] == false, "its copy is not in step")?;
+    // Longer than any takeover takes: it is tried again and again.
+    let beat = pair.b.beat()?;
+    wait_until(LIMIT, "ten seconds of its life", || {
+        pair.b.beat().is_ok_and(|now| now >= beat + 10)
+    })?;
+    ensure(
+        !serves(&rack.secondary),
+        "nobody knows what it still writes, so the address stays away",
+    )?;
+    let text = sync(&second, &["status"], 0)?;
+    ensure(text.contains("look at the disks"), text)?;
+    fs::remove_file(&flag)?;
+    drop(disk);
+    second.wait_for_state("active")?;
+    ensure(share(&second)["fault"].is_null(), "nothing hangs any more")
 }
 
 fn live_peer(rack: &Rack) -> Tested {

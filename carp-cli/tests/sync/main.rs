@@ -25,6 +25,7 @@ mod settings;
 mod split;
 mod ssh;
 mod steady;
+mod stuck;
 #[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "each test program uses a part of it")]
 mod support;

@@ -102,7 +102,7 @@ impl RunnerHandle {
             [OwnedFd::from(stdout), OwnedFd::from(stderr)].map(pipe::Receiver::from_owned_fd);
         let (stdout, stderr) = (stdout?, stderr?);
         let (id, report) = self.order(job, Some([out.into(), err.into()])).await;
-        Ok(Stream { stdout, stderr, id, report, handle: self.clone() })
+        Ok(Stream { stdout, stderr, program: Streamed { id, report, handle: self.clone() } })
     }
 
     async fn order(
@@ -155,12 +155,20 @@ pub struct Stream {
     pub stdout: pipe::Receiver,
     /// What it writes to standard error.
     pub stderr: pipe::Receiver,
+    /// The program itself. A process of it that hangs inside the kernel keeps both outputs open, so whoever reads
+    /// them waits for this as well.
+    pub program: Streamed,
+}
+
+/// What runs behind a [`Stream`].
+#[derive(Debug)]
+pub struct Streamed {
     id: u64,
     report: oneshot::Receiver<JobReport>,
     handle: RunnerHandle,
 }
 
-impl Stream {
+impl Streamed {
     /// Stops the whole group, its [`StopSignal`](super::StopSignal) first. [`finished`](Self::finished) comes
     /// when nobody lives.
     pub async fn stop(&self) {

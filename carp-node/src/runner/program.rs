@@ -120,7 +120,7 @@ impl Program {
         };
         // The pipe closes here: whatever the program left behind can no longer fill it.
         self.output = None;
-        let lingers = self.streamed && !self.end_group();
+        let lingers = (self.streamed && !self.end_group()).then(|| self.group());
         JobReport {
             outcome: outcome.unwrap_or_else(|| self.outcome()),
             duration: self.started.elapsed(),

@@ -185,7 +185,7 @@ mod tests {
         r#"{"started":{"id":7,"group":1}}"#,
         r#"{"looked":{"id":7,"work":null}}"#,
         r#"{"finished":{"id":7,"report":{"outcome":{"timed-out":{"killed":true}},
-            "duration":{"secs":1,"nanos":5},"output":"x","lingers":false}}}"#,
+            "duration":{"secs":1,"nanos":5},"output":"x","lingers":5}}}"#,
     ];
 
     fn reads_back<T>(packet: &[u8])

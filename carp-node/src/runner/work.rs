@@ -73,7 +73,7 @@ fn tick_rate() -> u32 {
 
 /// Whether any process of a group is there that is more than a remembered exit status. Those whose parent
 /// is not this process are reaped by another one, whenever it gets round to it.
-pub(super) fn group_lives(group: i32) -> bool {
+pub(crate) fn group_lives(group: i32) -> bool {
     let Some(pid) = Pid::from_raw(group) else { return false };
     if rustix::process::test_kill_process_group(pid) == Err(Errno::SRCH) {
         return false;

@@ -164,6 +164,7 @@ impl Engine {
         self.ask_version(now);
         self.read_peers(now);
         for share in 0..self.shares.len() {
+            self.shares[share].look_at_lingering();
             self.watch(share);
             self.decide(share, now);
             self.watch_lag(share, now);

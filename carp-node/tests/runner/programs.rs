@@ -241,8 +241,8 @@ fn a_stream_is_read_as_it_comes_and_waits_for_its_reader() {
         let mut rest = Vec::new();
         stream.stdout.read_to_end(&mut rest).await.unwrap();
         assert_eq!((rest.len(), rest.last()), (300_001, Some(&0xff)));
-        let report = stream.finished().await;
-        assert_eq!((report.outcome, report.lingers), (Outcome::Exited(7), false));
+        let report = stream.program.finished().await;
+        assert_eq!((report.outcome, report.lingers), (Outcome::Exited(7), None));
         assert_eq!(report.output, "");
     });
 }
@@ -255,14 +255,14 @@ fn a_stopped_stream_is_reported_when_its_whole_group_is_gone() {
         let mut stream = runner.stream(job).await.unwrap();
         let leader = pid_once_in(&directory.path().join("leader")).await;
         let child = pid_once_in(&directory.path().join("child")).await;
-        stream.stop().await;
-        let report = stream.finished().await;
-        assert_eq!((report.outcome, report.lingers), (Outcome::Stopped { killed: true }, false));
+        stream.program.stop().await;
+        let report = stream.program.finished().await;
+        assert_eq!((report.outcome, report.lingers), (Outcome::Stopped { killed: true }, None));
         for process in [leader, child] {
             assert!(!lives(process), "{process:?}");
         }
         // A stop that comes too late concerns nobody.
-        stream.stop().await;
+        stream.program.stop().await;
         assert!(runner.run(shell("exit 0", LONG)).await.outcome.is_success());
     });
 }
@@ -280,18 +280,18 @@ fn what_a_stream_does_is_told_while_it_is_silent_and_not_afterwards() {
     );
     with_runner(async |runner| {
         let mut stream = runner.stream(shell(&script, LONG)).await.unwrap();
-        once(async || stream.work().await.is_some()).await;
-        let before = stream.work().await.unwrap();
+        once(async || stream.program.work().await.is_some()).await;
+        let before = stream.program.work().await.unwrap();
         fs::write(&go, "").unwrap();
         // What a child has done is its parent's when it has been waited for.
         once(async || {
-            let work = stream.work().await.unwrap();
+            let work = stream.program.work().await.unwrap();
             work.read >= before.read + 300_000 && work.cpu >= before.cpu + Duration::from_millis(20)
         })
         .await;
-        stream.stop().await;
-        assert!(matches!(stream.finished().await.outcome, Outcome::Stopped { .. }));
-        assert_eq!(stream.work().await, None);
+        stream.program.stop().await;
+        assert!(matches!(stream.program.finished().await.outcome, Outcome::Stopped { .. }));
+        assert_eq!(stream.program.work().await, None);
     });
 }
 

@@ -141,6 +141,7 @@ impl Parts {
                 untidy: true,
                 failing: None,
                 last: None,
+                lingers: None,
                 fault: None,
                 told: None,
                 alarm: Alarm::default(),

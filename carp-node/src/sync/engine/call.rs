@@ -13,7 +13,7 @@ use tokio::task::spawn_blocking;
 
 use super::pass::{End, Plan};
 use super::peer::{Trouble, job, now};
-use crate::runner::{StopSignal, Stream};
+use crate::runner::{JobReport, StopSignal, Streamed};
 use crate::sync::hold::{Hold, HoldReason};
 use crate::sync::rsync::command::{Care, Pass};
 use crate::sync::rsync::exit::{self, ERRORS, Outcome, Status};
@@ -26,6 +26,9 @@ const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// How long a pass has between its signal and SIGKILL: a takeover waits for it.
 const GRACE: Duration = Duration::from_secs(1);
+
+/// How long the outputs of a program that has ended may stay open: what it wrote is there already.
+const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// Where others look how far a pass is.
 pub(super) type Shown = Rc<RefCell<Option<Progress>>>;
@@ -101,8 +104,15 @@ pub(super) async fn rsync(
         }
         end.figures.note(&line);
     };
-    while out_open || err_open {
-        let patience = watchdog.deadline().saturating_since(now());
+    let mut ended: Option<JobReport> = None;
+    let report = loop {
+        if !(out_open || err_open)
+            && let Some(report) = ended.take()
+        {
+            break report;
+        }
+        let runs = ended.is_none();
+        let patience = if runs { watchdog.deadline().saturating_since(now()) } else { LAST_WORDS };
         tokio::select! {
             read = stream.stdout.read(&mut out), if out_open => match read {
                 Ok(0) | Err(_) => out_open = false,
@@ -120,37 +130,23 @@ pub(super) async fn rsync(
                     errors.drain(..excess);
                 }
             },
-            () = stop.notified(), if why.is_none() => {
+            report = stream.program.finished(), if runs => ended = Some(report),
+            () = stop.notified(), if runs && why.is_none() => {
                 why = Some(Status::Stopped);
-                stream.stop().await;
+                stream.program.stop().await;
             }
-            () = tokio::time::sleep(patience), if why.is_none() => {
-                why = look(&stream, &mut watchdog, stop).await;
+            () = tokio::time::sleep(patience), if runs && why.is_none() => {
+                why = look(&stream.program, &mut watchdog, stop).await;
                 if why.is_some() {
-                    stream.stop().await;
+                    stream.program.stop().await;
                 }
             }
-        }
-    }
-    let report = loop {
-        let patience = watchdog.deadline().saturating_since(now());
-        tokio::select! {
-            report = stream.finished() => break report,
-            () = stop.notified(), if why.is_none() => {
-                why = Some(Status::Stopped);
-                stream.stop().await;
-            }
-            // It may hang although it will never say anything any more.
-            () = tokio::time::sleep(patience), if why.is_none() => {
-                why = look(&stream, &mut watchdog, stop).await;
-                if why.is_some() {
-                    stream.stop().await;
-                }
-            }
+            // Whoever has its outputs open still says nothing of the pass, as what hangs inside the kernel.
+            () = tokio::time::sleep(patience), if !runs => (out_open, err_open) = (false, false),
         }
     };
     reader.finish(&mut note);
-    end.lingers |= report.lingers;
+    end.lingers = end.lingers.or(report.lingers);
     let status = match why {
         Some(status) => status,
         None => Status::of(report.outcome).map_err(Stop::Trouble)?,
@@ -178,9 +174,9 @@ pub(super) async fn rsync(
 }
 
 /// Looks what a silent pass does: why it has to end, if it has to.
-async fn look(stream: &Stream, watchdog: &mut Watchdog, stop: &Notify) -> Option<Status> {
+async fn look(program: &Streamed, watchdog: &mut Watchdog, stop: &Notify) -> Option<Status> {
     let work = tokio::select! {
-        work = stream.work() => work,
+        work = program.work() => work,
         () = stop.notified() => return Some(Status::Stopped),
     };
     watchdog.look(now(), work).then_some(Status::Stuck)

@@ -60,8 +60,10 @@ impl Engine {
         };
         let moments = Moments { started: self.started, heard: router.heard_at };
         let mut standing = standing(&me, peer, &decision, share.idle, policy, moments, now);
-        if share.guard.is_some() && standing.held.is_some() && matches!(decision, Decision::Pull(_))
-        {
+        let guarded = share.guard.is_some()
+            && standing.held.is_some()
+            && matches!(decision, Decision::Pull(_));
+        if guarded || share.lingers.is_some() {
             standing.in_sync = false;
             standing.held = Some(Held::OnHold);
         }
@@ -101,7 +103,7 @@ impl Engine {
                 }
                 let changes = self.changes(number);
                 let due = share.pace.next(changes).is_some_and(|at| at <= now);
-                if due || share.wanted {
+                if (due || share.wanted) && share.lingers.is_none() {
                     self.start_pass(number, pull.clone(), None, now);
                 }
             }
@@ -144,7 +146,7 @@ impl Engine {
     fn tell_hold(&mut self, number: usize) {
         let share = &mut self.shares[number];
         let hold = share.hold().map(|hold| hold.message.clone());
-        let news = hold.or_else(|| share.fault.clone());
+        let news = hold.or_else(|| share.fault());
         if share.told == news {
             return;
         }

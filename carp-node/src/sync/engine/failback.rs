@@ -99,7 +99,7 @@ impl Engine {
         if let Some(hold) = share.hold() {
             return Err(refused(format!("share {name} is held: {}", hold.message)));
         }
-        if let Some(fault) = &share.fault {
+        if let Some(fault) = share.fault() {
             return Err(refused(format!("share {name}: {fault}")));
         }
         match &share.decision {

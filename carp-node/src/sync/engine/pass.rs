@@ -83,8 +83,8 @@ pub(super) struct End {
     pub(super) copied: Option<Duration>,
     /// The peer's record, read after the end of a complete pass.
     pub(super) after: Option<Heard>,
-    /// A process of it could not be killed.
-    pub(super) lingers: bool,
+    /// Its process group, if a process of that could not be killed.
+    pub(super) lingers: Option<i32>,
 }
 
 /// Carries a pass out. `stop` ends it, and then nothing of it runs any more when this returns.

@@ -91,7 +91,9 @@ impl Engine {
     }
 
     pub(super) fn pass_ended(&mut self, number: usize, mut end: End) {
-        let Some(running) = self.shares[number].pass.take() else { return };
+        let share = &mut self.shares[number];
+        let Some(running) = share.pass.take() else { return };
+        share.lingers = share.lingers.or(end.lingers);
         if let Some(reply) = running.dry {
             // Whoever asked may have gone.
             let _ = reply.send(end);
@@ -155,13 +157,6 @@ impl Engine {
                 report.orphans, report.superseded
             );
             self.tell_log(number, what);
-        }
-        if end.lingers {
-            let text = format!(
-                "share {}: a process of a pass cannot be killed: it hangs in the kernel; look at the disk",
-                self.shares[number].spec.name
-            );
-            self.shares[number].fault = Some(text);
         }
         if outcome.is_some_and(Outcome::closes_connections) {
             self.close_connections();

@@ -11,6 +11,7 @@ use super::changes::Watching;
 use super::figures::Figures;
 use super::pass::End;
 use crate::config::SyncSpec;
+use crate::runner::group_lives;
 use crate::state::StateFile;
 use crate::sync::decide::Decision;
 use crate::sync::hold::{Hold, HoldReason};
@@ -57,6 +58,9 @@ pub(super) struct Share {
     pub(super) last: Option<Last>,
     /// What keeps passes from being complete, if it was told and is no trouble with the connection or a hold.
     pub(super) failing: Option<Outcome>,
+    /// The process group of the last pass, if a process of it could not be killed: what it still writes cannot be
+    /// known.
+    pub(super) lingers: Option<i32>,
     /// What could not be done with the share's own files, in words.
     pub(super) fault: Option<String>,
     /// What was told of it last, so that it is told once.
@@ -104,6 +108,23 @@ impl Share {
             Some(Decision::Pull(_) | Decision::Scan) => self.guard.as_ref(),
             Some(Decision::Serve(_) | Decision::Keep | Decision::Wait(_)) | None => None,
         }
+    }
+
+    /// What is wrong beside holds, in words: a takeover or a pass has to wait for what hangs.
+    pub(super) fn fault(&self) -> Option<String> {
+        let lingers = self.lingers.map(|group| {
+            format!(
+                "a process of the last pass hangs inside the kernel and cannot be killed (process group {group}): \
+                 until it is gone nothing is copied and the address is not taken over here; look at the disks and \
+                 network file systems that it uses"
+            )
+        });
+        lingers.or_else(|| self.fault.clone())
+    }
+
+    /// Looks whether what could not be killed is gone.
+    pub(super) fn look_at_lingering(&mut self) {
+        self.lingers = self.lingers.filter(|group| group_lives(*group));
     }
 
     /// Whether a pass may delete much, so that a dry run has to come first.

@@ -164,7 +164,7 @@ impl Engine {
             peer_alive: fresh.is_some(),
             peer_trouble: state.trouble.as_ref().map(|trouble| trouble.text.clone()),
             peer_outcome: state.trouble.as_ref().and_then(|trouble| trouble.outcome),
-            fault: share.fault.clone().or_else(|| {
+            fault: share.fault().or_else(|| {
                 // On the standby it is what holds the share.
                 let hold = self.rsync.hold().filter(|hold| share.hold() != Some(*hold));
                 hold.map(|hold| hold.message.clone())

@@ -64,8 +64,8 @@ impl Engine {
     fn promote(&mut self, number: usize) -> Verdict {
         let share = &self.shares[number];
         let name = share.spec.name.clone();
-        if share.fault.as_ref().is_some_and(|fault| fault.contains("cannot be killed")) {
-            return Err(format!("share {name}: {}", share.fault.clone().unwrap_or_default()));
+        if share.lingers.is_some() {
+            return Err(format!("share {name}: {}", share.fault().unwrap_or_default()));
         }
         let stale = self.takeover_of(number)?;
         let nonce = random().map_err(|error| format!("share {name}: {error}"))?;
@@ -105,8 +105,9 @@ impl Engine {
 
     /// Tells the election what the shares of a router mean for it.
     pub(super) async fn tell_election(&mut self, number: usize) {
-        let mine = self.shares.iter().filter(|share| share.router == number);
-        let standings: Vec<_> = mine.filter_map(|share| share.standing.as_ref()).collect();
+        let mine = || self.shares.iter().filter(|share| share.router == number);
+        let standings: Vec<_> = mine().filter_map(|share| share.standing.as_ref()).collect();
+        let lingers = mine().any(|share| share.lingers.is_some());
         let router = &mut self.routers[number];
         let holds = !router.requester.may_take_over();
         let is_held =
@@ -114,7 +115,11 @@ impl Engine {
         let restraint = Restraint {
             behind: is_held(|held| held != Held::AwaitsHandover),
             awaits_handover: is_held(|held| held == Held::AwaitsHandover),
-            bar: standings.iter().map(|it| bar_of(it.takeover)).max().unwrap_or_default(),
+            bar: if lingers {
+                Bar::Takeover
+            } else {
+                standings.iter().map(|it| bar_of(it.takeover)).max().unwrap_or_default()
+            },
         };
         if router.told == Some(restraint) {
             return;

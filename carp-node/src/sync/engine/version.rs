@@ -97,7 +97,7 @@ async fn ask_version(runner: &RunnerHandle, argv: Vec<OsString>) -> Result<Rsync
     let mut stream = stream.map_err(|error| VersionError::Missing(error.to_string()))?;
     let mut output = Vec::new();
     let read = (&mut stream.stdout).take(1 << 20).read_to_end(&mut output).await;
-    let report = stream.finished().await;
+    let report = stream.program.finished().await;
     match report.outcome {
         Outcome::CouldNotStart(text) => {
             // Its name is not to be corrected, as that of a hook would be.
