@@ -16,6 +16,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("what_crosses_the_network_is_compressed_if_that_is_wanted", compressed),
     ("a_router_that_does_not_require_its_share_does_not_wait_for_it", not_required),
     ("an_old_copy_never_takes_over_if_that_is_configured_but_for_the_word_of_somebody", never),
+    ("a_node_alone_may_be_told_to_serve_an_old_copy", never_after_a_restart),
     ("two_shares_go_their_own_ways_and_their_router_waits_for_both", two_shares),
     ("of_two_shares_the_one_that_is_required_is_waited_for", one_of_two_required),
 ];
@@ -140,6 +141,34 @@ fn never(rack: &Rack) -> Tested {
     wait_until(LIMIT, "the alarm is over", || share(&second)["alarm"] == false)?;
     let text = events(&second);
     ensure(text.contains("less than max_lag (2s) again"), text)
+}
+
+/// A memory alone knows nothing of what the peer has.
+fn never_after_a_restart(rack: &Rack) -> Tested {
+    let pair = Pair::new(rack, "stale_takeover = \"never\"\nmax_lag = \"2s\"")?;
+    pair.a.write("page", "1")?;
+    let (first, second) = pair.start()?;
+    pair.b.wait_for("page", Some("1"))?;
+    pair.b.cut(true)?;
+    wait_until(LIMIT, "the copy is too old", || share(&second)["alarm"] == true)?;
+    pair.a.write("late", "1")?;
+    second.kill_with_guard(&rack.secondary)?;
+    first.kill_with_guard(&rack.primary)?;
+    let second = pair.b.start()?;
+    let fault = || second.status().map(|router| router["fault"].to_string()).unwrap_or_default();
+    wait_until(LIMIT, "it does not take over", || fault().contains("put off"))?;
+    let text = sync(&second, &["resolve", "--keep", "peer"], 6)?;
+    ensure(text.contains("what the peer has is not known") && text.contains("sync check"), text)?;
+    let text = sync(&second, &["resolve", "--keep", "local"], 0)?;
+    ensure(text.contains("may serve its copy"), text)?;
+    wait_until(LIMIT, "the secondary serves", || serves(&rack.secondary))?;
+    pair.b.write("page", "2")?;
+    // What the other one has that was never copied is not given up by that word.
+    pair.b.cut(false)?;
+    let first = pair.a.start()?;
+    pair.a.wait_for("page", Some("2"))?;
+    wait_in_sync(&first)?;
+    ensure(pair.a.rescued("late") == ["1"], "what only the primary had is kept")
 }
 
 /// One more share of a node, with these lines.

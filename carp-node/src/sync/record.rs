@@ -55,6 +55,10 @@ pub struct Memory {
     pub accepts: Option<Epoch>,
     /// The operator's word: this tree counts, and one of this tip may be replaced by it.
     pub keeps: Option<Epoch>,
+    /// The operator's word, given while the peer's state was not known: this tree may be served, however old it is.
+    /// It ends with the next complete pass, or when this node becomes active.
+    #[serde(default)]
+    pub may_serve_old: bool,
     /// What the first walk through the tree found since the node was last active; `None` if nobody
     /// has looked.
     pub walked: Option<Walk>,
@@ -115,6 +119,7 @@ impl Memory {
             supersedes: None,
             accepts: None,
             keeps: None,
+            may_serve_old: false,
             walked: None,
             files: Some(pass.files),
             hold: self.hold.clone(),
@@ -140,7 +145,18 @@ impl Memory {
         let damage = self.damage.clone().filter(|_| self.keeps.is_none());
         // Whoever serves does not follow, whatever was said before.
         let (accepts, walked) = (None, None);
-        Self { history, seen, dirty: true, stale, walked, damage, accepts, ..self.clone() }
+        let may_serve_old = false;
+        Self {
+            history,
+            seen,
+            dirty: true,
+            stale,
+            walked,
+            damage,
+            accepts,
+            may_serve_old,
+            ..self.clone()
+        }
     }
 
     /// The same after a walk through the tree. Only the first since the node was last active counts:
@@ -183,6 +199,12 @@ impl Memory {
             Keep::Local => (None, Some(tip)),
         };
         Self { accepts, keeps, ..self.clone() }
+    }
+
+    /// The same after `carp sync resolve --keep local` while the peer's state is not known.
+    #[must_use]
+    pub fn after_allowing_old(&self) -> Self {
+        Self { may_serve_old: true, ..self.clone() }
     }
 
     /// Whether the operator said that the peer's tree counts.

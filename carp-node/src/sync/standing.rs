@@ -165,6 +165,8 @@ fn takeover(
         return Takeover::Now { stale: false };
     }
     match policy.stale_takeover {
+        // Nobody knew what the peer has. What it has counts again when it says so.
+        _ if me.memory.may_serve_old && share.is_none() => Takeover::Now { stale: true },
         StaleTakeover::Allow => Takeover::Now { stale: true },
         StaleTakeover::Never => Takeover::Never,
         StaleTakeover::After(wait) => {

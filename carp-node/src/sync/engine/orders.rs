@@ -184,14 +184,23 @@ impl Engine {
 
     fn resolve(&mut self, number: usize, local: bool) -> Result<Value, ControlError> {
         let share = &self.shares[number];
-        let peer = self.peers[share.peer].peer().and_then(|peer| peer.share(&share.spec.name));
-        let tip = peer.and_then(|theirs| theirs.history.tip()).cloned().ok_or_else(|| {
-            refused(
-                "what the peer has is not known: it has to be reachable, and to have served once",
-            )
-        })?;
-        let keep = if local { Keep::Local } else { Keep::Peer };
         let active = self.routers[share.router].role == Role::Active;
+        let peer = self.peers[share.peer].peer().and_then(|peer| peer.share(&share.spec.name));
+        let Some(tip) = peer.and_then(|theirs| theirs.history.tip()).cloned() else {
+            if active || !local {
+                return Err(refused(format!(
+                    "what the peer has is not known: it has to be reachable, and to have served once; \
+                     `carp sync check {}` says what is in the way",
+                    share.spec.name
+                )));
+            }
+            let memory = share.memory.after_allowing_old();
+            self.store_order(number, memory)?;
+            let text = "what the peer has is not known: until it is, this node may serve its copy, however old \
+                        that is";
+            return Ok(json!({ "text": text }));
+        };
+        let keep = if local { Keep::Local } else { Keep::Peer };
         if active && !local {
             let message =
                 "this node serves: yield first (`carp yield`), or resolve on the other node";

@@ -75,6 +75,11 @@ fn an_old_copy_takes_over_as_the_operator_chose() {
     };
     assert_eq!(with(StaleTakeover::Allow), Takeover::Now { stale: true });
     assert_eq!(with(StaleTakeover::Never), Takeover::Never);
+    let allowed = copy().after_allowing_old();
+    let never = Policy { stale_takeover: StaleTakeover::Never, ..Policy::default() };
+    assert_eq!(alone(&allowed, &never, clock, now), Takeover::Now { stale: true });
+    let silent = peer("b", share_of("b", Role::Active, 3), at(1_000));
+    assert_eq!(seen(&allowed, Some(&silent), &never, clock, at(1_100)).takeover, Takeover::Never);
     let after = StaleTakeover::After(Duration::from_secs(30));
     assert_eq!(with(after), Takeover::NotBefore(at(1_030), Delay::StaleCopy));
     assert_eq!(alone(&copy(), &Policy::default(), clock, at(1_030)), Takeover::Now { stale: true });
