@@ -65,6 +65,7 @@ pub mod lab;
 pub mod lock;
 pub mod node;
 pub mod notify;
+mod remedy;
 pub mod runner;
 pub mod service;
 pub mod sniff;

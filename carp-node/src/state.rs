@@ -197,7 +197,7 @@ pub enum StateError {
         what: &'static str,
     },
     /// The operating system refused.
-    #[error("cannot {what} {}: {source}", .path.display())]
+    #[error("cannot {what} {}: {source}; {}", .path.display(), crate::remedy::of(source))]
     System {
         /// `read` or `write`.
         what: &'static str,

@@ -128,15 +128,23 @@ impl Wait {
     #[must_use]
     pub const fn message(self) -> &'static str {
         match self {
-            Self::NotElected => "the router of the share does not take part in the election",
-            Self::PeerSilent => "the peer's record cannot be read, or does not change",
-            Self::PeerWithoutShare => "the peer does not have this share in its configuration",
-            Self::PeerNotActive => "the peer does not serve",
-            Self::PeerWithoutEpoch => "the peer is about to begin its epoch",
+            Self::NotElected => {
+                "the router of the share does not take part in the election: `carp status` says why"
+            }
+            Self::PeerSilent => {
+                "the peer's record cannot be read, or does not change: `carp sync check` says what is in the way"
+            }
+            Self::PeerWithoutShare => {
+                "the peer does not have this share in its configuration: give both nodes the same names under [sync]"
+            }
+            Self::PeerNotActive => "the peer does not serve: `carp status` on both nodes says why",
+            Self::PeerWithoutEpoch => "the peer is about to begin its epoch: wait a moment",
             Self::PeerLooks => {
                 "the peer looks for databases in its tree, or cannot: its status says which"
             }
-            Self::PeerToRenew => "the peer is about to supersede what was begun here",
+            Self::PeerToRenew => {
+                "the peer is about to supersede what was begun here: wait a moment"
+            }
         }
     }
 }

@@ -132,8 +132,12 @@ impl GivenUp {
                  a yield or a failure a router does not preempt, and not before preempt_delay is over"
             }
             Self::PullFailed => "the last pull of the handover failed: `carp sync status` says why",
-            Self::Undone => "the active node let its writers go on before the handover was done",
-            Self::Unready => "this node is no longer in sync",
+            Self::Undone => {
+                "the active node let its writers go on before the handover was done: its log says why; it is tried again"
+            }
+            Self::Unready => {
+                "this node is no longer in sync: `carp sync status` says why; it is tried again when it is"
+            }
         }
     }
 }

@@ -39,7 +39,7 @@ pub enum PairError {
         program: &'static str,
     },
     /// A program did not do its work.
-    #[error("{program}: {said}")]
+    #[error("{program} did not do its work: {said}; call it by hand to see more")]
     Program {
         /// The program.
         program: &'static str,
@@ -87,7 +87,7 @@ pub enum PairError {
         shell: String,
     },
     /// The system refused.
-    #[error("{}: {source}", .path.display())]
+    #[error("{}: {source}; {}", .path.display(), crate::remedy::of(source))]
     System {
         /// The file.
         path: PathBuf,

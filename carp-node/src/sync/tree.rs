@@ -63,14 +63,15 @@ pub fn visit(
     exclude: &Patterns,
     mut look: impl FnMut(&Visit<'_>) -> Go,
 ) -> io::Result<bool> {
-    let mut open: Vec<ReadDir> = vec![fs::read_dir(root)?];
+    let mut open: Vec<ReadDir> = vec![fs::read_dir(root).map_err(|error| at(root, &error))?];
     while let Some(directory) = open.last_mut() {
         let Some(entry) = directory.next() else {
             open.pop();
             continue;
         };
         let path = entry?.path();
-        let Some(metadata) = there(fs::symlink_metadata(&path))? else { continue };
+        let found = there(fs::symlink_metadata(&path)).map_err(|error| at(&path, &error))?;
+        let Some(metadata) = found else { continue };
         let below = path.strip_prefix(root).unwrap_or(&path);
         if is_ours(below) || exclude.covers(below.as_os_str().as_bytes(), metadata.is_dir()) {
             continue;
@@ -89,7 +90,8 @@ pub fn visit(
     Ok(true)
 }
 
-fn at(path: &Path, error: &io::Error) -> io::Error {
+/// An error of the system, with the path that it is about.
+pub(in crate::sync) fn at(path: &Path, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
@@ -145,7 +147,9 @@ pub fn purge_partial(root: &Path) -> io::Result<u64> {
             continue;
         }
         if entry.file_name() == PARTIAL_DIR {
-            removed += u64::from(there(fs::remove_dir_all(entry.path()))?.is_some());
+            let path = entry.path();
+            let gone = there(fs::remove_dir_all(&path)).map_err(|error| at(&path, &error))?;
+            removed += u64::from(gone.is_some());
         } else if open.len() < DEEPEST {
             // Below that, what is left is of use to the next pass, and harmless.
             open.extend(there(fs::read_dir(entry.path()))?);

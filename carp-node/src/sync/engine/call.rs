@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::ffi::OsString;
+use std::fmt::Display;
 use std::io;
 use std::path::Path;
 use std::rc::Rc;
@@ -13,6 +14,7 @@ use tokio::task::spawn_blocking;
 
 use super::pass::{End, Plan};
 use super::peer::{Trouble, job, now};
+use crate::remedy;
 use crate::runner::{JobReport, StopSignal, Streamed};
 use crate::sync::hold::{Hold, HoldReason};
 use crate::sync::rsync::command::{Care, Pass};
@@ -57,9 +59,14 @@ impl From<Trouble> for Stop {
     }
 }
 
-impl From<io::Error> for Stop {
-    fn from(error: io::Error) -> Self {
-        Self::Trouble(error.to_string())
+impl Stop {
+    /// What this node could not do with its own files, and what to do about it.
+    pub(super) fn own(what: impl Display, error: &io::Error) -> Self {
+        let outcome = match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Outcome::DiskFull,
+            _ => Outcome::Disk,
+        };
+        Self::Failed(outcome, format!("{what}: {error}; {}", remedy::of(error)))
     }
 }
 
@@ -87,7 +94,12 @@ pub(super) async fn rsync(
     let mut job = job(pass.argv(&plan.rsync), LONGEST).map_err(Stop::Trouble)?;
     // rsync ends in order with both; but with SIGTERM it sleeps for 400 ms first, for a terminal that it has not.
     (job.stop, job.grace) = (StopSignal::Usr1, GRACE);
-    let mut stream = plan.runner.stream(job).await?;
+    let stream = plan.runner.stream(job).await;
+    let mut stream = stream.map_err(|error| {
+        let text =
+            format!("no pipe to rsync: {error}; raise the limit of open files (LimitNOFILE=)");
+        Stop::Failed(Outcome::Other, text)
+    })?;
     let mut watchdog = Watchdog::new(now());
     let mut why = None;
     let mut reader = Reader::default();
@@ -164,7 +176,14 @@ pub(super) async fn rsync(
         // What it had received is what fills the disk.
         let root = root.to_owned();
         let purged = spawn_blocking(move || purge_partial(&root)).await;
-        purged.map_err(io::Error::other).flatten()?;
+        if let Err(error) = purged.map_err(io::Error::other).flatten() {
+            let text = format!(
+                "{}; and what the pass had received cannot be removed: {error}; {}",
+                outcome.told(&errors),
+                remedy::of(&error)
+            );
+            return Err(Stop::Failed(outcome, text));
+        }
     }
     if outcome == Outcome::MassDelete {
         let what = format_args!("the pass would delete more than {max_delete} files");

@@ -12,6 +12,7 @@ use super::{Answer, Engine, now};
 use crate::clock::wall_time;
 use crate::control::proto::{ControlError, ErrorCode};
 use crate::control::units::WallTime;
+use crate::remedy;
 use crate::sync::decide::{Decision, Pull};
 use crate::sync::guards::place;
 use crate::sync::lineage::Epoch;
@@ -81,7 +82,7 @@ pub(super) fn refused(message: impl Into<String>) -> ControlError {
 }
 
 fn failed(error: &io::Error) -> ControlError {
-    ControlError::new(ErrorCode::Failed, error.to_string())
+    ControlError::new(ErrorCode::Failed, format!("{error}; {}", remedy::of(error)))
 }
 
 impl Engine {
@@ -250,7 +251,8 @@ impl Engine {
         }
         let peer = self.peers[share.peer].peer().and_then(|peer| peer.share(&share.spec.name));
         let tip = peer.and_then(|theirs| theirs.history.tip());
-        tip.cloned().ok_or("what the peer has is not known")
+        tip.cloned()
+            .ok_or("what the peer has is not known: `carp sync check` says what is in the way")
     }
 
     /// A dry run, whatever holds the share: nothing is changed by it.

@@ -14,6 +14,7 @@ use super::figures::Figures;
 use super::peer::{self, Heard, Trouble, now};
 use crate::clock::wall_time;
 use crate::control::units::WallTime;
+use crate::remedy;
 use crate::runner::RunnerHandle;
 use crate::sync::decide::Pull;
 use crate::sync::guards::{self, database, marker, place};
@@ -128,8 +129,10 @@ async fn carry_out(plan: &Plan, stop: &Notify, shown: &Shown, end: &mut End) -> 
     }
     if counts_first {
         let would = dry_run(plan, &root, stop, shown, end).await?;
-        if rescued && let Some(hold) = place::rescue_space(&root, would.bytes)? {
-            return Err(hold.into());
+        if rescued {
+            let space = place::rescue_space(&root, would.bytes);
+            let space = space.map_err(|error| Stop::own(root.display(), &error))?;
+            space.map_or(Ok(()), |hold| Err(Stop::Held(hold)))?;
         }
     }
     let set = match plan.pull.rescue {
@@ -145,25 +148,35 @@ async fn carry_out(plan: &Plan, stop: &Notify, shown: &Shown, end: &mut End) -> 
     let complete = passed.is_ok();
     if let Some(set) = set {
         // What was kept is told even if the pass was cut off.
+        let path = set.path().display().to_string();
         let finished = spawn_blocking(move || set.finish(complete, WallTime(wall_time()))).await;
         match finished.map_err(io::Error::other).flatten() {
             Ok(report) => end.report = report,
-            Err(error) => end.trouble = Some(format!("the report of what was kept: {error}")),
+            Err(error) => {
+                end.trouble = Some(format!(
+                    "what the pass replaced is kept in {path}, without a report, which the next start of the daemon \
+                     writes: {error}; {}",
+                    remedy::of(&error)
+                ));
+            }
         }
     }
     passed?;
     // A pass that moved nothing after one that counted leaves nothing that is not on the disk yet; what is shared with
     // other programs would have to be written for it.
     if plan.purges || !end.figures.is_idle() {
-        let purges = plan.purges;
+        let (purges, synced) = (plan.purges, root.clone());
         let synced = spawn_blocking(move || {
             if purges {
-                purge_partial(&root)?;
+                purge_partial(&synced)?;
             }
             // One call makes the whole pass last.
-            rustix::fs::syncfs(File::open(&root)?).map_err(io::Error::from)
+            rustix::fs::syncfs(File::open(&synced)?).map_err(io::Error::from)
         });
-        synced.await.map_err(io::Error::other).flatten()?;
+        let synced = synced.await.map_err(io::Error::other).flatten();
+        synced.map_err(|error| {
+            Stop::own(format_args!("the copy in {} cannot be made to last", root.display()), &error)
+        })?;
     }
     end.copied = Some(now().saturating_since(began));
     let to = plan.scratch.join(format!("{}.after", plan.name));
@@ -219,7 +232,8 @@ async fn guard(plan: &Plan, patterns: &Patterns, stop: &Notify) -> Result<PathBu
     if let Some(hold) = place::read_only(&root) {
         return Err(hold.into());
     }
-    let own = marker::read(&root)?;
+    let own = marker::read(&root)
+        .map_err(|error| Stop::own(root.join(marker::MARKER).display(), &error))?;
     if let Some(hold) = marker::check_own(plan.share_id.as_deref(), own.as_ref(), &root) {
         // What the operator let be replaced may have lost its marker, or never had one.
         if !plan.pull.given_up && !plan.accepted {
@@ -231,7 +245,14 @@ async fn guard(plan: &Plan, patterns: &Patterns, stop: &Notify) -> Result<PathBu
         let (searched, patterns) = (root.clone(), patterns.clone());
         let looking = spawn_blocking(move || database::find(&searched, &patterns));
         let found = unless_stopped(stop, looking).await?;
-        if let Some(database) = found.map_err(io::Error::other).flatten()? {
+        let found = found.map_err(io::Error::other).flatten();
+        let found = found.map_err(|error| {
+            Stop::own(
+                "nobody can say that there is no database in the tree, so nothing is copied",
+                &error,
+            )
+        })?;
+        if let Some(database) = found {
             return Err(Hold::of_database(&database).into());
         }
     }
@@ -284,5 +305,7 @@ async fn begin_set(
     let (root, patterns) = (root.to_owned(), patterns.clone());
     let begun =
         spawn_blocking(move || rescue::begin(&directory, &root, &patterns, &pull, rescue)).await;
-    Ok(begun.map_err(io::Error::other).flatten()?)
+    begun.map_err(io::Error::other).flatten().map_err(|error| {
+        Stop::own("nothing is copied, because what it replaces cannot be kept", &error)
+    })
 }

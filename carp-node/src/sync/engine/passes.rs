@@ -150,6 +150,9 @@ impl Engine {
         share.last = Some(Last { ended, took, copied: end.copied, outcome, text, errors, figures });
         share.rescues.changed |= end.report.is_some();
         self.tell_failing(number, recorded);
+        if recorded && let Some(trouble) = &end.trouble {
+            self.tell_fault(number, trouble);
+        }
         if let Some(report) = &end.report {
             let what = format_args!(
                 "{} entries that only this node had and {} that the other one replaced are kept: \

@@ -8,6 +8,7 @@ use rustix::rand::{GetRandomFlags, getrandom};
 use tokio::task::{spawn_blocking, spawn_local};
 
 use super::{Done, Engine};
+use crate::remedy;
 use crate::sync::guards::{marker, place};
 use crate::sync::hold::Hold;
 use crate::sync::pattern::Patterns;
@@ -78,8 +79,12 @@ impl Engine {
                 }
                 let id = marker::ShareId::from_random(bytes);
                 if let Err(error) = marker::create(&root, &id) {
-                    let text =
-                        format!("cannot make {} in {}: {error}", marker::MARKER, root.display());
+                    let text = format!(
+                        "cannot make {} in {}: {error}; {}",
+                        marker::MARKER,
+                        root.display(),
+                        remedy::of(&error)
+                    );
                     self.shares[number].fault = Some(text);
                     return;
                 }
@@ -93,7 +98,9 @@ impl Engine {
                 return;
             }
             (Err(error), _) => {
-                self.shares[number].fault = Some(format!("{}: {error}", root.display()));
+                let remedy = remedy::of(&error);
+                self.shares[number].fault =
+                    Some(format!("{}: {error}; {remedy}", root.join(marker::MARKER).display()));
                 return;
             }
         };
@@ -140,7 +147,8 @@ impl Engine {
             }
             Err(Unwalked::Failed(error)) => {
                 share.fault = Some(format!(
-                    "its tree cannot be looked through: {error}; let this node read it, or exclude that directory"
+                    "its tree cannot be looked through: {error}; {}, or exclude that directory",
+                    remedy::of(&error)
                 ));
             }
             Err(Unwalked::Held(hold)) => share.guard = Some(hold),

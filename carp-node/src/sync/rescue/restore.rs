@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Component, Path};
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags};
+use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, RenameFlags, Stat, Uid};
 use rustix::io::Errno;
 use thiserror::Error;
 
@@ -25,18 +25,26 @@ pub fn restore(set: &RescueSet, from: &Path, root: &Path, to: &Path) -> Result<(
         from_parts.split_last().ok_or(RestoreError::Path)?,
         to_parts.split_last().ok_or(RestoreError::Path)?,
     );
-    let source = from_dirs.iter().try_fold(open(&CWD, set.files().as_os_str())?, |at, name| {
-        open(&at, name).map_err(RestoreError::not_in_set)
-    })?;
+    let mut source = open(&CWD, set.files().as_os_str())?;
+    let mut attributes = Vec::new();
+    for name in from_dirs {
+        source = open(&source, name).map_err(RestoreError::not_in_set)?;
+        attributes.push(rustix::fs::fstat(&source)?);
+    }
     let stat = rustix::fs::statat(&source, *from_name, AtFlags::SYMLINK_NOFOLLOW);
     stat.map_err(|errno| RestoreError::not_in_set(errno.into()))?;
     let mut target = open(&CWD, root.as_os_str())?;
-    for name in to_dirs {
-        match rustix::fs::mkdirat(&target, *name, Mode::from_raw_mode(0o755)) {
-            Ok(()) | Err(Errno::EXIST) => {}
+    for (depth, name) in to_dirs.iter().enumerate() {
+        let made = match rustix::fs::mkdirat(&target, *name, Mode::from_raw_mode(0o700)) {
+            Ok(()) => true,
+            Err(Errno::EXIST) => false,
             Err(errno) => return Err(errno.into()),
-        }
+        };
         target = open(&target, name)?;
+        if made {
+            let same = from_dirs.get(..=depth) == to_dirs.get(..=depth);
+            give(&target, attributes.get(depth).filter(|_| same))?;
+        }
     }
     match rustix::fs::renameat_with(&source, *from_name, &target, *to_name, RenameFlags::NOREPLACE)
     {
@@ -48,6 +56,20 @@ pub fn restore(set: &RescueSet, from: &Path, root: &Path, to: &Path) -> Result<(
         rustix::fs::fsync(directory)?;
     }
     Ok(())
+}
+
+/// Gives a directory that was made the owner and the mode of another one; of its own, mode 755. Who may not give files
+/// away keeps it.
+fn give(directory: &OwnedFd, like: Option<&Stat>) -> io::Result<()> {
+    let mode = like.map_or(Mode::from_raw_mode(0o755), |stat| Mode::from_raw_mode(stat.st_mode));
+    if let Some(stat) = like {
+        let (owner, group) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
+        match rustix::fs::fchown(directory, Some(owner), Some(group)) {
+            Ok(()) | Err(Errno::PERM | Errno::INVAL) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    Ok(rustix::fs::fchmod(directory, mode)?)
 }
 
 /// The names of a path that leads nowhere but down.
@@ -80,7 +102,7 @@ pub enum RestoreError {
     #[error("the share has an entry of this name; give another name, and compare both")]
     Exists,
     /// The operating system refused.
-    #[error(transparent)]
+    #[error("{0}; {remedy}", remedy = crate::remedy::of(.0))]
     System(#[from] io::Error),
 }
 

@@ -17,7 +17,7 @@ use crate::control::units::WallTime;
 use crate::sync::decide::Rescue;
 use crate::sync::lineage::Epoch;
 use crate::sync::pattern::Patterns;
-use crate::sync::tree::{Go, visit};
+use crate::sync::tree::{Go, at, visit};
 
 /// How many late entries are written down. If there are more, everything in the set is an orphan: that
 /// errs on the side of keeping, and bounds the memory.
@@ -56,7 +56,7 @@ pub struct RescueSet {
 /// late in the tree at `root`. The pass must not begin before this has returned.
 ///
 /// # Errors
-/// What the system said. There may be a set without files then, which [`RescueSet::finish`] removes.
+/// What the system said, with the path. If what was begun cannot be removed either, [`RescueSet::finish`] does it.
 pub fn begin(
     directory: &Path,
     root: &Path,
@@ -64,16 +64,35 @@ pub fn begin(
     pull: &Pull,
     rescue: Rescue,
 ) -> io::Result<RescueSet> {
-    DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-    let set = make(directory, pull)?;
-    DirBuilder::new().mode(0o700).create(set.files())?;
+    let of_it = |error| at(directory, &error);
+    DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(of_it)?;
+    let set = make(directory, pull).map_err(of_it)?;
+    match fill(&set, root, exclude, pull, rescue) {
+        Ok(()) => {
+            File::open(directory).and_then(|it| it.sync_all()).map_err(of_it)?;
+            Ok(set)
+        }
+        Err(error) => {
+            // Nothing is kept in it yet, and the next attempt makes another one.
+            let _ = set.remove_if_empty();
+            Err(error)
+        }
+    }
+}
+
+fn fill(
+    set: &RescueSet,
+    root: &Path,
+    exclude: &Patterns,
+    pull: &Pull,
+    rescue: Rescue,
+) -> io::Result<()> {
+    let of_it = |error| at(&set.path, &error);
+    DirBuilder::new().mode(0o700).create(set.files()).map_err(of_it)?;
     let json = serde_json::to_vec(pull).map_err(io::Error::other)?;
     write_new(&set.path.join(PULL), |file| file.write_all(&json))?;
     write_new(&set.path.join(LATE), |file| write_late(file, root, exclude, rescue))?;
-    for path in [&set.path, directory] {
-        File::open(path)?.sync_all()?;
-    }
-    Ok(set)
+    File::open(&set.path).and_then(|it| it.sync_all()).map_err(of_it)
 }
 
 fn make(directory: &Path, pull: &Pull) -> io::Result<RescueSet> {
@@ -92,12 +111,14 @@ fn make(directory: &Path, pull: &Pull) -> io::Result<RescueSet> {
 }
 
 fn write_new(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
-    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    let of_it = |error| at(path, &error);
+    let options = OpenOptions::new().write(true).create_new(true).mode(0o600).clone();
+    let file = options.open(path).map_err(of_it)?;
     let mut buffered = BufWriter::new(&file);
     write(&mut buffered)?;
-    buffered.flush()?;
+    buffered.flush().map_err(of_it)?;
     drop(buffered);
-    file.sync_all()
+    file.sync_all().map_err(of_it)
 }
 
 /// The paths that are late, each with a NUL behind it; or that all are.

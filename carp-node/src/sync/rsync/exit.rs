@@ -129,7 +129,7 @@ impl Outcome {
             Self::Refused
         } else if says("Unknown module") {
             Self::Module
-        } else if says("command not found") || says("Failed to exec") {
+        } else if MISSING.iter().any(|what| says(what)) {
             Self::Program
         } else if UNREACHABLE.iter().any(|what| says(what)) {
             Self::Unreachable
@@ -199,7 +199,8 @@ impl Outcome {
             Self::Complete => "the pass is complete",
             Self::Vanished => "files vanished during the pass; it is repeated",
             Self::Partial => {
-                "some files could not be copied, and the copy is not in sync; `carp sync status` says which and why"
+                "some files could not be copied, and the copy is not in sync; `carp sync status` says which and why: let \
+                 carp read them there and write them here, or exclude them"
             }
             Self::MassDelete => {
                 "the pass would delete more files than the limit; if that is meant, `carp sync approve`"
@@ -213,7 +214,8 @@ impl Outcome {
             }
             Self::Stopped => "the pass was stopped by this node",
             Self::Stuck => {
-                "the pass said nothing and did nothing for 30 s and was ended; it is repeated"
+                "the pass said nothing and did nothing for 30 s and was ended; it is repeated: if it goes on, look at the \
+                 disks of both nodes"
             }
             Self::Unreachable => {
                 "the peer cannot be reached over ssh; check its address, its sshd, and the network"
@@ -240,7 +242,8 @@ impl Outcome {
             }
             Self::Setup => "rsync does not accept the call; `carp sync check` compares both nodes",
             Self::Other => {
-                "rsync ended in an unexpected way; `carp sync status` has its last lines"
+                "rsync ended in an unexpected way, and the pass is repeated; `carp sync status` has its last lines, and \
+                 `carp sync check` compares both nodes"
             }
         }
     }
@@ -290,6 +293,10 @@ const SUMMARIES: [&str; 5] = [
     "rsync: [Receiver] write error: Broken pipe",
     "rsync: did not see server greeting",
 ];
+
+/// What shells and rsync say of a program that is not there, here or on the peer.
+const MISSING: [&str; 4] =
+    ["command not found", "rsync: not found", "rsync: No such file or directory", "Failed to exec"];
 
 /// What ssh and rsync say when nobody is there.
 const UNREACHABLE: [&str; 7] = [
