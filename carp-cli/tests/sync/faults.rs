@@ -16,6 +16,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_pass_that_hangs_with_its_output_closed_is_ended_too", hanging_closed),
     ("a_pass_that_works_in_silence_is_left_alone", silent),
     ("f10_a_full_disk_changes_nothing_and_recovers_by_itself", full_disk),
+    ("a_rescue_set_that_cannot_be_made_is_named_with_its_remedy", no_set),
     ("f11_a_pass_that_is_cut_off_goes_on_with_what_it_had", cut_off),
     ("a_target_that_cannot_be_written_is_held", read_only),
     ("a_share_that_vanished_here_is_held", vanished),
@@ -139,6 +140,33 @@ fn full_disk(rack: &Rack) -> Tested {
     })?;
     ensure(told("fault: share www: the disk of this node is full"), events(&second))?;
     ensure(equal(&pair.a.share, &pair.b.share)?, "the trees are equal")
+}
+
+fn no_set(rack: &Rack) -> Tested {
+    let pair = Pair::new(rack, "")?;
+    pair.b.mount(64)?;
+    pair.a.write("page", "theirs")?;
+    pair.b.write("page", "mine")?;
+    let (_first, second) = (pair.a.start()?, pair.b.start()?);
+    wait_held(&second, "not-adopted")?;
+    let before = pair.b.tree()?;
+    // There are bytes on that disk, but no room for one more file.
+    pair.b.remount("nr_inodes=$(stat -f -c '%c - %d' . | xargs expr)")?;
+    sync(&second, &["resolve", "--keep", "peer"], 0)?;
+    wait_outcome(&second, "disk-full")?;
+    ensure(pair.b.tree()? == before, "the tree is as it was")?;
+    let text = sync(&second, &["status"], 0)?;
+    let place = pair.b.share.with_file_name(".rescue");
+    for what in ["nothing is copied", "free some space", &place.display().to_string()] {
+        ensure(text.contains(what), format!("{what}: {text}"))?;
+    }
+    wait_until(LIMIT, "it is told", || {
+        events(&second).contains("fault: share www: nothing is copied")
+    })?;
+    pair.b.remount("nr_inodes=0")?;
+    pair.b.wait_for("page", Some("theirs"))?;
+    wait_in_sync(&second)?;
+    ensure(pair.b.rescued("page") == ["mine"], "and what it replaced is kept")
 }
 
 fn cut_off(rack: &Rack) -> Tested {

@@ -12,6 +12,7 @@ mod failover;
 mod faults;
 mod guards;
 mod hooks;
+mod kills;
 #[path = "../guide/machine.rs"]
 #[expect(dead_code, reason = "the guide uses more of it")]
 mod machine;
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
         hooks::TESTS,
         rescue::TESTS,
         faults::TESTS,
+        kills::TESTS,
         clocks::TESTS,
         renaming::TESTS,
         settings::TESTS,

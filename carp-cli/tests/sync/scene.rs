@@ -215,7 +215,8 @@ impl<'a> Node<'a> {
     pub(crate) fn remount(&self, options: &str) -> Tested {
         let disk = self.share.parent().ok_or("no parent")?;
         // With its source named, mount repeats no options that a user namespace does not know.
-        shell(&format!("mount -o remount,{options} tmpfs '{}'", disk.display()))
+        let disk = disk.display();
+        shell(&format!("cd '{disk}' && mount -o remount,{options} tmpfs '{disk}'"))
     }
 
     /// Waits until a file has this value, or is not there.
