@@ -63,15 +63,20 @@ fn while_it_runs(rack: &Rack) -> Tested {
     first.wait_for_state("active")?;
     wait_in_sync(&second)?;
     let jumps = [
-        (&pair.b, "+400d"),
-        (&pair.b, "-400d"),
-        (&pair.a, "+400d"),
-        (&pair.b, "+0"),
-        (&pair.a, "-400d"),
-        (&pair.a, "+0"),
+        (&pair.b, "+400d", "forward by 400d"),
+        (&pair.b, "-400d", "back by 800d"),
+        (&pair.a, "+400d", "forward by 400d"),
+        (&pair.b, "+0", "forward by 400d"),
+        (&pair.a, "-400d", "back by 800d"),
+        (&pair.a, "+0", "forward by 400d"),
     ];
-    for (number, (node, shift)) in jumps.into_iter().enumerate() {
+    for (number, (node, shift, told)) in jumps.into_iter().enumerate() {
         node.shift_clock(shift)?;
+        let daemon = if node.name == "primary" { &first } else { &second };
+        wait_until(LIMIT, "the jump is told", || {
+            events(daemon).contains(&format!("this node's clock was set {told}"))
+        })
+        .map_err(|it| explain(&it.into(), [&first, &second]))?;
         let value = format!("{number}: {} at {shift}", node.name);
         pair.a.write("page", &value)?;
         pair.b.wait_for("page", Some(&value)).map_err(|it| explain(&it, [&first, &second]))?;
@@ -83,6 +88,7 @@ fn while_it_runs(rack: &Rack) -> Tested {
                 && status["lag_ms"].as_f64().is_some_and(|lag| lag < 60_000.0)
         })
         .map_err(|it| explain(&it.into(), [&first, &second]))?;
+        wait_until(LIMIT, "a pass has come after the jump", || share(&second)["fault"].is_null())?;
     }
     ensure(first.state() == "active" && second.state() == "backup", "nobody has taken over")?;
     pair.b.shift_clock("+400d")?;

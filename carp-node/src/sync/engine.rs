@@ -28,6 +28,7 @@ mod show;
 mod takeover;
 mod tidy;
 mod version;
+mod wall;
 
 use std::io;
 use std::path::PathBuf;
@@ -109,6 +110,7 @@ struct Engine {
     shares: Vec<Share>,
     done: mpsc::UnboundedSender<Done>,
     started: Instant,
+    wall: wall::WallClock,
     /// When rescue sets were looked through that may have grown too old.
     tidied: Instant,
     exported: exchange::Exported,
@@ -161,6 +163,7 @@ impl Engine {
         for router in 0..self.routers.len() {
             self.note_role(router, &status, now);
         }
+        self.look_at_clock(now);
         self.ask_version(now);
         self.read_peers(now);
         for share in 0..self.shares.len() {

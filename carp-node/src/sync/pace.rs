@@ -26,6 +26,8 @@ pub struct Pace {
     catches_up: bool,
     /// The source's change counter when the last complete pass began.
     changes: Option<u64>,
+    /// How long the last complete pass took, but for one after a change of roles that is followed at once.
+    took: Option<Duration>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +57,7 @@ impl Pace {
             backoff: Backoff::default(),
             catches_up: true,
             changes: None,
+            took: None,
         }
     }
 
@@ -74,6 +77,16 @@ impl Pace {
         }
     }
 
+    /// How old a copy gets at this rhythm: from the beginning of one complete pass to the end of the next one, if that
+    /// takes twice as long. None of it before the passes are in step after a change of roles.
+    #[must_use]
+    pub fn rhythm(&self) -> Duration {
+        self.took.map_or(Duration::ZERO, |took| {
+            let rest = took.saturating_mul(REST).max(self.every);
+            took.saturating_mul(3).saturating_add(rest)
+        })
+    }
+
     /// A pass begins: a change of role, or whoever asks, may begin one at any time.
     pub fn begin(&mut self, now: Instant, changes: u64) {
         self.state = State::Running { since: now, changes };
@@ -90,6 +103,7 @@ impl Pace {
             let took = now.saturating_since(since);
             let goes_on = self.catches_up && moved && took.saturating_mul(REST) > self.every;
             self.catches_up = false;
+            self.took = (!goes_on).then_some(took);
             self.state = if goes_on { State::Due } else { State::Resting { ended: now, took } };
         }
     }
@@ -114,6 +128,7 @@ impl Pace {
     pub fn reset(&mut self) {
         self.state = State::Due;
         self.catches_up = true;
+        self.took = None;
         self.backoff = Backoff::default();
     }
 }
@@ -176,6 +191,24 @@ mod tests {
             pace.complete(at(2060), true);
             assert_eq!(pace.next(0), Some(at(0)), "the roles have changed");
         }
+    }
+
+    #[test]
+    fn a_copy_gets_as_old_as_its_passes_take() {
+        let mut pace = pace();
+        assert_eq!(pace.rhythm(), Duration::ZERO);
+        pace.begin(at(0), 0);
+        pace.complete(at(60), true);
+        assert_eq!(pace.rhythm(), Duration::ZERO, "another one follows at once");
+        pace.begin(at(60), 0);
+        pace.complete(at(100), true);
+        assert_eq!(pace.rhythm(), Duration::from_secs(3 * 40 + 3 * 40));
+        pace.begin(at(300), 0);
+        assert_eq!(pace.rhythm(), Duration::from_secs(240), "also while the next one runs");
+        pace.complete(at(301), true);
+        assert_eq!(pace.rhythm(), Duration::from_secs(3 + 10), "a pass each 10 s");
+        pace.reset();
+        assert_eq!(pace.rhythm(), Duration::ZERO);
     }
 
     #[test]

@@ -78,20 +78,19 @@ pub struct Moments {
     pub heard: Instant,
 }
 
-/// How a share stands now. `decision` is what [`decide`](super::decide::decide) says;
-/// `idle_pass`: the last pass was complete and moved nothing; then the copy counts as in sync until it
-/// is older than `max_lag`.
+/// How a share stands now. `decision` is what [`decide`](super::decide::decide) says; `rhythm` is how old a copy gets
+/// between two passes: that keeps none from being in sync before it is older than `max_lag`.
 #[must_use]
 pub fn standing(
     me: &Me<'_>,
     peer: Option<&Peer>,
     decision: &Decision,
-    idle_pass: bool,
+    rhythm: Duration,
     policy: &Policy,
     moments: Moments,
     now: Instant,
 ) -> Standing {
-    let in_sync = in_sync(me, peer, decision, idle_pass, policy);
+    let in_sync = in_sync(me, peer, decision, rhythm, policy);
     Standing {
         in_sync,
         ready: matches!(decision, Decision::Keep)
@@ -106,7 +105,7 @@ fn in_sync(
     me: &Me<'_>,
     peer: Option<&Peer>,
     decision: &Decision,
-    idle_pass: bool,
+    rhythm: Duration,
     policy: &Policy,
 ) -> bool {
     let tip = match decision {
@@ -115,8 +114,7 @@ fn in_sync(
         Decision::Scan | Decision::Keep | Decision::Hold(_) | Decision::Wait(_) => return false,
     };
     let complete = me.memory.as_of.as_ref().filter(|as_of| as_of.tip == *tip);
-    // A source in which nothing moves is copied rarely, and the copy is no worse for it.
-    let most = if idle_pass { policy.max_lag } else { policy.in_sync_lag };
+    let most = policy.in_sync_lag.max(rhythm.min(policy.max_lag));
     peer.is_some() && complete.is_some_and(|as_of| age(as_of.local, me.clock) <= most)
 }
 

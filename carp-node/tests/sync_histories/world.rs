@@ -396,7 +396,7 @@ impl<'a> World<'a> {
             &self.me(n),
             node.peer.as_ref(),
             decision,
-            node.idle_pass,
+            if node.idle_pass { self.policy.max_lag } else { Duration::ZERO },
             &self.policy,
             node.moments,
             self.now,

@@ -10,9 +10,10 @@ use tokio::task::LocalSet;
 
 use super::alarm::{Alarm, Rescues};
 use super::handle::{Seat, Setup, SyncHandle};
-use super::peer::{PeerState, now};
+use super::peer::{PeerState, now, wall_stamp};
 use super::router::RouterState;
 use super::share::Share;
+use super::wall::WallClock;
 use super::{Done, Engine, exchange};
 use crate::config::SyncSpec;
 use crate::control::proto::{RankStatus, is_called};
@@ -142,6 +143,7 @@ impl Parts {
                 failing: None,
                 last: None,
                 lingers: None,
+                clock_set: None,
                 fault: None,
                 told: None,
                 alarm: Alarm::default(),
@@ -163,6 +165,7 @@ impl Parts {
             shares: self.shares.into_iter().zip(self.places).map(share).collect(),
             done: self.done,
             started: now(),
+            wall: WallClock::new(wall_stamp(), now()),
             tidied: now(),
             exported: exchange::Exported::default(),
             shutting_down: None,

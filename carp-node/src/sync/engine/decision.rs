@@ -29,6 +29,7 @@ impl Engine {
             share.pace.reset();
             share.guard = None;
             share.approved = false;
+            share.clock_set = None;
             if role == Role::Active {
                 share.stop_pass();
             }
@@ -59,7 +60,9 @@ impl Engine {
             (decision, _) => decision,
         };
         let moments = Moments { started: self.started, heard: router.heard_at };
-        let mut standing = standing(&me, peer, &decision, share.idle, policy, moments, now);
+        // A source in which nothing moves is copied rarely, and the copy is no worse for it.
+        let rhythm = if share.idle { policy.max_lag } else { share.pace.rhythm() };
+        let mut standing = standing(&me, peer, &decision, rhythm, policy, moments, now);
         let guarded = share.guard.is_some()
             && standing.held.is_some()
             && matches!(decision, Decision::Pull(_));

@@ -126,6 +126,7 @@ impl Engine {
         share.guard = held.clone().or(before);
         // The operator's word is about one pass that comes to its end.
         share.approved &= !recorded;
+        share.clock_set = share.clock_set.take().filter(|set| !recorded || running.began < set.at);
         share.idle = recorded && end.figures.is_idle();
         share.untidy = !recorded;
         match end.outcome.map(Outcome::next) {

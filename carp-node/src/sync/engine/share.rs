@@ -10,6 +10,7 @@ use super::call::Shown;
 use super::changes::Watching;
 use super::figures::Figures;
 use super::pass::End;
+use super::wall::ClockSet;
 use crate::config::SyncSpec;
 use crate::runner::group_lives;
 use crate::state::StateFile;
@@ -61,6 +62,8 @@ pub(super) struct Share {
     /// The process group of the last pass, if a process of it could not be killed: what it still writes cannot be
     /// known.
     pub(super) lingers: Option<i32>,
+    /// That this node's clock was set, until a complete pass has begun after that.
+    pub(super) clock_set: Option<ClockSet>,
     /// What could not be done with the share's own files, in words.
     pub(super) fault: Option<String>,
     /// What was told of it last, so that it is told once.
@@ -119,7 +122,9 @@ impl Share {
                  network file systems that it uses"
             )
         });
-        lingers.or_else(|| self.fault.clone())
+        lingers
+            .or_else(|| self.fault.clone())
+            .or_else(|| self.clock_set.as_ref().map(|set| set.text.clone()))
     }
 
     /// Looks whether what could not be killed is gone.

@@ -1,5 +1,7 @@
 //! Takeovers: what is done before an address is taken, and what the election is told.
 
+use std::time::Duration;
+
 use carp_proto::election::Bar;
 use tokio::sync::oneshot;
 use tokio::task::spawn_local;
@@ -94,7 +96,7 @@ impl Engine {
         let peer = self.peers[share.peer].peer();
         let decision = Decision::Wait(Wait::PeerSilent);
         let moments = Moments { started: self.started, heard: router.heard_at };
-        match standing(&me, peer, &decision, false, &policy, moments, now()).takeover {
+        match standing(&me, peer, &decision, Duration::ZERO, &policy, moments, now()).takeover {
             Takeover::Now { stale } => Ok(stale),
             Takeover::NotBefore(_, why) => {
                 Err(format!("share {}: {}", share.spec.name, delay_words(why)))

@@ -28,7 +28,7 @@ fn seen(
     let me = Me { node: &node, share: "www", role: Role::Backup, memory, clock };
     let decision = decide(&me, peer, None, policy, now);
     let moments = Moments { started: at(1_000), heard: at(1_000) };
-    standing(&me, peer, &decision, false, policy, moments, now)
+    standing(&me, peer, &decision, Duration::ZERO, policy, moments, now)
 }
 
 fn alone(memory: &Memory, policy: &Policy, clock: u64, now: Instant) -> Takeover {
@@ -50,6 +50,25 @@ fn a_young_complete_copy_is_in_sync_and_waits_for_a_handover() {
     assert!(!back.in_sync, "{back:?}");
     let optional = Policy { require: false, ..Policy::default() };
     assert_eq!(seen(&copy(), Some(&b), &optional, 131, now).held, None);
+}
+
+#[test]
+fn a_copy_is_in_sync_for_as_long_as_its_passes_take() {
+    let now = at(1_010);
+    let b = peer("b", share_of("b", Role::Active, 3), now);
+    let node = node("a");
+    let in_sync = |age: u64, rhythm: u64| {
+        let (memory, policy) = (copy(), Policy::default());
+        let clock = Stamp((100 + age) * SECOND);
+        let me = Me { node: &node, share: "www", role: Role::Backup, memory: &memory, clock };
+        let decision = decide(&me, Some(&b), None, &policy, now);
+        let moments = Moments { started: at(1_000), heard: at(1_000) };
+        let rhythm = Duration::from_secs(rhythm);
+        standing(&me, Some(&b), &decision, rhythm, &policy, moments, now).in_sync
+    };
+    assert!(in_sync(30, 13) && !in_sync(31, 13), "30 s, however quick they are");
+    assert!(in_sync(240, 240) && !in_sync(241, 240));
+    assert!(in_sync(300, 900) && !in_sync(301, 900), "never longer than max_lag");
 }
 
 #[test]
@@ -124,8 +143,15 @@ fn who_serves_an_old_copy_gives_way_to_whoever_is_in_sync() {
     let memory = Memory { stale: true, ..copy() };
     let me = Me { node: &node, share: "www", role: Role::Active, memory: &memory, clock: Stamp(0) };
     let moments = Moments { started: at(0), heard: at(0) };
-    let standing =
-        standing(&me, None, &Decision::Serve(None), false, &Policy::default(), moments, at(9));
+    let standing = standing(
+        &me,
+        None,
+        &Decision::Serve(None),
+        Duration::ZERO,
+        &Policy::default(),
+        moments,
+        at(9),
+    );
     assert_eq!(standing.held, Some(Held::ServesStale));
 }
 
