@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use carp_node::lab::wait_until;
 use libtest_mimic::Failed;
 
-use crate::scene::{Pair, share, shell, sync};
+use crate::scene::{Pair, share, shell, sync, wait_held};
 use crate::support::{Daemon, LIMIT, Rack, Test, Tested, ensure};
 
 pub(crate) const TESTS: &[Test] = &[
@@ -49,9 +49,23 @@ fn large_share(rack: &Rack) -> Tested {
         }
         fs::write(directory.join(format!("f{file}")), "content")?;
     }
+    // As many that are replaced, and kept.
+    for file in 0..files {
+        let directory = pair.b.share.join(format!("o{}", file / 100));
+        if file % 100 == 0 {
+            fs::create_dir(&directory)?;
+        }
+        fs::write(directory.join(format!("f{file}")), "older content")?;
+    }
     let peak = Peak::watch(rack.path(""));
     let (first, second) = (pair.a.start()?, pair.b.start()?);
     first.wait_for_state("active")?;
+    wait_held(&second, "not-adopted")?;
+    sync(&second, &["resolve", "--keep", "peer"], 0)?;
+    sync(&second, &["approve"], 0).or_else(|_| {
+        wait_held(&second, "mass-delete")?;
+        sync(&second, &["approve"], 0)
+    })?;
     let patience = most(COPYING, files);
     wait_until(patience, "everything is there", || {
         pair.b.share.join(format!("d{}/f{}", (files - 1) / 100, files - 1)).exists()
@@ -64,6 +78,9 @@ fn large_share(rack: &Rack) -> Tested {
             .then(|| last["took_ms"].as_f64().unwrap_or(f64::INFINITY))
     };
     wait_until(patience, "a pass finds nothing to do", || idle(&second).is_some())?;
+    let list = sync(&second, &["rescue", "list", "--json"], 0)?;
+    let list: serde_json::Value = serde_json::from_str(&list)?;
+    ensure(list["sets"][0]["orphans"] == files, format!("all of the others are kept: {list}"))?;
     let took = idle(&second).ok_or("it had something to do again")?;
     let peaks = [resident(&first, "VmHWM:")?, resident(&second, "VmHWM:")?];
     // Without the pages of the program itself, of which an unoptimised one has several times as many.

@@ -114,7 +114,7 @@ pub(super) async fn rsync(
             let to_check = progress.to_check.or(before.to_check);
             *shown.borrow_mut() = Some(Progress { files, to_check, ..progress });
         }
-        end.figures.note(&line);
+        end.figures.note(&line, plan.dry);
     };
     let mut ended: Option<JobReport> = None;
     let report = loop {

@@ -17,12 +17,13 @@ pub(super) struct Figures {
     pub(super) bytes: u64,
     /// Bytes that crossed the network.
     pub(super) received: u64,
-    /// The first differences, in words.
+    /// The first differences, in words, if somebody asked for them.
     pub(super) listed: Vec<String>,
 }
 
 impl Figures {
-    pub(super) fn note(&mut self, line: &Line) {
+    /// Counts a line, and if it is about a difference, `lists` it.
+    pub(super) fn note(&mut self, line: &Line, lists: bool) {
         match line {
             Line::Item(item) => {
                 let mark = match item.change {
@@ -41,7 +42,7 @@ impl Figures {
                     Change::Created | Change::Linked | Change::Attributes => self.changed += 1,
                     Change::Message => {}
                 }
-                if self.listed.len() < LISTED {
+                if lists && self.listed.len() < LISTED {
                     self.listed.push(format!("{mark} {}", String::from_utf8_lossy(&item.path)));
                 }
             }

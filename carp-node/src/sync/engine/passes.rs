@@ -144,9 +144,7 @@ impl Engine {
             }
         };
         let ended = WallTime(wall_time());
-        let (outcome, mut figures) = (end.outcome, end.figures);
-        // Only a comparison is asked for them.
-        figures.listed = Vec::new();
+        let (outcome, figures) = (end.outcome, end.figures);
         let errors = std::mem::take(&mut end.errors);
         share.last = Some(Last { ended, took, copied: end.copied, outcome, text, errors, figures });
         share.rescues.changed |= end.report.is_some();

@@ -1,9 +1,9 @@
 //! Beginning a set, ending it, and finding those that are there.
 
 use std::collections::HashSet;
-use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, BufWriter, Write};
+use std::hash::{DefaultHasher, Hasher as _};
+use std::io::{self, BufRead as _, BufReader, BufWriter, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -129,20 +129,18 @@ fn write_late(
     rescue: Rescue,
 ) -> io::Result<()> {
     let Some(since) = rescue.orphans_since else { return file.write_all(ALL) };
-    let mut late = Vec::new();
+    let (mut late, mut written) = (0, Ok(()));
     let all_seen = visit(root, exclude, |entry| {
         if !entry.metadata.is_dir() && entry.changed() >= since {
-            late.push(entry.below.to_owned());
+            late += 1;
+            let path = entry.below.as_os_str().as_bytes();
+            written = file.write_all(path).and_then(|()| file.write_all(&[0]));
         }
-        if late.len() > LATE_MOST { Go::Stop } else { Go::On }
+        if late > LATE_MOST || written.is_err() { Go::Stop } else { Go::On }
     })?;
-    if !all_seen {
-        return file.write_all(ALL);
-    }
-    late.iter().try_for_each(|path| {
-        file.write_all(path.as_os_str().as_bytes())?;
-        file.write_all(&[0])
-    })
+    written?;
+    // A list without its last NUL says that all are late.
+    if all_seen { Ok(()) } else { file.write_all(ALL) }
 }
 
 /// The sets of a share, oldest first. What is not a set is not touched and not told.
@@ -256,11 +254,11 @@ impl RescueSet {
     /// # Errors
     /// What the system said, or that it is not a report.
     pub fn report(&self) -> io::Result<Option<Report>> {
-        let bytes = match fs::read(self.path.join(REPORT)) {
+        let file = match File::open(self.path.join(REPORT)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            outcome => outcome?,
+            outcome => BufReader::new(outcome?),
         };
-        let report: Report = serde_json::from_slice(&bytes)?;
+        let report: Report = serde_json::from_reader(file)?;
         if report.schema != REPORT_SCHEMA {
             let what = format!("{} is of another schema: {}", self.name, report.schema);
             return Err(io::Error::new(io::ErrorKind::InvalidData, what));
@@ -284,13 +282,14 @@ impl RescueSet {
 
     /// Replaces the report: whole, or as it was.
     pub(super) fn write(&self, report: &Report) -> io::Result<()> {
-        let json = serde_json::to_vec_pretty(report).map_err(io::Error::other)?;
         let temporary = self.path.join("report.new");
         match fs::remove_file(&temporary) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        write_new(&temporary, |file| file.write_all(&json))?;
+        write_new(&temporary, |file| {
+            serde_json::to_writer_pretty(file, report).map_err(io::Error::from)
+        })?;
         fs::rename(&temporary, self.path.join(REPORT))?;
         File::open(&self.path)?.sync_all()
     }
@@ -335,32 +334,43 @@ fn remove_empty(directory: &Path) -> io::Result<()> {
     }
 }
 
-/// What had changed after the cutoff.
+/// What had changed after the cutoff. Of paths only a hash is kept: should two have the same, one that was replaced
+/// counts as an orphan, which errs on the side of keeping.
 enum Late {
     All,
-    Paths(HashSet<PathBuf>),
+    Hashes(HashSet<u64>),
 }
 
 impl Late {
     /// A list that is missing or was cut off says nothing: all are late.
     fn read(path: &Path) -> io::Result<Self> {
-        let bytes = match fs::read(path) {
+        let mut file = match File::open(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::All),
-            outcome => outcome?,
+            outcome => BufReader::new(outcome?),
         };
-        let Some(list) = bytes.strip_suffix(&[0]) else {
-            return Ok(if bytes.is_empty() { Self::Paths(HashSet::new()) } else { Self::All });
-        };
-        let paths =
-            list.split(|byte| *byte == 0).map(|path| PathBuf::from(OsStr::from_bytes(path)));
-        Ok(Self::Paths(paths.collect()))
+        let mut hashes = HashSet::new();
+        let mut path = Vec::new();
+        while file.read_until(0, &mut path)? > 0 {
+            let Some(whole) = path.strip_suffix(&[0]) else { return Ok(Self::All) };
+            hashes.insert(hash(whole));
+            path.clear();
+        }
+        Ok(Self::Hashes(hashes))
     }
 
     fn kind(&self, below: &Path) -> Kind {
         match self {
             Self::All => Kind::Orphan,
-            Self::Paths(paths) if paths.contains(below) => Kind::Orphan,
-            Self::Paths(_) => Kind::Superseded,
+            Self::Hashes(late) if late.contains(&hash(below.as_os_str().as_bytes())) => {
+                Kind::Orphan
+            }
+            Self::Hashes(_) => Kind::Superseded,
         }
     }
+}
+
+fn hash(path: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(path);
+    hasher.finish()
 }
