@@ -198,6 +198,9 @@ fn promotion_during_a_pass(rack: &Rack) -> Tested {
     ensure(left.is_empty(), format!("when the address is there, of {groups:?} live {left:?}"))?;
     ensure(share(&second)["progress"].is_null(), "no pass runs when the address is there")?;
     ensure(pair.b.read("large").is_none(), "and nothing of it is visible")?;
+    wait_until(LIMIT, "what was received of it is removed from what is served", || {
+        !pair.b.share.join(".sync-partial").exists()
+    })?;
     second.wait_for_state("active")?;
     pair.b.write("mine", "1")?;
     let before = (fs::metadata(&pair.b.share)?.modified()?, pair.b.tree()?);

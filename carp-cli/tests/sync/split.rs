@@ -73,6 +73,9 @@ fn asked(pair: &Pair<'_>, rack: &Rack) -> Result<(Daemon, Daemon), Failed> {
         ensure(node.read(node.name).as_deref() == Some("1"), "both trees are untouched")?;
     }
     ensure(first.state() == "active", "the primary serves")?;
+    wait_until(LIMIT, "the primary knows that", || share(&first)["standby_held"] == true)?;
+    let text = sync(&first, &["status"], 1)?;
+    ensure(text.contains("the standby is held"), text)?;
     // Each knows what the other one has now: the one that serves has begun an epoch above that of the other one.
     let message = || share(&second)["held"]["message"].as_str().unwrap_or_default().to_owned();
     wait_until(LIMIT, "the primary's epoch is the highest", || {

@@ -80,6 +80,10 @@ enum Done {
         share: usize,
         walk: Result<Walk, Unwalked>,
     },
+    Purged {
+        share: usize,
+        purged: io::Result<u64>,
+    },
     Tidied {
         share: usize,
         tidied: io::Result<tidy::Tidied>,
@@ -232,6 +236,7 @@ impl Engine {
             Done::Peer { peer, heard } => self.peer_read(peer, heard),
             Done::Pass { share, end } => self.pass_ended(share, *end),
             Done::Walked { share, walk } => self.walked(share, walk, now()),
+            Done::Purged { share, purged } => self.purged(share, purged),
             Done::Tidied { share, tidied } => self.tidied(share, tidied),
             Done::Hook { router, share, report } => self.hook_ended(router, share, &report),
             Done::Rescues { share, awaited } => self.rescues_counted(share, awaited),

@@ -19,7 +19,7 @@ const WATCH: Duration = Duration::from_millis(500);
 /// How many lines of rsync's errors are shown: the last ones.
 const ERROR_LINES: usize = 20;
 
-/// Shows the shares, once or again and again. The exit code is 1 if one is held.
+/// Shows the shares, once or again and again. The exit code is 1 if one is held, here or on the standby.
 pub(super) fn run(
     socket: &Path,
     name: Option<&str>,
@@ -48,7 +48,7 @@ pub(super) fn run(
         };
         print(&text)?;
         if !watch {
-            let held = shares.iter().any(|share| share.held.is_some());
+            let held = shares.iter().any(|share| share.held.is_some() || share.standby_held);
             return Ok(if held { Exit::Failed.code() } else { 0 });
         }
         std::thread::sleep(WATCH);
@@ -110,6 +110,9 @@ fn render(share: &ShareStatus) -> String {
     }
     let alarm = too_old(share);
     let held = share.held.as_ref().map(|hold| format!("held: {}", hold.message));
+    let standby = share.standby_held.then(|| {
+        "the standby is held: `carp sync status` there says why, and what to do".to_owned()
+    });
     let rescue = share.rescue;
     let awaited = (rescue.sets > 0).then(|| {
         format!(
@@ -119,7 +122,8 @@ fn render(share: &ShareStatus) -> String {
         )
     });
     let trouble = share.peer_trouble.as_ref().map(|it| format!("the peer: {it}"));
-    for remark in [alarm, held, share.fault.clone(), trouble, awaited].into_iter().flatten() {
+    let remarks = [alarm, held, standby, share.fault.clone(), trouble, awaited];
+    for remark in remarks.into_iter().flatten() {
         let _ = writeln!(text, "  ! {remark}");
     }
     text

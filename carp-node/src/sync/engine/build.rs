@@ -142,6 +142,7 @@ impl Parts {
                 untidy: true,
                 failing: None,
                 last: None,
+                purging: false,
                 lingers: None,
                 clock_set: None,
                 fault: None,

@@ -101,7 +101,7 @@ impl Engine {
                     }
                     return;
                 }
-                if share.tidying {
+                if share.tidying || share.purging {
                     return;
                 }
                 let changes = self.changes(number);

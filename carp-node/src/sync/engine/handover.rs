@@ -164,6 +164,9 @@ impl Engine {
     pub(super) fn became_active(&mut self, number: usize, now: Instant) {
         let output = self.routers[number].requester.handle(now, RequesterInput::Active);
         self.requester_says(number, output);
+        for share in self.mine(number) {
+            self.purge(share);
+        }
     }
 
     /// A node that is about to leave says that its writers stand still, although nobody asked.

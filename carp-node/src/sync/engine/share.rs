@@ -48,6 +48,8 @@ pub(super) struct Share {
     pub(super) walk_at: Option<Instant>,
     /// Whether rescue sets of the last process are looked through: nothing is pulled meanwhile.
     pub(super) tidying: bool,
+    /// Whether what cut-off passes have left is being removed: nothing is pulled meanwhile.
+    pub(super) purging: bool,
     /// What the guards of the last pass said, or of the last walk.
     pub(super) guard: Option<Hold>,
     /// Whether the operator let one pass delete as much as it will.

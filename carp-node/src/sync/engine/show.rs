@@ -34,6 +34,9 @@ pub struct ShareStatus {
     pub in_sync: bool,
     /// Why nothing is copied until somebody has looked, with what to do.
     pub held: Option<Hold>,
+    /// Whether the standby's copy is held, as the node that serves reads in its record: its own status says why.
+    #[serde(default)]
+    pub standby_held: bool,
     /// Why its router does not preempt.
     pub held_back: Option<Held>,
     /// The command that would bring the address here, if nothing but that word is missing.
@@ -150,6 +153,8 @@ impl Engine {
             role: router.role,
             in_sync: share.standing.as_ref().is_some_and(|standing| standing.in_sync),
             held: share.hold().cloned(),
+            standby_held: router.role == Role::Active
+                && fresh.and_then(|peer| peer.share(&share.spec.name)).is_some_and(|it| it.held),
             held_back: share.standing.as_ref().and_then(|standing| standing.held),
             failback: self.brings_back(share),
             line: lag.to_string(),

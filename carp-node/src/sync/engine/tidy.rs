@@ -1,4 +1,5 @@
-//! Rescue sets: those whose pass a crash cut off get their report, and those that may go do.
+//! What passes leave: rescue sets whose pass a crash cut off get their report, those that may go do, and so do the parts
+//! of files in a tree that is served.
 
 use std::io;
 use std::path::Path;
@@ -10,8 +11,10 @@ use tokio::task::{spawn_blocking, spawn_local};
 use super::{Done, Engine};
 use crate::clock::wall_time;
 use crate::control::units::WallTime;
+use crate::remedy;
 use crate::sync::guards::place;
 use crate::sync::rescue::{self, Pruning};
+use crate::sync::tree::purge_partial;
 
 /// How often sets are looked through that may have grown too old.
 const PRUNE_EVERY: Duration = Duration::from_secs(86_400);
@@ -57,6 +60,40 @@ impl Engine {
             let tidied = tidied.map_err(io::Error::other).flatten();
             let _ = done.send(Done::Tidied { share: number, tidied });
         });
+    }
+
+    /// Removes what cut-off passes have left in a tree that this node begins to serve: others can see it. Nothing is
+    /// pulled before that is done.
+    pub(super) fn purge(&mut self, number: usize) {
+        let share = &mut self.shares[number];
+        if !share.untidy {
+            return;
+        }
+        share.purging = true;
+        let (path, done) = (share.spec.path.clone(), self.done.clone());
+        spawn_local(async move {
+            let purged = spawn_blocking(move || match place::real_root(&path) {
+                Ok(root) => purge_partial(&root),
+                // What is wrong with it is told where its marker is looked for.
+                Err(_) => Ok(0),
+            });
+            let purged = purged.await.map_err(io::Error::other).flatten();
+            let _ = done.send(Done::Purged { share: number, purged });
+        });
+    }
+
+    pub(super) fn purged(&mut self, number: usize, purged: io::Result<u64>) {
+        let share = &mut self.shares[number];
+        (share.purging, share.untidy) = (false, purged.is_err());
+        if let Err(error) = purged {
+            let remedy = remedy::of(&error);
+            self.tell_fault(
+                number,
+                format_args!(
+                    "parts of files that passes have left cannot be removed: {error}; {remedy}"
+                ),
+            );
+        }
     }
 
     pub(super) fn tidied(&mut self, number: usize, tidied: io::Result<Tidied>) {
