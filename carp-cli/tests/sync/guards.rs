@@ -3,11 +3,13 @@
 use std::fs;
 
 use carp_node::lab::wait_until;
+use libtest_mimic::Failed;
 
 use crate::scene::{
     Pair, equal, events, share, shell, sync, wait_held, wait_in_sync, wait_outcome,
 };
 use crate::support::{LIMIT, Rack, Test, Tested, ensure};
+use crate::trees::Snapshot;
 
 pub(crate) const TESTS: &[Test] = &[
     ("f9_a_source_without_its_marker_is_not_copied", no_marker),
@@ -16,6 +18,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("an_old_rsync_holds_until_a_newer_one_is_installed", old_rsync),
     ("what_rsync_said_is_in_the_status_as_far_as_it_is_bounded", unreadable_file),
     ("f9_a_mass_delete_waits_for_approval", mass_delete),
+    ("f9_a_hundred_files_or_a_tenth_may_go_and_one_more_is_asked_about", default_limits),
     ("an_approval_outlives_a_pass_that_does_not_get_there", approval),
     ("the_operator_can_hold_a_share", operator_hold),
     ("damaged_memory_holds_and_never_guesses", damaged_memory),
@@ -32,12 +35,14 @@ fn no_folder(rack: &Rack) -> Tested {
 
 /// As if the disk of the share were not mounted on the node that serves, with or without an empty folder in its place.
 fn not_mounted(rack: &Rack, folder: bool) -> Tested {
-    let pair = Pair::new(rack, "")?;
+    let pair = Pair::new(rack, "max_lag = \"5s\"")?;
     pair.a.write("x", "1")?;
     let (first, second) = pair.start()?;
     pair.b.wait_for("x", Some("1"))?;
+    let copy = Snapshot::of(&pair.b.share)?;
     let aside = rack.path("aside");
     fs::rename(&pair.a.share, &aside)?;
+    let source = Snapshot::of(&aside)?;
     if folder {
         fs::create_dir(&pair.a.share)?;
     }
@@ -45,14 +50,31 @@ fn not_mounted(rack: &Rack, folder: bool) -> Tested {
     let text = sync(&second, &["status"], 1)?;
     ensure(text.contains("mount the share on the peer"), text)?;
     wait_until(LIMIT, "the node that serves says so too", || share(&first)["fault"].is_string())?;
-    ensure(pair.b.read("x").as_deref() == Some("1"), "everything is still there")?;
+    let fault = share(&first)["fault"].as_str().unwrap_or_default().to_owned();
+    wait_until(LIMIT, "both have told it", || {
+        let told = |daemon, what: &str| events(daemon).contains(what);
+        told(&first, &fault) && told(&second, "mount the share on the peer")
+    })?;
+    // What cannot be copied becomes old, which is an alarm, however good the connection is.
+    wait_until(LIMIT, "that is an alarm", || share(&second)["alarm"] == true)?;
+    let text = sync(&second, &["status"], 1)?;
+    ensure(text.contains("! alarm: the copy is older than max_lag (5s)"), text)?;
+    let held = share(&second)["held"]["reason"].clone();
+    ensure(held == "source-marker-missing", format!("it is still held: {held}"))?;
+    copy.ensure_untouched(&pair.b.share, "everything is still there")?;
+    source.ensure_untouched(&aside, "nothing is written to the source")?;
     if folder {
+        ensure(pair.a.tree()?.is_empty(), "nor to where it is not")?;
         fs::remove_dir(&pair.a.share)?;
     }
     fs::rename(&aside, &pair.a.share)?;
     pair.a.write("y", "2")?;
     pair.b.wait_for("y", Some("2"))?;
-    wait_in_sync(&second)
+    wait_in_sync(&second)?;
+    wait_until(LIMIT, "the alarm is over", || share(&second)["alarm"] == false)?;
+    wait_until(LIMIT, "no longer held", || share(&second)["held"].is_null())?;
+    sync(&second, &["status"], 0)?;
+    Ok(())
 }
 
 fn deleted_marker(rack: &Rack) -> Tested {
@@ -168,6 +190,50 @@ fn mass_delete(rack: &Rack) -> Tested {
     // Few go without a question.
     fs::remove_file(pair.a.share.join("f38"))?;
     pair.b.wait_for("f38", None)
+}
+
+fn default_limits(rack: &Rack) -> Tested {
+    let pair = Pair::new(rack, "")?;
+    let files = |range: std::ops::Range<u32>| range.map(|number| format!("f{number}"));
+    for file in files(0..1300) {
+        pair.a.write(&file, "1")?;
+    }
+    let (_first, second) = pair.start()?;
+    // Of 1300 files a tenth may go, of what is left then less, and of few a hundred.
+    let goes = [
+        (0..130, None),
+        (130..248, Some("would delete 118 files, and the limit is 117")),
+        (248..700, Some("would delete 452 files, and the limit is 105")),
+        (700..800, None),
+        (800..901, Some("would delete 101 files, and the limit is 100")),
+    ];
+    for (range, asked) in goes {
+        let copy = Snapshot::of(&pair.b.share)?;
+        // Nothing is copied meanwhile, so that one pass finds them all.
+        sync(&second, &["hold"], 0)?;
+        wait_held(&second, "operator")?;
+        for file in files(range.clone()) {
+            fs::remove_file(pair.a.share.join(file))?;
+        }
+        let source = Snapshot::of(&pair.a.share)?;
+        sync(&second, &["hold", "--release"], 0)?;
+        if let Some(asked) = asked {
+            wait_held(&second, "mass-delete")?;
+            let text = sync(&second, &["status"], 1)?;
+            ensure(text.contains(asked) && text.contains("carp sync approve"), text)?;
+            copy.ensure_untouched(&pair.b.share, "nothing is deleted before the word")?;
+            sync(&second, &["approve"], 0)?;
+        }
+        let last = format!("f{}", range.end - 1);
+        pair.b
+            .wait_for(&last, None)
+            .map_err(|error| Failed::from(format!("{error:?}: {}", share(&second))))?;
+        wait_in_sync(&second)?;
+        source.ensure_untouched(&pair.a.share, "the source is as it was")?;
+        source.ensure_untouched(&pair.b.share, "and so is its copy")?;
+        wait_until(LIMIT, "no longer held", || share(&second)["held"].is_null())?;
+    }
+    Ok(())
 }
 
 fn approval(rack: &Rack) -> Tested {

@@ -30,6 +30,7 @@ mod stuck;
 #[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "each test program uses a part of it")]
 mod support;
+mod trees;
 mod web;
 
 use std::process::ExitCode;

@@ -197,11 +197,20 @@ impl<'a> Node<'a> {
         Ok(found)
     }
 
+    /// What its daemon tells its peer.
+    fn record(&self) -> Result<Value, Failed> {
+        let record = self.rack.path(&format!("{}.state/sync/export/record.json", self.name));
+        Ok(serde_json::from_slice(&fs::read(record)?)?)
+    }
+
+    /// What its daemon tells its peer of the share.
+    pub(crate) fn told(&self) -> Result<Value, Failed> {
+        Ok(self.record()?["shares"]["www"].clone())
+    }
+
     /// How often its daemon has written its record.
     pub(crate) fn beat(&self) -> Result<u64, Failed> {
-        let record = self.rack.path(&format!("{}.state/sync/export/record.json", self.name));
-        let record: Value = serde_json::from_slice(&fs::read(record)?)?;
-        Ok(record["beat"].as_u64().ok_or("no beat")?)
+        Ok(self.record()?["beat"].as_u64().ok_or("no beat")?)
     }
 
     /// Puts the share on a disk of its own, with so many MiB.

@@ -1,10 +1,16 @@
 //! F6 to F8: both served, and only one of them counts.
 
+use std::fs;
+
 use carp_node::lab::wait_until;
 use libtest_mimic::Failed;
+use serde_json::Value;
 
-use crate::scene::{Pair, equal, events, explain, share, shell, sync, wait_held, wait_in_sync};
+use crate::scene::{
+    Node, Pair, equal, events, explain, share, shell, sync, wait_held, wait_in_sync,
+};
 use crate::support::{Daemon, LIMIT, Rack, Test, Tested, ensure, serves, told, wait_for_owner};
+use crate::trees::Snapshot;
 
 pub(crate) const TESTS: &[Test] = &[
     ("f6_a_split_in_which_one_side_did_nothing_heals_by_itself", one_side_idle),
@@ -28,6 +34,13 @@ fn one_side_idle(rack: &Rack) -> Tested {
     wait_until(LIMIT, "both serve", || serves(&rack.primary) && serves(&rack.secondary))?;
     pair.a.write("page", "v2")?;
     pair.a.write("new", "1")?;
+    // The lineages part: each node knows its own epoch, and not that of the other one.
+    let split = [epochs(&pair.a)?, epochs(&pair.b)?];
+    ensure(
+        split == [vec!["e1 primary"], vec!["e1 primary", "e2 secondary"]],
+        format!("the histories while both serve: {split:?}"),
+    )?;
+    let counts = Snapshot::of(&pair.a.share)?;
     rack.secondary.plug()?;
     wait_for_owner("one serves", &rack.primary, &rack.secondary)?;
     for node in [&pair.a, &pair.b] {
@@ -38,8 +51,30 @@ fn one_side_idle(rack: &Rack) -> Tested {
     wait_in_sync(&second)?;
     ensure(equal(&pair.a.share, &pair.b.share)?, "the trees are equal")?;
     ensure(share(&second)["held"].is_null(), "nobody is asked")?;
+    counts.ensure_untouched(&pair.a.share, "the one side that wrote is as it was")?;
     ensure(pair.b.rescued("page") == ["v1"], "what the secondary had is in a rescue set")?;
-    ensure(first.state() == "active", "the primary serves")
+    ensure(first.state() == "active", "the primary serves")?;
+    // The epoch of the one that did nothing is superseded: above it, and without it.
+    for (node, daemon) in [(&pair.a, &first), (&pair.b, &second)] {
+        let expected = ["e1 primary", "e3 primary"];
+        wait_until(LIMIT, "that is told", || epochs(node).is_ok_and(|it| it == expected))
+            .map_err(|error| Failed::from(format!("{error}: {}: {:?}", node.name, epochs(node))))?;
+        let status: Value = serde_json::from_str(&sync(daemon, &["status", "--json"], 0)?)?;
+        ensure(status["shares"][0]["epoch"] == "e3 (primary)", status.to_string())?;
+    }
+    let superseded = pair.a.told()?["supersedes"].clone();
+    ensure(superseded["number"] == 2 && superseded["node"] == "secondary", superseded.to_string())
+}
+
+/// The history of a node's tree, as its peer is told it.
+fn epochs(node: &Node<'_>) -> Result<Vec<String>, Failed> {
+    let history = node.told()?["history"].as_array().cloned().unwrap_or_default();
+    let epoch = |entry: &Value| {
+        let epoch = &entry["epoch"];
+        let node = epoch["node"].as_str().unwrap_or("nobody");
+        format!("e{} {node}", epoch["number"])
+    };
+    Ok(history.iter().map(epoch).collect())
 }
 
 /// Both served, and wrote the same file and one of their own; now the primary serves alone, and they hear each other.
@@ -115,8 +150,7 @@ fn peer_counts(rack: &Rack) -> Tested {
     wait_until(LIMIT, "the orphans are told", || share(&second)["rescue"]["orphans"] == 2)?;
     let text = sync(&second, &["status"], 0)?;
     ensure(text.contains("2 entries that only this node had are kept, in 1 rescue sets"), text)?;
-    let list: serde_json::Value =
-        serde_json::from_str(&sync(&second, &["rescue", "list", "--json"], 0)?)?;
+    let list: Value = serde_json::from_str(&sync(&second, &["rescue", "list", "--json"], 0)?)?;
     ensure(list["schema"] == "carp.sync-rescue/1" && list["share"] == "www", list.to_string())?;
     let set = list["sets"][0]["set"].as_str().unwrap_or_default();
     sync(&second, &["rescue", "ack", set], 0)?;
@@ -184,17 +218,39 @@ fn restored_disk(rack: &Rack) -> Tested {
     first.kill_with_guard(&rack.primary)?;
     second.kill_with_guard(&rack.secondary)?;
     shell(&format!("rm -r {disk} {state} && mv {backup}/* $(dirname {disk})"))?;
+    // So that all passes of the secondary would be of the time in which the other one has what is old.
+    fs::write(&pair.a.config, fs::read_to_string(&pair.a.config)? + "failback = \"manual\"\n")?;
+    let newer = Snapshot::of(&pair.b.share)?;
     let first = pair.a.start()?;
     wait_until(LIMIT, "the primary waits for the other one's word", || {
         first.status().is_some_and(|router| {
-            router["fault"].as_str().is_some_and(|fault| fault.contains("put off"))
+            router["fault"] == "the takeover is put off: it is not allowed at present"
         })
     })?;
+    // Its copy is its own, so that nothing else than `cold_start_wait` can keep it from serving.
+    let waits = share(&first);
+    ensure(waits["held_back"] == "not-in-sync" && waits["held"].is_null(), waits.to_string())?;
+    ensure(
+        waits["doing"] == "the peer's record cannot be read, or does not change",
+        format!("what it waits for: {waits}"),
+    )?;
+    ensure(waits["epoch"] == "e1 (primary)", format!("it is of the first epoch: {waits}"))?;
     ensure(!serves(&rack.primary), "it does not serve what is old")?;
     let second = pair.b.start()?;
     pair.a.wait_for("page", Some("v3")).map_err(|error| explain(&error, [&first, &second]))?;
-    ensure(pair.b.read("page").as_deref() == Some("v3"), "the newer one is as it was")?;
+    wait_in_sync(&first)?;
+    let serves_on = share(&second);
+    ensure(second.state() == "active" && first.state() == "backup", "the newer one serves")?;
+    ensure(
+        serves_on["last_pass"].is_null() && serves_on["progress"].is_null(),
+        format!("nothing was ever pulled from the older one: {serves_on}"),
+    )?;
+    newer.ensure_untouched(&pair.b.share, "the newer one is as it was")?;
     ensure(!pair.b.rescued("page").contains(&"v3".into()), "and nothing was copied over it")?;
+    wait_until(LIMIT, "only the word is missing", || {
+        share(&first)["failback"] == "carp sync failback www"
+    })?;
+    sync(&first, &["failback"], 0).map_err(|error| explain(&error, [&first, &second]))?;
     wait_for_owner("the primary serves at last", &rack.primary, &rack.secondary)?;
     ensure(pair.a.read("page").as_deref() == Some("v3"), "with the newer one")?;
     wait_in_sync(&second)
