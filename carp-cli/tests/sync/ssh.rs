@@ -17,6 +17,10 @@ pub(crate) const TESTS: &[Test] = &[
     ("another_login_than_root_copies_what_it_may_read_and_gets_nothing_else", other_login),
     ("a_login_whose_shell_runs_no_command_is_not_let_in", no_shell),
     ("f11_a_network_cut_in_the_middle_of_a_file_leaves_nobody_behind_and_is_resumed", network_cut),
+    (
+        "f11_a_network_cut_in_both_directions_leaves_nobody_behind_and_is_resumed",
+        network_cut_both_ways,
+    ),
     ("f13_a_key_that_is_misused_gets_nothing_and_another_host_key_gets_no_transfer", misused_key),
 ];
 
@@ -148,11 +152,12 @@ fn processes(machine: &Machine, is: impl Fn(&Process) -> bool) -> Result<Vec<Pro
         let (stat, command) = line.split_once('\t')?;
         let (before, after) = stat.rsplit_once(')')?;
         let (id, name) = before.split_once(" (")?;
-        let mut after = after.split_ascii_whitespace().skip(1);
+        let mut after = after.split_ascii_whitespace();
+        let ended = after.next()? == "Z";
         let parent = after.next()?.parse().ok()?;
         let group = after.next()?.parse().ok()?;
         let (name, command) = (name.to_owned(), command.to_owned());
-        Some(Process { id: id.parse().ok()?, parent, group, name, command })
+        Some(Process { id: id.parse().ok()?, ended, parent, group, name, command })
     };
     Ok(said.lines().filter_map(process).filter(is).collect())
 }
@@ -160,17 +165,31 @@ fn processes(machine: &Machine, is: impl Fn(&Process) -> bool) -> Result<Vec<Pro
 #[derive(Debug)]
 struct Process {
     id: u32,
+    /// It waits to be waited for.
+    ended: bool,
     parent: u32,
     group: u32,
     name: String,
     command: String,
 }
 
+/// What the secondary says is lost; what the others say it hears, so that it stays what it is.
 fn network_cut(rack: &Rack) -> Tested {
+    cut(rack, "", &[Direction::Out])
+}
+
+/// Nothing gets through, and nobody is told. The copy is too old to be served meanwhile, so that it is not a takeover
+/// that ends the pass.
+fn network_cut_both_ways(rack: &Rack) -> Tested {
+    let settings = "max_lag = \"2s\"\nstale_takeover = \"never\"";
+    cut(rack, settings, &[Direction::Out, Direction::In])
+}
+
+fn cut(rack: &Rack, settings: &str, directions: &[Direction]) -> Tested {
     if left_out("f11 with ssh") {
         return Ok(());
     }
-    let linked = Linked::start(rack, &format!("bandwidth = {RATE_KIB}"))?;
+    let linked = Linked::start(rack, &format!("bandwidth = {RATE_KIB}\n{settings}"))?;
     let (a, b) = (&linked.a, &linked.b);
     a.run(
         // Renamed, so that one pass brings both.
@@ -191,9 +210,10 @@ fn network_cut(rack: &Rack) -> Tested {
     let sessions: Vec<u32> = theirs.iter().flat_map(|it| [it.id, it.parent]).collect();
     ensure(!sessions.is_empty(), "nobody serves the pass on the primary")?;
     linked.wait("a quarter of it is here", b, |status| here(status, (LARGE_KIB << 10) / 4))?;
-    // What the secondary says is lost; what the others say it hears, so that it stays what it is.
     let cut_at = SystemTime::now();
-    b.host.drop_frames(Direction::Out)?;
+    for direction in directions {
+        b.host.drop_frames(*direction)?;
+    }
     linked.wait("the pass has failed", b, |status| {
         let outcome = &status["sync"][0]["last_pass"]["outcome"];
         outcome == "transport" || outcome == "unreachable"
@@ -201,6 +221,7 @@ fn network_cut(rack: &Rack) -> Tested {
     let noticed = SystemTime::now().duration_since(cut_at)?.as_millis();
     let left = processes(b, |it| it.group == group)?;
     ensure(left.is_empty(), format!("of the pass are left: {left:?}"))?;
+    ensure(status(b)["routers"][0]["state"] == "backup", "no takeover has ended it")?;
     let there = b.run(&format!("ls {SHARE}"), LIMIT)?;
     ensure(!there.contains("large") && !there.contains("page"), format!("visible: {there}"))?;
     ensure(noticed < NOTICED_MS, format!("the cut was noticed after {noticed} ms"))?;
@@ -210,8 +231,14 @@ fn network_cut(rack: &Rack) -> Tested {
     };
     wait_until(LIMIT, "nobody is left on the primary", gone)?;
     let gone = SystemTime::now().duration_since(cut_at)?.as_millis();
+    for machine in [a, b] {
+        let none = || processes(machine, |it| it.ended).is_ok_and(|left| left.is_empty());
+        wait_until(LIMIT, "nobody waits to be waited for", none)?;
+    }
     println!("f11: the standby noticed the cut after {noticed} ms, the primary after {gone} ms");
-    b.host.pass(Direction::Out)?;
+    for direction in directions {
+        b.host.pass(*direction)?;
+    }
     linked.wait("a pass is complete", b, |status| {
         let last = &status["sync"][0]["last_pass"];
         last["outcome"] == "complete" && last["bytes"].as_u64().is_some_and(|bytes| bytes > 0)
