@@ -11,6 +11,7 @@ mod failback;
 mod failover;
 mod faults;
 mod guards;
+mod holds;
 mod hooks;
 mod kills;
 #[path = "../guide/machine.rs"]
@@ -30,6 +31,7 @@ mod stuck;
 #[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "each test program uses a part of it")]
 mod support;
+mod takeover;
 mod trees;
 mod web;
 
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
         routers::TESTS,
         split::TESTS,
         guards::TESTS,
+        holds::TESTS,
         database::TESTS,
         hooks::TESTS,
         rescue::TESTS,
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         clocks::TESTS,
         renaming::TESTS,
         settings::TESTS,
+        takeover::TESTS,
         scale::TESTS,
         check::TESTS,
         misuse::TESTS,
