@@ -9,6 +9,7 @@ use crate::scene::{
     Pair, equal, events, living_there, share, shell, sync, wait_held, wait_in_sync, wait_outcome,
 };
 use crate::support::{LIMIT, Rack, Test, Tested, ensure};
+use crate::trees::Snapshot;
 
 pub(crate) const TESTS: &[Test] = &[
     ("a_peer_that_cannot_be_reached_or_is_another_one_is_named", no_connection),
@@ -18,6 +19,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("f10_a_full_disk_changes_nothing_and_recovers_by_itself", full_disk),
     ("a_rescue_set_that_cannot_be_made_is_named_with_its_remedy", no_set),
     ("f11_a_pass_that_is_cut_off_goes_on_with_what_it_had", cut_off),
+    ("files_that_vanish_while_they_are_copied_are_told_and_the_pass_is_repeated", vanishing),
     ("a_target_that_cannot_be_written_is_held", read_only),
     ("a_share_that_vanished_here_is_held", vanished),
     ("a_share_that_is_not_there_when_its_node_returns_is_held", absent),
@@ -202,6 +204,41 @@ fn noise(len: u64) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     fs::File::open("/dev/urandom")?.take(len).read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+fn vanishing(rack: &Rack) -> Tested {
+    let pair = Pair::new(rack, "cold_start_wait = \"0s\"\nbandwidth = 500")?;
+    pair.a.write("old", "1")?;
+    let first = pair.a.start()?;
+    first.wait_for_state("active")?;
+    let second = pair.b.start_with_rsync(":")?;
+    pair.b.wait_for("old", Some("1"))?;
+    wait_in_sync(&second)?;
+    // Renamed, so that one pass brings both, the large one first.
+    let new = rack.path("new");
+    fs::create_dir(&new)?;
+    fs::write(new.join("a"), vec![7; 3 << 20])?;
+    fs::write(new.join("z"), "1")?;
+    fs::rename(&new, pair.a.share.join("new"))?;
+    wait_until(LIMIT, "the first one is being copied", || {
+        share(&second)["progress"]["bytes"].as_u64().is_some_and(|bytes| bytes > 0)
+    })?;
+    // The next pass would come at once, and be complete.
+    let go = rack.path("go");
+    let waits = format!("until [ -e {} ]; do sleep 0.1; done", go.display());
+    pair.b.replace_rsync(Some(&format!("case \"$*\" in *--delete-delay*) {waits};; esac")))?;
+    fs::remove_file(pair.a.share.join("new/z"))?;
+    let source = Snapshot::of(&pair.a.share)?;
+    wait_outcome(&second, "vanished")?;
+    let text = sync(&second, &["status"], 0)?;
+    ensure(text.contains("files vanished during the pass; it is repeated"), &*text)?;
+    ensure(text.contains("has vanished"), text)?;
+    source.ensure_untouched(&pair.b.share, "the copy is newer: it has all that is there")?;
+    fs::write(&go, "")?;
+    wait_outcome(&second, "complete")?;
+    wait_in_sync(&second)?;
+    source.ensure_untouched(&pair.a.share, "the source is as it was")?;
+    source.ensure_untouched(&pair.b.share, "the trees are equal")
 }
 
 fn read_only(rack: &Rack) -> Tested {

@@ -1,17 +1,20 @@
-//! Rescue sets that outlast the daemon which made them.
+//! Rescue sets that outlast the daemon which made them, and F10 for a pass that begins one.
 
 use std::fs;
-use std::path::PathBuf;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 
 use carp_node::lab::wait_until;
 use libtest_mimic::Failed;
 
-use crate::scene::{Pair, events, sync, wait_held, wait_in_sync};
+use crate::scene::{Pair, equal, events, share, sync, wait_held, wait_in_sync};
 use crate::support::{Daemon, LIMIT, Rack, Test, Tested, ensure};
+use crate::trees::Both;
 
 pub(crate) const TESTS: &[Test] = &[
     ("a_set_of_a_pass_that_died_with_its_daemon_can_be_shown_and_acknowledged", cut_off),
     ("what_was_kept_is_restored_elsewhere_and_a_set_goes_when_nobody_waits_for_it", restored),
+    ("f10_a_disk_that_becomes_full_in_a_pass_with_rescue_loses_nothing", full_disk),
 ];
 
 /// The primary serves, the secondary follows, and what the secondary had of its own is in a rescue set.
@@ -115,4 +118,55 @@ fn cut_off(rack: &Rack) -> Tested {
     wait_until(LIMIT, "it is removed", || !kept.set.exists())?;
     let told = || events(&second).contains("rescue sets that nobody waits for were removed");
     Ok(wait_until(LIMIT, "that is told", told)?)
+}
+
+/// How large the file is that the pass brings, in MiB, and how large the disk.
+const LARGE: u32 = 20;
+const DISK: u32 = 64;
+
+fn full_disk(rack: &Rack) -> Tested {
+    let pair = Pair::new(rack, "cold_start_wait = \"0s\"\nbandwidth = 4000")?;
+    pair.b.mount(DISK)?;
+    pair.b.write("own", "1")?;
+    pair.b.write("page", "mine")?;
+    pair.a.write("page", "theirs")?;
+    pair.a.put("large", &vec![7; usize::try_from(LARGE << 20)?])?;
+    let first = pair.a.start()?;
+    first.wait_for_state("active")?;
+    let second = pair.b.start()?;
+    wait_held(&second, "not-adopted")?;
+    let before = Both::of(&pair)?;
+    sync(&second, &["resolve", "--keep", "peer"], 0)?;
+    // It fits when the pass begins, and is being received: only then somebody else needs the space.
+    let disk = pair.b.share.parent().ok_or("no parent")?;
+    let enough = || free(disk).is_ok_and(|free| free < u64::from(DISK - 2) << 20);
+    wait_until(LIMIT, "a part of it is here", enough)?;
+    let filler = disk.join("filler");
+    let mut file = fs::File::create(&filler)?;
+    while file.write_all(&[1; 1 << 16]).is_ok() {}
+    drop(file);
+    wait_until(LIMIT, "that is told", || {
+        events(&second).contains("fault: share www: the disk of this node is full")
+    })
+    .map_err(|error| Failed::from(format!("{error}: {}: {}", share(&second), events(&second))))?;
+    // The next one sees before it begins that it does not fit.
+    wait_held(&second, "rescue-space")?;
+    let text = sync(&second, &["status"], 1)?;
+    ensure(text.contains("free the space, or give up old sets"), text)?;
+    before.ensure_untouched("the disk is full")?;
+    fs::remove_file(&filler)?;
+    pair.b.wait_for("page", Some("theirs"))?;
+    wait_in_sync(&second)?;
+    ensure(equal(&pair.a.share, &pair.b.share)?, "the trees are equal")?;
+    let kept = [pair.b.rescued("page"), pair.b.rescued("own")];
+    ensure(kept == [["mine"], ["1"]], format!("what was here is kept: {kept:?}"))?;
+    wait_until(LIMIT, "no longer held", || share(&second)["held"].is_null())?;
+    sync(&second, &["status"], 0)?;
+    Ok(())
+}
+
+/// The bytes that are free on a disk.
+fn free(disk: &Path) -> Result<u64, Failed> {
+    let found = rustix::fs::statvfs(disk)?;
+    Ok(found.f_bavail * found.f_frsize)
 }
