@@ -9,7 +9,7 @@ use crate::scene::{
     Pair, equal, events, living_there, share, shell, sync, wait_held, wait_in_sync, wait_outcome,
 };
 use crate::support::{LIMIT, Rack, Test, Tested, ensure};
-use crate::trees::Snapshot;
+use crate::trees::{Both, Snapshot};
 
 pub(crate) const TESTS: &[Test] = &[
     ("a_peer_that_cannot_be_reached_or_is_another_one_is_named", no_connection),
@@ -32,7 +32,7 @@ fn no_connection(rack: &Rack) -> Tested {
     pair.a.write("x", "1")?;
     let (_first, second) = pair.start()?;
     pair.b.wait_for("x", Some("1"))?;
-    let before = pair.b.tree()?;
+    let before = Both::of(&pair)?;
     for (said, outcome, remedy) in [
         ("ssh: connect to host primary port 22: Connection refused", "unreachable", "its sshd"),
         ("Host key verification failed.", "host-key", "carp sync pair"),
@@ -45,8 +45,8 @@ fn no_connection(rack: &Rack) -> Tested {
         let text = sync(&second, &["status"], 0)?;
         ensure(text.contains(remedy) && text.contains(said), text)?;
     }
+    before.ensure_untouched("nobody answers")?;
     pair.a.write("y", "2")?;
-    ensure(pair.b.tree()? == before, "the copy is as it was")?;
     pair.b.cut(false)?;
     pair.b.wait_for("y", Some("2"))?;
     wait_until(LIMIT, "the trouble is over", || share(&second)["peer_trouble"].is_null())?;
@@ -75,6 +75,7 @@ fn hangs(rack: &Rack, first: &str) -> Tested {
         "case \"$*\" in *--delete-delay*) trap '' TERM USR1; echo $$ >{}; {first} sleep 1000;; esac",
         group.display()
     );
+    let before = Both::of(&pair)?;
     let second = pair.b.start_with_rsync(&script)?;
     wait_until(PATIENCE, "a pass that hangs is ended", || {
         share(&second)["last_pass"]["outcome"] == "stuck"
@@ -88,6 +89,7 @@ fn hangs(rack: &Rack, first: &str) -> Tested {
     ensure(left.is_empty(), format!("of the pass live {left:?}"))?;
     let text = sync(&second, &["status"], 0)?;
     ensure(text.contains("said nothing and did nothing for 30 s"), text)?;
+    before.ensure_untouched("a pass hung")?;
     pair.b.replace_rsync(None)?;
     pair.b.wait_for("x", Some("1"))?;
     wait_in_sync(&second)
@@ -120,13 +122,14 @@ fn full_disk(rack: &Rack) -> Tested {
     pair.a.write("gone", "1")?;
     let (_first, second) = pair.start()?;
     pair.b.wait_for("gone", Some("1"))?;
-    let before = pair.b.tree()?;
+    let copy = Snapshot::of(&pair.b.share)?;
     // First, so that no pass fits that brings the others.
     pair.a.put("large", &vec![7; 80 << 20])?;
     fs::remove_file(pair.a.share.join("gone"))?;
     pair.a.write("page", "v2")?;
+    let source = Snapshot::of(&pair.a.share)?;
     wait_outcome(&second, "disk-full")?;
-    ensure(pair.b.tree()? == before, "the visible tree is as it was")?;
+    copy.ensure_untouched(&pair.b.share, "the visible tree is as it was")?;
     let text = sync(&second, &["status"], 0)?;
     ensure(text.contains("the disk of this node is full"), text)?;
     let told = |what: &str| events(&second).matches(what).count() == 1;
@@ -141,7 +144,8 @@ fn full_disk(rack: &Rack) -> Tested {
         second.process.said().contains("share www: a pass is complete again")
     })?;
     ensure(told("fault: share www: the disk of this node is full"), events(&second))?;
-    ensure(equal(&pair.a.share, &pair.b.share)?, "the trees are equal")
+    source.ensure_untouched(&pair.a.share, "the source is as it was")?;
+    source.ensure_untouched(&pair.b.share, "the trees are equal")
 }
 
 fn no_set(rack: &Rack) -> Tested {
@@ -178,6 +182,7 @@ fn cut_off(rack: &Rack) -> Tested {
     // First, so that no pass is at its end soon that brings the other.
     pair.a.put("large", &noise(LARGE)?)?;
     pair.a.write("page", "v2")?;
+    let source = Snapshot::of(&pair.a.share)?;
     wait_until(LIMIT, "half of it is here", || {
         share(&second)["progress"]["bytes"].as_u64().is_some_and(|bytes| bytes > LARGE / 2)
     })?;
@@ -191,7 +196,8 @@ fn cut_off(rack: &Rack) -> Tested {
     wait_outcome(&second, "complete")?;
     let received = share(&second)["last_pass"]["received"].as_u64();
     wait_in_sync(&second)?;
-    ensure(equal(&pair.a.share, &pair.b.share)?, "the trees are equal")?;
+    source.ensure_untouched(&pair.a.share, "the source is as it was")?;
+    source.ensure_untouched(&pair.b.share, "the trees are equal")?;
     ensure(
         received.is_some_and(|bytes| bytes < LARGE * 3 / 4),
         format!("the second pass received {received:?} bytes of {LARGE}"),
@@ -245,13 +251,13 @@ fn read_only(rack: &Rack) -> Tested {
     let pair = Pair::new(rack, "")?;
     pair.b.mount(64)?;
     let (_first, second) = pair.start()?;
-    let before = pair.b.tree()?;
     pair.b.remount("ro")?;
-    wait_held(&second, "read-only-target")?;
     pair.a.write("x", "1")?;
-    ensure(pair.b.tree()? == before, "the copy is as it was")?;
+    let before = Both::of(&pair)?;
+    wait_held(&second, "read-only-target")?;
     let text = sync(&second, &["status"], 1)?;
     ensure(text.contains("mounted read-only"), text)?;
+    before.ensure_untouched("the copy cannot be written")?;
     pair.b.remount("rw")?;
     pair.b.wait_for("x", Some("1"))?;
     wait_until(LIMIT, "no longer held", || share(&second)["held"].is_null())?;
@@ -264,6 +270,7 @@ fn vanished(rack: &Rack) -> Tested {
     let (_first, second) = pair.start()?;
     pair.b.wait_for("x", Some("1"))?;
     let aside = rack.path("aside");
+    let before = Both::of(&pair)?;
     fs::rename(&pair.b.share, &aside)?;
     wait_held(&second, "root-missing")?;
     // As if its disk were not mounted.
@@ -274,6 +281,7 @@ fn vanished(rack: &Rack) -> Tested {
     ensure(pair.b.tree()?.is_empty(), "nothing is copied to where the share is not")?;
     fs::remove_dir(&pair.b.share)?;
     fs::rename(&aside, &pair.b.share)?;
+    before.ensure_untouched("the share was not mounted here")?;
     pair.a.write("y", "2")?;
     pair.b.wait_for("y", Some("2"))?;
     wait_until(LIMIT, "no longer held", || share(&second)["held"].is_null())?;
@@ -288,6 +296,7 @@ fn absent(rack: &Rack) -> Tested {
     second.wait_for_state("active")?;
     pair.b.write("page", "v2")?;
     let aside = rack.path("aside");
+    let before = Both::of(&pair)?;
     fs::rename(&pair.a.share, &aside)?;
     let first = pair.a.start()?;
     wait_held(&first, "root-missing")?;
@@ -297,9 +306,9 @@ fn absent(rack: &Rack) -> Tested {
     fs::create_dir(&pair.a.share)?;
     wait_held(&first, "local-marker-missing")?;
     ensure(pair.a.tree()?.is_empty(), "nothing is copied to where the share is not")?;
-    ensure(pair.b.read("page").as_deref() == Some("v2"), "the other tree is as it was")?;
     fs::remove_dir(&pair.a.share)?;
     fs::rename(&aside, &pair.a.share)?;
+    before.ensure_untouched("the share was not mounted here")?;
     pair.a.wait_for("page", Some("v2"))?;
     first.wait_for_state("active")
 }
@@ -318,12 +327,15 @@ fn symlinked(rack: &Rack) -> Tested {
     let other = pair.b.share.with_file_name("other");
     fs::create_dir(&other)?;
     fs::write(other.join("precious"), "1")?;
+    let before = Both::of(&pair)?;
+    let precious = Snapshot::of(&other)?;
     fs::remove_file(&pair.b.share)?;
     std::os::unix::fs::symlink("other", &pair.b.share)?;
     wait_held(&second, "local-marker-missing")?;
-    ensure(fs::read_dir(&other)?.count() == 1, "nothing was copied over it")?;
+    precious.ensure_untouched(&other, "nothing was copied over it")?;
     fs::remove_file(&pair.b.share)?;
     std::os::unix::fs::symlink("real", &pair.b.share)?;
+    before.ensure_untouched("the link led somewhere else")?;
     pair.a.write("y", "2")?;
     pair.b.wait_for("y", Some("2"))
 }
@@ -346,8 +358,10 @@ fn killed(rack: &Rack) -> Tested {
         } else {
             format!("new{}", step - 1)
         }))?;
+        let written = Snapshot::of(&pair.a.share)?;
         second.process.wait(LIMIT)?;
         pair.b.kill_no_more()?;
+        written.ensure_untouched(&pair.a.share, &format!("step {step}"))?;
         let (after, source) = (pair.b.tree()?, pair.a.tree()?);
         for (name, content) in &after {
             let known = before.get(name) == Some(content) || source.get(name) == Some(content);

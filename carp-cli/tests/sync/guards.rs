@@ -8,8 +8,8 @@ use libtest_mimic::Failed;
 use crate::scene::{
     Pair, equal, events, share, shell, sync, wait_held, wait_in_sync, wait_outcome,
 };
-use crate::support::{LIMIT, Rack, Test, Tested, ensure};
-use crate::trees::Snapshot;
+use crate::support::{Daemon, LIMIT, Rack, Test, Tested, ensure};
+use crate::trees::{Both, Snapshot};
 
 pub(crate) const TESTS: &[Test] = &[
     ("f9_a_source_without_its_marker_is_not_copied", no_marker),
@@ -81,6 +81,7 @@ fn deleted_marker(rack: &Rack) -> Tested {
     let pair = Pair::new(rack, "")?;
     let (first, second) = pair.start()?;
     fs::remove_file(pair.a.share.join(".share-id"))?;
+    let before = Both::of(&pair)?;
     wait_held(&second, "source-marker-missing")?;
     let text = sync(&second, &["status"], 1)?;
     ensure(text.contains("`carp sync status` there has the command"), text)?;
@@ -90,6 +91,7 @@ fn deleted_marker(rack: &Rack) -> Tested {
         told.contains("make it anew: `")
     })?;
     ensure(sync(&first, &["status"], 0)?.contains(&told), "and says it to people")?;
+    before.ensure_untouched("the marker is not there")?;
     let command = told.split('`').nth(1).ok_or("no command")?;
     shell(command)?;
     pair.a.write("x", "1")?;
@@ -97,17 +99,28 @@ fn deleted_marker(rack: &Rack) -> Tested {
     wait_in_sync(&second)?;
     wait_until(LIMIT, "nothing is wrong any more", || share(&first)["fault"].is_null())?;
     // The other way round, the peer's tree is what brings it back.
+    hold(&second)?;
     fs::remove_file(pair.b.share.join(".share-id"))?;
     fs::remove_file(pair.b.share.join("x"))?;
     pair.b.write("mine", "1")?;
+    let before = Both::of(&pair)?;
+    sync(&second, &["hold", "--release"], 0)?;
     wait_held(&second, "local-marker-missing")?;
     let text = sync(&second, &["status"], 1)?;
+    before.ensure_untouched("the marker is not here")?;
     ensure(text.contains("`carp sync resolve --keep peer` fills it again"), text)?;
     sync(&second, &["resolve", "--keep", "peer"], 0)?;
     pair.b.wait_for("x", Some("1"))?;
     wait_in_sync(&second)?;
     ensure(equal(&pair.a.share, &pair.b.share)?, "the trees are equal")?;
     ensure(pair.b.rescued("mine") == ["1"], "what the peer did not have is kept")
+}
+
+/// Nothing is copied any more when this returns.
+fn hold(daemon: &Daemon) -> Tested {
+    sync(daemon, &["hold"], 0)?;
+    wait_held(daemon, "operator")?;
+    Ok(wait_until(LIMIT, "no pass runs", || share(daemon)["progress"].is_null())?)
 }
 
 /// What 3.1.2 says of itself. It does not know `-V`.
@@ -119,12 +132,13 @@ fn old_rsync(rack: &Rack) -> Tested {
     pair.a.write("x", "1")?;
     let first = pair.a.start()?;
     first.wait_for_state("active")?;
+    let before = Both::of(&pair)?;
     let second = pair.b.start_with_rsync(OLD)?;
     wait_held(&second, "rsync-version")?;
     let text = sync(&second, &["status"], 1)?;
     ensure(text.contains("rsync 3.1.2 is too old") && text.contains("install rsync 3.1.3"), text)?;
     ensure(share(&second)["in_sync"] == false, "nothing is in sync")?;
-    ensure(pair.b.read("x").is_none(), "nothing is copied")?;
+    before.ensure_untouched("rsync is too old")?;
     // As the package does it: no restart.
     pair.b.replace_rsync(None)?;
     pair.b.wait_for("x", Some("1"))?;
@@ -144,15 +158,15 @@ fn old_rsync(rack: &Rack) -> Tested {
 
 fn unreadable_file(rack: &Rack) -> Tested {
     let pair = Pair::new(rack, "cold_start_wait = \"0s\"")?;
-    let (_first, second) = {
-        let first = pair.a.start()?;
-        first.wait_for_state("active")?;
-        let said = "case \"$*\" in *--delete-delay*) \
+    let first = pair.a.start()?;
+    first.wait_for_state("active")?;
+    let before = Both::of(&pair)?;
+    let said = "case \"$*\" in *--delete-delay*) \
                     for n in $(seq 1 500); do echo \"rsync: cannot read file $n\" >&2; done; \
                     printf 'rsync: \\033[2J last\\n' >&2; exit 23;; esac";
-        (first, pair.b.start_with_rsync(said)?)
-    };
+    let second = pair.b.start_with_rsync(said)?;
     wait_outcome(&second, "partial")?;
+    before.ensure_untouched("a file cannot be read")?;
     let told = share(&second)["last_pass"]["errors"].as_str().unwrap_or_default().to_owned();
     ensure(told.ends_with("\u{fffd}[2J last") && told.contains("cannot read file 500"), &*told)?;
     ensure(told.len() > 3000 && told.len() <= 4200, format!("{} bytes are kept", told.len()))?;
@@ -178,10 +192,12 @@ fn mass_delete(rack: &Rack) -> Tested {
     for file in 0..38 {
         fs::remove_file(pair.a.share.join(format!("f{file}")))?;
     }
+    let source = Snapshot::of(&pair.a.share)?;
     wait_held(&second, "mass-delete")?;
     let left = pair.b.tree()?.len();
     // The marker is one more.
     ensure(left == 41, format!("{left} are left: it is decided before anything is deleted"))?;
+    source.ensure_untouched(&pair.a.share, "the source is as it was")?;
     let text = sync(&second, &["status"], 1)?;
     ensure(text.contains("would delete 38 files") && text.contains("carp sync approve"), text)?;
     sync(&second, &["approve"], 0)?;
@@ -209,9 +225,8 @@ fn default_limits(rack: &Rack) -> Tested {
     ];
     for (range, asked) in goes {
         let copy = Snapshot::of(&pair.b.share)?;
-        // Nothing is copied meanwhile, so that one pass finds them all.
-        sync(&second, &["hold"], 0)?;
-        wait_held(&second, "operator")?;
+        // One pass finds them all.
+        hold(&second)?;
         for file in files(range.clone()) {
             fs::remove_file(pair.a.share.join(file))?;
         }
@@ -256,15 +271,16 @@ fn approval(rack: &Rack) -> Tested {
         fs::remove_file(pair.a.share.join(format!("f{file}")))?;
     }
     wait_held(&second, "mass-delete")?;
+    let before = Both::of(&pair)?;
     fs::write(&cut, "")?;
     sync(&second, &["now"], 0)?;
     wait_outcome(&second, "transport")?;
     ensure(share(&second)["held"]["reason"] == "mass-delete", share(&second).to_string())?;
     sync(&second, &["approve"], 0)?;
     let ended = || share(&second)["last_pass"]["ended"].clone();
-    let before = ended();
-    wait_until(LIMIT, "a pass of the approval fails", || ended() != before)?;
-    ensure(pair.b.read("f0").is_some(), "nothing is deleted yet")?;
+    let last = ended();
+    wait_until(LIMIT, "a pass of the approval fails", || ended() != last)?;
+    before.ensure_untouched("nothing is deleted yet")?;
     fs::remove_file(&cut)?;
     pair.b.wait_for("f0", None)?;
     wait_in_sync(&second)?;
@@ -285,9 +301,14 @@ fn operator_hold(rack: &Rack) -> Tested {
     let (_first, second) = pair.start()?;
     sync(&second, &["hold", "--reason", "inventory"], 0)?;
     wait_held(&second, "operator")?;
+    wait_until(LIMIT, "no pass runs", || share(&second)["progress"].is_null())?;
     let text = sync(&second, &["status"], 1)?;
     ensure(text.contains("inventory") && text.contains("--release"), text)?;
     pair.a.write("x", "1")?;
+    let before = Both::of(&pair)?;
+    let beat = pair.a.beat()?;
+    wait_until(LIMIT, "passes would have come", || pair.a.beat().is_ok_and(|now| now > beat + 3))?;
+    before.ensure_untouched("the operator holds it")?;
     sync(&second, &["hold", "--release"], 0)?;
     pair.b.wait_for("x", Some("1"))?;
     wait_until(LIMIT, "no longer held", || share(&second)["held"].is_null())?;
@@ -302,10 +323,13 @@ fn damaged_memory(rack: &Rack) -> Tested {
     let text = fs::read_to_string(&memory)?;
     fs::write(&memory, text.replacen("carp.sync", "carp.snyc", 1))?;
     pair.a.write("x", "1")?;
+    let before = Both::of(&pair)?;
     let second = pair.b.start()?;
     wait_held(&second, "state-damaged")?;
-    ensure(pair.b.read("x").is_none(), "nothing is copied")?;
     wait_until(LIMIT, "the peer is known", || share(&second)["peer_alive"] == true)?;
+    let text = sync(&second, &["status"], 1)?;
+    ensure(text.contains("`carp sync resolve --keep peer` copies the peer's"), text)?;
+    before.ensure_untouched("nothing is known")?;
     sync(&second, &["resolve", "--keep", "peer"], 0)?;
     pair.b.wait_for("x", Some("1"))?;
     wait_in_sync(&second)

@@ -7,6 +7,7 @@ use libtest_mimic::Failed;
 
 use crate::scene::Pair;
 use crate::support::{LIMIT, Rack, Test, Tested, ensure, run_on, told};
+use crate::trees::Both;
 
 pub(crate) const TESTS: &[Test] =
     &[("f13_what_a_key_starts_gives_nothing_but_the_share_and_takes_nothing", forced_command)];
@@ -88,6 +89,7 @@ fn forced_command(rack: &Rack) -> Tested {
     let _daemons = pair.start()?;
     let copied = std::fs::read_link(pair.b.share.join("link"))?;
     ensure(copied.display().to_string() == secret, "the link is copied as a link")?;
+    let before = Both::of(&pair)?;
     let rsh = rack.path("secondary.rsh").display().to_string();
     let home = rack.path("secondary.home");
     std::fs::create_dir(&home)?;
@@ -106,6 +108,7 @@ fn forced_command(rack: &Rack) -> Tested {
     let there: Vec<String> = pair.a.tree()?.into_keys().collect();
     ensure(there == [".share-id", "page"], format!("the primary has {there:?}"))?;
     ensure(pair.a.share.join("link").is_symlink(), "and its link")?;
+    before.ensure_untouched("a key was misused")?;
     let told = rack.path("primary.state/sync/export");
     ensure(!told.join("x").exists(), format!("nothing came into {}", told.display()))?;
     ensure(pair.a.read("page").as_deref() == Some("v1\n"), "the primary's page is untouched")

@@ -10,7 +10,7 @@ use crate::scene::{
     Node, Pair, equal, events, explain, share, shell, sync, wait_held, wait_in_sync,
 };
 use crate::support::{Daemon, LIMIT, Rack, Test, Tested, ensure, serves, told, wait_for_owner};
-use crate::trees::Snapshot;
+use crate::trees::{Both, Snapshot};
 
 pub(crate) const TESTS: &[Test] = &[
     ("f6_a_split_in_which_one_side_did_nothing_heals_by_itself", one_side_idle),
@@ -77,8 +77,9 @@ fn epochs(node: &Node<'_>) -> Result<Vec<String>, Failed> {
     Ok(history.iter().map(epoch).collect())
 }
 
-/// Both served, and wrote the same file and one of their own; now the primary serves alone, and they hear each other.
-fn both_wrote(pair: &Pair<'_>, rack: &Rack) -> Result<(Daemon, Daemon), Failed> {
+/// Both served, and wrote the same file and one of their own, which is what their trees are; now the primary serves alone,
+/// and they hear each other.
+fn both_wrote<'a>(pair: &'a Pair<'_>, rack: &Rack) -> Result<(Daemon, Daemon, Both<'a>), Failed> {
     let (first, second) = pair.start()?;
     for node in [&pair.a, &pair.b] {
         node.cut(true)?;
@@ -90,23 +91,21 @@ fn both_wrote(pair: &Pair<'_>, rack: &Rack) -> Result<(Daemon, Daemon), Failed> 
         node.write("same", node.name)?;
         node.write(node.name, "1")?;
     }
+    let wrote = Both::of(pair)?;
     rack.secondary.plug()?;
     wait_for_owner("one serves", &rack.primary, &rack.secondary)?;
     for node in [&pair.a, &pair.b] {
         node.cut(false)?;
     }
-    Ok((first, second))
+    Ok((first, second, wrote))
 }
 
 /// The same, and the secondary asks.
 fn asked(pair: &Pair<'_>, rack: &Rack) -> Result<(Daemon, Daemon), Failed> {
-    let (first, second) = both_wrote(pair, rack)?;
+    let (first, second, before) = both_wrote(pair, rack)?;
     wait_held(&second, "diverged")?;
     sync(&second, &["status"], 1)?;
-    for node in [&pair.a, &pair.b] {
-        ensure(node.read("same").as_deref() == Some(node.name), "both trees are untouched")?;
-        ensure(node.read(node.name).as_deref() == Some("1"), "both trees are untouched")?;
-    }
+    before.ensure_untouched("both sides wrote")?;
     ensure(first.state() == "active", "the primary serves")?;
     wait_until(LIMIT, "the primary knows that", || share(&first)["standby_held"] == true)?;
     let text = sync(&first, &["status"], 1)?;
@@ -187,7 +186,7 @@ fn standby_counts(rack: &Rack) -> Tested {
 
 fn elected_counts(rack: &Rack) -> Tested {
     let pair = Pair::new(rack, "stale_takeover = \"allow\"\nauto_resolve = \"elected\"")?;
-    let (_first, second) = both_wrote(&pair, rack)?;
+    let (_first, second, _) = both_wrote(&pair, rack)?;
     counts(&pair, "primary").map_err(|error| {
         Failed::from(format!("{error:?}: {}: {}", share(&second), events(&second)))
     })?;

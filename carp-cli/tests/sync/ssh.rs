@@ -140,6 +140,14 @@ fn status(machine: &Machine) -> Value {
     serde_json::from_str(&said).unwrap_or_default()
 }
 
+/// What the share of a machine is, as a whole.
+fn tree(machine: &Machine) -> Result<String, Failed> {
+    let script = format!(
+        "cd {SHARE}; find . -printf '%P %m %U %G %T@ %l\\n' | sort; find . -type f -exec sha256sum {{}} + | sort"
+    );
+    machine.run(&script, LIMIT)
+}
+
 /// The processes of a machine whose number, process group and command line, zombies included, are as asked for.
 fn processes(machine: &Machine, is: impl Fn(&Process) -> bool) -> Result<Vec<Process>, Failed> {
     // Nothing is started for processes that are of no interest: a pass goes on meanwhile.
@@ -210,6 +218,7 @@ fn cut(rack: &Rack, settings: &str, directions: &[Direction]) -> Tested {
     let sessions: Vec<u32> = theirs.iter().flat_map(|it| [it.id, it.parent]).collect();
     ensure(!sessions.is_empty(), "nobody serves the pass on the primary")?;
     linked.wait("a quarter of it is here", b, |status| here(status, (LARGE_KIB << 10) / 4))?;
+    let source = tree(a)?;
     let cut_at = SystemTime::now();
     for direction in directions {
         b.host.drop_frames(*direction)?;
@@ -249,8 +258,9 @@ fn cut(rack: &Rack, settings: &str, directions: &[Direction]) -> Tested {
         received.is_some_and(|bytes| bytes < (LARGE_KIB << 10) * 7 / 8),
         format!("the second pass received {received:?} bytes"),
     )?;
-    let sum = |machine: &Machine| machine.run(&format!("cd {SHARE}; sha256sum large page"), LIMIT);
-    ensure(sum(a)? == sum(b)?, "both have the same")
+    ensure(tree(a)? == source, "the source is as it was")?;
+    let copy = tree(b)?;
+    ensure(copy == source, format!("the primary has {source}, and the secondary {copy}"))
 }
 
 fn misused_key(rack: &Rack) -> Tested {
@@ -269,6 +279,7 @@ fn misused_key(rack: &Rack) -> Tested {
     linked.wait("the link is a link there", b, |_| {
         b.run(&format!("readlink {SHARE}/link"), LIMIT).is_ok_and(|it| it == "/root/secret\n")
     })?;
+    let before = tree(a)?;
     let thief = Thief {
         rsh: SSH,
         victim: PRIMARY,
@@ -288,6 +299,8 @@ fn misused_key(rack: &Rack) -> Tested {
     thief.try_everything(run)?;
     let there = a.run(&format!("ls {SHARE}; ls /var/lib/carp/sync/export"), LIMIT)?;
     ensure(there == "link\npage\nrecord.json\n", format!("the primary has {there}"))?;
+    let after = tree(a)?;
+    ensure(after == before, format!("the primary's tree was {before}, and is {after}"))?;
     unknown_key(&linked)?;
     another_host_key(&linked)
 }
