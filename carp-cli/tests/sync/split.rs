@@ -224,13 +224,15 @@ fn restored_disk(rack: &Rack) -> Tested {
     // So that all passes of the secondary would be of the time in which the other one has what is old.
     fs::write(&pair.a.config, fs::read_to_string(&pair.a.config)? + "failback = \"manual\"\n")?;
     let newer = Snapshot::of(&pair.b.share)?;
+    // A machine that is off does not even have its last word read.
+    pair.a.cut(true)?;
     let first = pair.a.start()?;
     wait_until(LIMIT, "the primary waits for the other one's word", || {
         first.status().is_some_and(|router| {
             router["fault"] == "the takeover is put off: it is not allowed at present"
         })
     })?;
-    // Its copy is its own, so that nothing else than `cold_start_wait` can keep it from serving.
+    // Of the peer it knows nothing, so that nothing else than `cold_start_wait` keeps it from serving.
     let waits = share(&first);
     ensure(waits["held_back"] == "not-in-sync" && waits["held"].is_null(), waits.to_string())?;
     ensure(
@@ -240,6 +242,7 @@ fn restored_disk(rack: &Rack) -> Tested {
     ensure(waits["epoch"] == "e1 (primary)", format!("it is of the first epoch: {waits}"))?;
     ensure(!serves(&rack.primary), "it does not serve what is old")?;
     let second = pair.b.start()?;
+    pair.a.cut(false)?;
     pair.a.wait_for("page", Some("v3")).map_err(|error| explain(&error, [&first, &second]))?;
     wait_in_sync(&first)?;
     let serves_on = share(&second);
