@@ -199,7 +199,7 @@ fn promotion_during_a_pass(rack: &Rack) -> Tested {
     ensure(share(&second)["progress"].is_null(), "no pass runs when the address is there")?;
     ensure(pair.b.read("large").is_none(), "and nothing of it is visible")?;
     wait_until(LIMIT, "what was received of it is removed from what is served", || {
-        !pair.b.share.join(".sync-partial").exists()
+        fs::read_dir(pair.b.share.join(".sync-partial")).is_ok_and(|entries| entries.count() == 0)
     })?;
     second.wait_for_state("active")?;
     pair.b.write("mine", "1")?;

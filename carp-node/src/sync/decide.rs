@@ -422,7 +422,7 @@ fn started_from(entry: Option<&Entry>, history: &History) -> bool {
 pub fn untouched(node: &NodeId, memory: &Memory) -> bool {
     let own = memory.history.newest().filter(|entry| entry.epoch.node == *node);
     match (own, memory.walked) {
-        (Some(own), Some(walk)) => walk.newest <= own.began,
+        (Some(own), Some(walk)) => walk.newest < own.began,
         (Some(_) | None, _) => false,
     }
 }

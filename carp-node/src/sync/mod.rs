@@ -76,9 +76,15 @@ pub mod standing;
 pub mod tree;
 pub mod watch;
 
+use std::time::Duration;
+
 use self::lineage::Stamp;
 
-/// This node's wall clock.
+/// The clock by which files change goes in steps, which are no longer than this.
+const TICK: Duration = Duration::from_millis(10);
+
+/// This node's wall clock, so much earlier that no file can show an older change afterwards.
 fn wall_stamp() -> Stamp {
-    Stamp(u64::try_from(crate::clock::wall_time().as_nanosecond()).unwrap_or(0))
+    let now = Stamp(u64::try_from(crate::clock::wall_time().as_nanosecond()).unwrap_or(0));
+    now.before(TICK)
 }

@@ -127,14 +127,36 @@ pub fn scan(root: &Path, exclude: &Patterns) -> io::Result<Walk> {
     Ok(Walk { empty, newest })
 }
 
-/// Removes what cut-off passes left in the partial directories. To be called after a pass that was complete,
+/// Removes what cut-off passes left in the partial directories, and these. To be called after a pass that was complete,
 /// and after one for which the disk was full: what it had received is what fills it. Says how many
-/// directories it removed.
+/// directories there were.
 ///
 /// # Errors
 /// What the system said. What could be removed is gone.
 pub fn purge_partial(root: &Path) -> io::Result<u64> {
-    let mut removed = 0;
+    each_partial(root, |path| fs::remove_dir_all(path))
+}
+
+/// Removes what is in the partial directories and leaves these, empty: to remove them would look like a change of the
+/// tree.
+///
+/// # Errors
+/// As for [`purge_partial`].
+pub fn empty_partial(root: &Path) -> io::Result<u64> {
+    each_partial(root, |path| {
+        fs::read_dir(path)?.try_for_each(|entry| {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                fs::remove_dir_all(entry.path())
+            } else {
+                fs::remove_file(entry.path())
+            }
+        })
+    })
+}
+
+fn each_partial(root: &Path, clear: impl Fn(&Path) -> io::Result<()>) -> io::Result<u64> {
+    let mut found = 0;
     let mut open: Vec<ReadDir> = there(fs::read_dir(root))?.into_iter().collect();
     while let Some(directory) = open.last_mut() {
         let Some(entry) = directory.next() else {
@@ -148,14 +170,14 @@ pub fn purge_partial(root: &Path) -> io::Result<u64> {
         }
         if entry.file_name() == PARTIAL_DIR {
             let path = entry.path();
-            let gone = there(fs::remove_dir_all(&path)).map_err(|error| at(&path, &error))?;
-            removed += u64::from(gone.is_some());
+            let cleared = there(clear(&path)).map_err(|error| at(&path, &error))?;
+            found += u64::from(cleared.is_some());
         } else if open.len() < DEEPEST {
             // Below that, what is left is of use to the next pass, and harmless.
             open.extend(there(fs::read_dir(entry.path()))?);
         }
     }
-    Ok(removed)
+    Ok(found)
 }
 
 #[cfg(test)]
@@ -249,6 +271,12 @@ mod tests {
     fn what_cut_off_passes_left_is_removed_and_nothing_else() {
         let root = tree();
         let before = names(root.path(), &[]);
+        let walk = scan(root.path(), &Patterns::default()).unwrap();
+        fs::create_dir(root.path().join(".sync-partial/deep")).unwrap();
+        assert_eq!(empty_partial(root.path()).unwrap(), 2);
+        assert_eq!(fs::read_dir(root.path().join(".sync-partial")).unwrap().count(), 0);
+        assert_eq!(fs::read_dir(root.path().join("a/.sync-partial")).unwrap().count(), 0);
+        assert_eq!(scan(root.path(), &Patterns::default()).unwrap(), walk, "no change of the tree");
         assert_eq!(purge_partial(root.path()).unwrap(), 2);
         assert!(!root.path().join(".sync-partial").exists());
         assert!(!root.path().join("a/.sync-partial").exists());

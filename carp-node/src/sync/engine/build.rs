@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::thread::JoinHandle;
 
+use carp_proto::Instant;
 use rustix::rand::{GetRandomFlags, getrandom};
 use tokio::sync::mpsc;
 use tokio::task::LocalSet;
@@ -140,6 +141,7 @@ impl Parts {
                 approved: false,
                 wanted: false,
                 untidy: true,
+                ended: Instant::ZERO,
                 failing: None,
                 last: None,
                 purging: false,

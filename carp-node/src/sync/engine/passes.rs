@@ -100,6 +100,7 @@ impl Engine {
             return;
         }
         let now = now();
+        self.shares[number].ended = now;
         let took = now.saturating_since(running.began);
         let recorded = match end.after.take() {
             Some(after) => {

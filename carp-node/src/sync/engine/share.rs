@@ -59,6 +59,8 @@ pub(super) struct Share {
     /// Whether cut-off passes may have left something.
     pub(super) untidy: bool,
     pub(super) last: Option<Last>,
+    /// When a pass has ended last that may have changed something.
+    pub(super) ended: Instant,
     /// What keeps passes from being complete, if it was told and is no trouble with the connection or a hold.
     pub(super) failing: Option<Outcome>,
     /// The process group of the last pass, if a process of it could not be killed: what it still writes cannot be

@@ -12,6 +12,7 @@ use super::peer::{now, wall_stamp};
 use super::router::Promoting;
 use super::{Engine, Role};
 use crate::node::Restraint;
+use crate::sync::TICK;
 use crate::sync::decide::{Decision, Me, Wait};
 use crate::sync::policy::Policy;
 use crate::sync::standing::{Delay, Held, Moments, Takeover, standing};
@@ -70,6 +71,9 @@ impl Engine {
             return Err(format!("share {name}: {}", share.fault().unwrap_or_default()));
         }
         let stale = self.takeover_of(number)?;
+        // What the last pass changed is older than the epoch, and whatever is written from now on is not.
+        let rest = TICK.saturating_sub(now().saturating_since(self.shares[number].ended));
+        std::thread::sleep(rest);
         let nonce = random().map_err(|error| format!("share {name}: {error}"))?;
         let memory =
             self.shares[number].memory.after_promotion(&self.node_id, wall_stamp(), nonce, stale);

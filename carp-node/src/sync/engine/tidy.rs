@@ -14,7 +14,7 @@ use crate::control::units::WallTime;
 use crate::remedy;
 use crate::sync::guards::place;
 use crate::sync::rescue::{self, Pruning};
-use crate::sync::tree::purge_partial;
+use crate::sync::tree::empty_partial;
 
 /// How often sets are looked through that may have grown too old.
 const PRUNE_EVERY: Duration = Duration::from_secs(86_400);
@@ -73,7 +73,7 @@ impl Engine {
         let (path, done) = (share.spec.path.clone(), self.done.clone());
         spawn_local(async move {
             let purged = spawn_blocking(move || match place::real_root(&path) {
-                Ok(root) => purge_partial(&root),
+                Ok(root) => empty_partial(&root),
                 // What is wrong with it is told where its marker is looked for.
                 Err(_) => Ok(0),
             });
@@ -84,7 +84,7 @@ impl Engine {
 
     pub(super) fn purged(&mut self, number: usize, purged: io::Result<u64>) {
         let share = &mut self.shares[number];
-        (share.purging, share.untidy) = (false, purged.is_err());
+        share.purging = false;
         if let Err(error) = purged {
             let remedy = remedy::of(&error);
             self.tell_fault(
