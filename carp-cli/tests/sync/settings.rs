@@ -157,6 +157,11 @@ fn never_after_a_restart(rack: &Rack) -> Tested {
     let second = pair.b.start()?;
     let fault = || second.status().map(|router| router["fault"].to_string()).unwrap_or_default();
     wait_until(LIMIT, "it does not take over", || fault().contains("put off"))?;
+    let text = sync(&second, &["status"], 0)?;
+    ensure(
+        text.contains("no takeover now: its copy is old") && text.contains("--keep local"),
+        text,
+    )?;
     let text = sync(&second, &["resolve", "--keep", "peer"], 6)?;
     ensure(text.contains("what the peer has is not known") && text.contains("sync check"), text)?;
     let text = sync(&second, &["resolve", "--keep", "local"], 0)?;

@@ -58,7 +58,7 @@ fn everything_as_it_is(rack: &Rack) -> Tested {
     std::os::unix::fs::symlink("x", root.join("link"))?;
     fs::create_dir_all(root.join("folder/deep"))?;
     fs::write(root.join("folder/deep/y"), "3")?;
-    // What is in it arrives. Its holes do not: rsync is not told `--sparse`, so its blocks are not compared.
+    // A hole before something, and one behind it.
     let sparse = fs::File::create(root.join("sparse"))?;
     sparse.set_len(8 << 20)?;
     sparse.write_all_at(b"something", 4 << 20)?;
@@ -89,6 +89,8 @@ fn everything_as_it_is(rack: &Rack) -> Tested {
     let shown = |it: &fs::Metadata| (it.mode(), it.uid(), it.gid(), it.mtime(), it.mtime_nsec());
     ensure(shown(&here) == shown(&there), format!("{:?} and {:?}", shown(&here), shown(&there)))?;
     ensure(there.nlink() == 2, "the link is a link there too")?;
+    let blocks = fs::metadata(pair.b.share.join("sparse"))?.blocks();
+    ensure(blocks * 512 < 1 << 20, format!("the holes are holes there too: {blocks} blocks"))?;
     // Of all of them: owners, modes, times to the nanosecond, and where links lead.
     Snapshot::of(root)?.ensure_untouched(&pair.b.share, "the copy is what the source is")?;
     soon(

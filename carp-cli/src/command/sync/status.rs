@@ -113,6 +113,7 @@ fn render(share: &ShareStatus) -> String {
     let standby = share.standby_held.then(|| {
         "the standby is held: `carp sync status` there says why, and what to do".to_owned()
     });
+    let put_off = share.put_off.as_ref().map(|why| format!("no takeover now: {why}"));
     let rescue = share.rescue;
     let awaited = (rescue.sets > 0).then(|| {
         format!(
@@ -122,7 +123,7 @@ fn render(share: &ShareStatus) -> String {
         )
     });
     let trouble = share.peer_trouble.as_ref().map(|it| format!("the peer: {it}"));
-    let remarks = [alarm, held, standby, share.fault.clone(), trouble, awaited];
+    let remarks = [alarm, held, put_off, standby, share.fault.clone(), trouble, awaited];
     for remark in remarks.into_iter().flatten() {
         let _ = writeln!(text, "  ! {remark}");
     }

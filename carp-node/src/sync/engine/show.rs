@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::changes::Watching;
 use super::share::Share;
+use super::takeover::put_off;
 use super::{Engine, now};
 use crate::control::units::{Millis, WallTime};
 use crate::sync::decide::Decision;
@@ -37,6 +38,9 @@ pub struct ShareStatus {
     /// Whether the standby's copy is held, as the node that serves reads in its record: its own status says why.
     #[serde(default)]
     pub standby_held: bool,
+    /// Why its router takes over from nobody at present, and what to do, if that is more than that the peer serves.
+    #[serde(default)]
+    pub put_off: Option<String>,
     /// Why its router does not preempt.
     pub held_back: Option<Held>,
     /// The command that would bring the address here, if nothing but that word is missing.
@@ -153,6 +157,11 @@ impl Engine {
             role: router.role,
             in_sync: share.standing.as_ref().is_some_and(|standing| standing.in_sync),
             held: share.hold().cloned(),
+            put_off: share
+                .standing
+                .as_ref()
+                .and_then(|standing| put_off(standing.takeover))
+                .map(str::to_owned),
             standby_held: router.role == Role::Active
                 && fresh.and_then(|peer| peer.share(&share.spec.name)).is_some_and(|it| it.held),
             held_back: share.standing.as_ref().and_then(|standing| standing.held),

@@ -137,6 +137,15 @@ impl Engine {
     }
 }
 
+/// What a takeover of a share waits for, beside silence: of that, a standby is always waiting.
+pub(super) fn put_off(takeover: Takeover) -> Option<&'static str> {
+    match takeover {
+        Takeover::Now { .. } | Takeover::NotBefore(_, Delay::PeerServes) => None,
+        Takeover::NotBefore(_, why) => Some(delay_words(why)),
+        Takeover::Never => Some(NEVER),
+    }
+}
+
 const NEVER: &str = "its copy is old, and stale_takeover is \"never\": `carp sync resolve --keep local` \
                      lets it be served";
 

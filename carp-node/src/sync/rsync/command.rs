@@ -4,7 +4,7 @@
 //!
 //! | option | why |
 //! |---|---|
-//! | `-aHAX --numeric-ids` | the tree as it is: owners, modes, hard links, and, unless switched off, access lists and extended attributes |
+//! | `-aHSAX --numeric-ids` | the tree as it is: owners, modes, hard links, holes, and, unless switched off, access lists and extended attributes |
 //! | `--modify-window=-1` | times to the nanosecond: else the second edit of a second may never be copied |
 //! | `--delete-delay --delay-updates` | the tree is as before until everything is here; a pass that is cut off changed nothing |
 //! | `--partial-dir` | what was received of a large file is used by the next pass |
@@ -87,7 +87,7 @@ impl Pass {
     #[must_use]
     pub fn argv(&self, rsync: &Rsync) -> Vec<OsString> {
         let mut argv = Argv::of(&self.remote);
-        argv.add("-aH");
+        argv.add("-aHS");
         if self.attributes {
             argv.add_if(rsync.acls, "-A");
             argv.add_if(rsync.xattrs, "-X");
@@ -250,7 +250,7 @@ mod tests {
     fn a_pass_has_these_options() {
         assert_eq!(
             text(&pass(Care::Replace).argv(&FULL)),
-            "rsync --no-motd --timeout=20 --rsh=ssh -F '/run/carp/ssh config' -aH -A -X --numeric-ids \
+            "rsync --no-motd --timeout=20 --rsh=ssh -F '/run/carp/ssh config' -aHS -A -X --numeric-ids \
              --modify-window=-1 --delete-delay --delay-updates --partial-dir=.sync-partial \
              --max-delete=100 --no-h --outbuf=L --info=progress2,stats2,flist0 \
              --out-format=@I|%i|%l|%n --include=/.share-id --exclude=/cache/ -- 192.0.2.1::www/ /var/www/."
