@@ -197,7 +197,7 @@ pub enum StateError {
         what: &'static str,
     },
     /// The operating system refused.
-    #[error("cannot {what} {}: {source}; {}", .path.display(), crate::remedy::of(source))]
+    #[error("cannot {what} {}: {}", .path.display(), crate::remedy::Told(source))]
     System {
         /// `read` or `write`.
         what: &'static str,

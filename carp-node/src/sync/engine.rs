@@ -167,7 +167,7 @@ impl Engine {
         for router in 0..self.routers.len() {
             self.note_role(router, &status, now);
         }
-        self.look_at_clock(now);
+        self.look_at_clock();
         self.ask_version(now);
         self.read_peers(now);
         for share in 0..self.shares.len() {

@@ -129,15 +129,13 @@ impl GivenUp {
             }
             Self::NotElected => {
                 "the copy was complete and the writers stood still, but the election did not move: for 60 s after \
-                 a yield or a failure a router does not preempt, and not before preempt_delay is over"
+                 a yield or a failure, and longer after a step down with its group, a router does not preempt, and not before preempt_delay is over"
             }
             Self::PullFailed => "the last pull of the handover failed: `carp sync status` says why",
             Self::Undone => {
-                "the active node let its writers go on before the handover was done: its log says why; it is tried again"
+                "the active node let its writers go on before the handover was done: its log says why"
             }
-            Self::Unready => {
-                "this node is no longer in sync: `carp sync status` says why; it is tried again when it is"
-            }
+            Self::Unready => "this node is no longer in sync: `carp sync status` says why",
         }
     }
 }

@@ -87,7 +87,7 @@ pub enum PairError {
         shell: String,
     },
     /// The system refused.
-    #[error("{}: {source}; {}", .path.display(), crate::remedy::of(source))]
+    #[error("{}: {}", .path.display(), crate::remedy::Told(source))]
     System {
         /// The file.
         path: PathBuf,

@@ -56,7 +56,7 @@ pub struct Memory {
     /// The operator's word: this tree counts, and one of this tip may be replaced by it.
     pub keeps: Option<Epoch>,
     /// The operator's word, given while the peer's state was not known: this tree may be served, however old it is.
-    /// It ends with the next complete pass, or when this node becomes active.
+    /// It ends when that is known, or when this node becomes active.
     #[serde(default)]
     pub may_serve_old: bool,
     /// What the first walk through the tree found since the node was last active; `None` if nobody
@@ -187,7 +187,8 @@ impl Memory {
         // The word has been heard when the peer has a copy of this tree.
         let followed = self.history.tip().is_some_and(|mine| peer.history.tip() == Some(mine));
         let keeps = self.keeps.clone().filter(|_| !followed);
-        Self { seen: self.seen.max(highest), keeps, ..self.clone() }
+        let may_serve_old = self.may_serve_old && peer.history.tip().is_none();
+        Self { seen: self.seen.max(highest), keeps, may_serve_old, ..self.clone() }
     }
 
     /// The same after `carp sync resolve --keep peer` or `--keep local`: `tip` is the peer's, as the
@@ -198,7 +199,7 @@ impl Memory {
             Keep::Peer => (Some(tip), None),
             Keep::Local => (None, Some(tip)),
         };
-        Self { accepts, keeps, ..self.clone() }
+        Self { accepts, keeps, may_serve_old: false, ..self.clone() }
     }
 
     /// The same after `carp sync resolve --keep local` while the peer's state is not known.

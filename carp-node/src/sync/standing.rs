@@ -164,7 +164,9 @@ fn takeover(
     }
     match policy.stale_takeover {
         // Nobody knew what the peer has. What it has counts again when it says so.
-        _ if me.memory.may_serve_old && share.is_none() => Takeover::Now { stale: true },
+        _ if me.memory.may_serve_old && share.is_none_or(|(_, it)| it.history.tip().is_none()) => {
+            Takeover::Now { stale: true }
+        }
         StaleTakeover::Allow => Takeover::Now { stale: true },
         StaleTakeover::Never => Takeover::Never,
         StaleTakeover::After(wait) => {

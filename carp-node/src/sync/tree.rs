@@ -8,6 +8,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags};
+use rustix::io::Errno;
+
 use super::guards::marker::MARKER;
 use super::lineage::Stamp;
 use super::pattern::Patterns;
@@ -144,14 +147,21 @@ pub fn purge_partial(root: &Path) -> io::Result<u64> {
 /// As for [`purge_partial`].
 pub fn empty_partial(root: &Path) -> io::Result<u64> {
     each_partial(root, |path| {
-        fs::read_dir(path)?.try_for_each(|entry| {
+        // Whoever may write in the tree must not lead this elsewhere, by a link in the directory's place.
+        let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let directory = rustix::fs::openat(CWD, path, flags, Mode::empty())?;
+        for entry in Dir::read_from(&directory)? {
             let entry = entry?;
-            if entry.file_type()?.is_dir() {
-                fs::remove_dir_all(entry.path())
-            } else {
-                fs::remove_file(entry.path())
+            if matches!(entry.file_name().to_bytes(), b"." | b"..") {
+                continue;
             }
-        })
+            // rsync puts files there, and no directories.
+            match rustix::fs::unlinkat(&directory, entry.file_name(), AtFlags::empty()) {
+                Ok(()) | Err(Errno::NOENT | Errno::ISDIR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        Ok(())
     })
 }
 
@@ -272,11 +282,20 @@ mod tests {
         let root = tree();
         let before = names(root.path(), &[]);
         let walk = scan(root.path(), &Patterns::default()).unwrap();
-        fs::create_dir(root.path().join(".sync-partial/deep")).unwrap();
+        let elsewhere = tempfile::tempdir().unwrap();
+        fs::write(elsewhere.path().join("kept"), "x").unwrap();
+        symlink(elsewhere.path(), root.path().join(".sync-partial/link")).unwrap();
         assert_eq!(empty_partial(root.path()).unwrap(), 2);
         assert_eq!(fs::read_dir(root.path().join(".sync-partial")).unwrap().count(), 0);
         assert_eq!(fs::read_dir(root.path().join("a/.sync-partial")).unwrap().count(), 0);
         assert_eq!(scan(root.path(), &Patterns::default()).unwrap(), walk, "no change of the tree");
+        assert!(elsewhere.path().join("kept").exists(), "a link is removed, and not followed");
+        fs::remove_dir(root.path().join("a/.sync-partial")).unwrap();
+        symlink(elsewhere.path(), root.path().join("a/.sync-partial")).unwrap();
+        assert_eq!(empty_partial(root.path()).unwrap(), 1);
+        assert!(elsewhere.path().join("kept").exists(), "nor is one in the directory's place");
+        fs::remove_file(root.path().join("a/.sync-partial")).unwrap();
+        fs::create_dir(root.path().join("a/.sync-partial")).unwrap();
         assert_eq!(purge_partial(root.path()).unwrap(), 2);
         assert!(!root.path().join(".sync-partial").exists());
         assert!(!root.path().join("a/.sync-partial").exists());

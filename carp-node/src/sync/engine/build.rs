@@ -11,7 +11,7 @@ use tokio::task::LocalSet;
 
 use super::alarm::{Alarm, Rescues};
 use super::handle::{Seat, Setup, SyncHandle};
-use super::peer::{PeerState, now, wall_stamp};
+use super::peer::{PeerState, now};
 use super::router::RouterState;
 use super::share::Share;
 use super::wall::WallClock;
@@ -147,7 +147,7 @@ impl Parts {
                 purging: false,
                 lingers: None,
                 clock_set: None,
-                fault: None,
+                own_fault: None,
                 told: None,
                 alarm: Alarm::default(),
                 rescues: Rescues::default(),
@@ -168,7 +168,7 @@ impl Parts {
             shares: self.shares.into_iter().zip(self.places).map(share).collect(),
             done: self.done,
             started: now(),
-            wall: WallClock::new(wall_stamp(), now()),
+            wall: WallClock::read(),
             tidied: now(),
             exported: exchange::Exported::default(),
             shutting_down: None,

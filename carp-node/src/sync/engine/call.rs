@@ -8,13 +8,14 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
+use carp_proto::Instant;
 use tokio::io::AsyncReadExt;
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 
 use super::pass::{End, Plan};
 use super::peer::{Trouble, job, now};
-use crate::remedy;
+use crate::remedy::Told;
 use crate::runner::{JobReport, StopSignal, Streamed};
 use crate::sync::hold::{Hold, HoldReason};
 use crate::sync::rsync::command::{Care, Pass};
@@ -30,7 +31,7 @@ const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
 const GRACE: Duration = Duration::from_secs(1);
 
 /// How long the outputs of a program that has ended may stay open: what it wrote is there already.
-const LAST_WORDS: Duration = Duration::from_millis(100);
+pub(super) const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// Where others look how far a pass is.
 pub(super) type Shown = Rc<RefCell<Option<Progress>>>;
@@ -66,7 +67,7 @@ impl Stop {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Outcome::DiskFull,
             _ => Outcome::Disk,
         };
-        Self::Failed(outcome, format!("{what}: {error}; {}", remedy::of(error)))
+        Self::Failed(outcome, format!("{what}: {}", Told(error)))
     }
 }
 
@@ -117,6 +118,7 @@ pub(super) async fn rsync(
         end.figures.note(&line, plan.dry);
     };
     let mut ended: Option<JobReport> = None;
+    let mut last_words = Instant::ZERO;
     let report = loop {
         if !(out_open || err_open)
             && let Some(report) = ended.take()
@@ -124,8 +126,15 @@ pub(super) async fn rsync(
             break report;
         }
         let runs = ended.is_none();
-        let patience = if runs { watchdog.deadline().saturating_since(now()) } else { LAST_WORDS };
+        let until = if runs { watchdog.deadline() } else { last_words };
+        let patience = until.saturating_since(now());
         tokio::select! {
+            // What was written is read before anything is made of its end or of its silence.
+            biased;
+            () = stop.notified(), if runs && why.is_none() => {
+                why = Some(Status::Stopped);
+                stream.program.stop().await;
+            }
             read = stream.stdout.read(&mut out), if out_open => match read {
                 Ok(0) | Err(_) => out_open = false,
                 Ok(length) => {
@@ -142,10 +151,9 @@ pub(super) async fn rsync(
                     errors.drain(..excess);
                 }
             },
-            report = stream.program.finished(), if runs => ended = Some(report),
-            () = stop.notified(), if runs && why.is_none() => {
-                why = Some(Status::Stopped);
-                stream.program.stop().await;
+            report = stream.program.finished(), if runs => {
+                ended = Some(report);
+                last_words = now() + LAST_WORDS;
             }
             () = tokio::time::sleep(patience), if runs && why.is_none() => {
                 why = look(&stream.program, &mut watchdog, stop).await;
@@ -178,9 +186,9 @@ pub(super) async fn rsync(
         let purged = spawn_blocking(move || purge_partial(&root)).await;
         if let Err(error) = purged.map_err(io::Error::other).flatten() {
             let text = format!(
-                "{}; and what the pass had received cannot be removed: {error}; {}",
+                "{}; and what the pass had received cannot be removed: {}",
                 outcome.told(&errors),
-                remedy::of(&error)
+                Told(&error)
             );
             return Err(Stop::Failed(outcome, text));
         }

@@ -135,11 +135,11 @@ impl Engine {
         match memory.store(&share.file) {
             Ok(()) => {
                 share.memory = memory;
-                share.fault = None;
+                share.own_fault = None;
                 true
             }
             Err(error) => {
-                share.fault = Some(error.to_string());
+                share.own_fault = Some(error.to_string());
                 false
             }
         }

@@ -12,7 +12,7 @@ use super::{Answer, Engine, now};
 use crate::clock::wall_time;
 use crate::control::proto::{ControlError, ErrorCode};
 use crate::control::units::WallTime;
-use crate::remedy;
+use crate::remedy::Told;
 use crate::sync::decide::{Decision, Pull};
 use crate::sync::guards::place;
 use crate::sync::lineage::Epoch;
@@ -82,7 +82,7 @@ pub(super) fn refused(message: impl Into<String>) -> ControlError {
 }
 
 fn failed(error: &io::Error) -> ControlError {
-    ControlError::new(ErrorCode::Failed, format!("{error}; {}", remedy::of(error)))
+    ControlError::new(ErrorCode::Failed, Told(error).to_string())
 }
 
 impl Engine {
@@ -179,7 +179,7 @@ impl Engine {
         if self.remember(number, memory) {
             return Ok(());
         }
-        let why = self.shares[number].fault.clone().unwrap_or_default();
+        let why = self.shares[number].own_fault.clone().unwrap_or_default();
         Err(ControlError::new(ErrorCode::Failed, why))
     }
 
@@ -243,6 +243,11 @@ impl Engine {
     /// What the peer has, if it can be compared with what is here; or why not.
     fn comparable(&self, number: usize) -> Result<Epoch, &'static str> {
         let share = &self.shares[number];
+        if share.lingers.is_some() {
+            return Err(
+                "a process of the last pass hangs inside the kernel: `carp sync status` says which",
+            );
+        }
         if share.pass.is_some() {
             return Err("a pass runs: ask again when it is over");
         }

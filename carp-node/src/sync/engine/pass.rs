@@ -14,7 +14,7 @@ use super::figures::Figures;
 use super::peer::{self, Heard, Trouble, now};
 use crate::clock::wall_time;
 use crate::control::units::WallTime;
-use crate::remedy;
+use crate::remedy::Told;
 use crate::runner::RunnerHandle;
 use crate::sync::decide::Pull;
 use crate::sync::guards::{self, database, marker, place};
@@ -76,6 +76,8 @@ pub(super) struct End {
     pub(super) trouble: Option<String>,
     /// What rsync said on standard error in its last call: the end of that, for people.
     pub(super) errors: String,
+    /// Why there is no report of what was kept.
+    pub(super) unreported: Option<String>,
     /// What was kept.
     pub(super) report: Option<Report>,
     /// What it did, or would do.
@@ -146,17 +148,18 @@ async fn carry_out(plan: &Plan, stop: &Notify, shown: &Shown, end: &mut End) -> 
         rsync(plan, &root, care, plan.max_delete, stop, shown, end).await
     };
     let complete = passed.is_ok();
-    if let Some(set) = set {
-        // What was kept is told even if the pass was cut off.
+    // What was kept is told even if the pass was cut off; but where something hangs inside the kernel, whoever looks
+    // there may hang as well.
+    if let Some(set) = set.filter(|_| end.lingers.is_none()) {
         let path = set.path().display().to_string();
         let finished = spawn_blocking(move || set.finish(complete, WallTime(wall_time()))).await;
         match finished.map_err(io::Error::other).flatten() {
             Ok(report) => end.report = report,
             Err(error) => {
-                end.trouble = Some(format!(
+                end.unreported = Some(format!(
                     "what the pass replaced is kept in {path}, without a report, which the next start of the daemon \
-                     writes: {error}; {}",
-                    remedy::of(&error)
+                     writes: {}",
+                    Told(&error)
                 ));
             }
         }
@@ -165,18 +168,22 @@ async fn carry_out(plan: &Plan, stop: &Notify, shown: &Shown, end: &mut End) -> 
     // A pass that moved nothing after one that counted leaves nothing that is not on the disk yet; what is shared with
     // other programs would have to be written for it.
     if plan.purges || !end.figures.is_idle() {
-        let (purges, synced) = (plan.purges, root.clone());
+        let failed = |error| {
+            Stop::own(format_args!("the copy in {} cannot be made to last", root.display()), &error)
+        };
+        if plan.purges {
+            let purged = root.clone();
+            let purged = spawn_blocking(move || purge_partial(&purged)).await;
+            purged.map_err(io::Error::other).flatten().map_err(failed)?;
+        }
+        // One call makes the whole pass last. A takeover does not wait for a disk that hangs: then the pass counts for
+        // nothing.
+        let synced = root.clone();
         let synced = spawn_blocking(move || {
-            if purges {
-                purge_partial(&synced)?;
-            }
-            // One call makes the whole pass last.
             rustix::fs::syncfs(File::open(&synced)?).map_err(io::Error::from)
         });
-        let synced = synced.await.map_err(io::Error::other).flatten();
-        synced.map_err(|error| {
-            Stop::own(format_args!("the copy in {} cannot be made to last", root.display()), &error)
-        })?;
+        let synced = unless_stopped(stop, synced).await?;
+        synced.map_err(io::Error::other).flatten().map_err(failed)?;
     }
     end.copied = Some(now().saturating_since(began));
     let to = plan.scratch.join(format!("{}.after", plan.name));

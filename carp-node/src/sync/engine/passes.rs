@@ -93,12 +93,12 @@ impl Engine {
     pub(super) fn pass_ended(&mut self, number: usize, mut end: End) {
         let share = &mut self.shares[number];
         let Some(running) = share.pass.take() else { return };
-        share.lingers = share.lingers.or(end.lingers);
         if let Some(reply) = running.dry {
             // Whoever asked may have gone.
             let _ = reply.send(end);
             return;
         }
+        share.lingers = end.lingers;
         let now = now();
         self.shares[number].ended = now;
         let took = now.saturating_since(running.began);
@@ -150,8 +150,8 @@ impl Engine {
         share.last = Some(Last { ended, took, copied: end.copied, outcome, text, errors, figures });
         share.rescues.changed |= end.report.is_some();
         self.tell_failing(number, recorded);
-        if recorded && let Some(trouble) = &end.trouble {
-            self.tell_fault(number, trouble);
+        if let Some(unreported) = &end.unreported {
+            self.tell_fault(number, unreported);
         }
         if let Some(report) = &end.report {
             let what = format_args!(

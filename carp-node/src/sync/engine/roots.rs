@@ -8,7 +8,7 @@ use rustix::rand::{GetRandomFlags, getrandom};
 use tokio::task::{spawn_blocking, spawn_local};
 
 use super::{Done, Engine};
-use crate::remedy;
+use crate::remedy::Told;
 use crate::sync::guards::{marker, place};
 use crate::sync::hold::Hold;
 use crate::sync::pattern::Patterns;
@@ -43,14 +43,14 @@ impl Engine {
     pub(super) fn see_to_root(&mut self, number: usize) {
         self.mark(number);
         let share = &mut self.shares[number];
-        let Some(watching) = share.watching.as_ref().filter(|_| share.fault.is_none()) else {
+        let Some(watching) = share.watching.as_ref().filter(|_| share.own_fault.is_none()) else {
             return;
         };
         if let Databases::Found(database) = watching.databases() {
             let hold = Hold::of_database(format_args!("{database}, and is not copied"));
-            share.fault = Some(hold.message);
+            share.own_fault = Some(hold.message);
         } else if let Some(why) = watching.unseen() {
-            share.fault = Some(format!(
+            share.own_fault = Some(format!(
                 "nobody can say that there is no database in {}, so it is not copied: {why}; exclude that directory, \
                  or let this node read it",
                 share.spec.path.display()
@@ -65,7 +65,7 @@ impl Engine {
         let root = match place::real_root(&share.spec.path) {
             Ok(root) => root,
             Err(hold) => {
-                self.shares[number].fault = Some(hold.message);
+                self.shares[number].own_fault = Some(hold.message);
                 return;
             }
         };
@@ -80,12 +80,12 @@ impl Engine {
                 let id = marker::ShareId::from_random(bytes);
                 if let Err(error) = marker::create(&root, &id) {
                     let text = format!(
-                        "cannot make {} in {}: {error}; {}",
+                        "cannot make {} in {}: {}",
                         marker::MARKER,
                         root.display(),
-                        remedy::of(&error)
+                        Told(&error)
                     );
-                    self.shares[number].fault = Some(text);
+                    self.shares[number].own_fault = Some(text);
                     return;
                 }
                 id
@@ -94,13 +94,13 @@ impl Engine {
                 let fault = marker::check_served(known, found.as_ref(), &root);
                 let share = &mut self.shares[number];
                 share.marked = fault.is_none();
-                share.fault = fault;
+                share.own_fault = fault;
                 return;
             }
             (Err(error), _) => {
-                let remedy = remedy::of(&error);
-                self.shares[number].fault =
-                    Some(format!("{}: {error}; {remedy}", root.join(marker::MARKER).display()));
+                let marker = root.join(marker::MARKER);
+                self.shares[number].own_fault =
+                    Some(format!("{}: {}", marker.display(), Told(&error)));
                 return;
             }
         };
@@ -146,9 +146,9 @@ impl Engine {
                 self.remember(number, memory);
             }
             Err(Unwalked::Failed(error)) => {
-                share.fault = Some(format!(
-                    "its tree cannot be looked through: {error}; {}, or exclude that directory",
-                    remedy::of(&error)
+                share.own_fault = Some(format!(
+                    "its tree cannot be looked through: {}; or exclude that directory",
+                    Told(&error)
                 ));
             }
             Err(Unwalked::Held(hold)) => share.guard = Some(hold),

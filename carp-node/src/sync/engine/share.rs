@@ -69,7 +69,7 @@ pub(super) struct Share {
     /// That this node's clock was set, until a complete pass has begun after that.
     pub(super) clock_set: Option<ClockSet>,
     /// What could not be done with the share's own files, in words.
-    pub(super) fault: Option<String>,
+    pub(super) own_fault: Option<String>,
     /// What was told of it last, so that it is told once.
     pub(super) told: Option<String>,
     pub(super) alarm: Alarm,
@@ -127,7 +127,7 @@ impl Share {
             )
         });
         lingers
-            .or_else(|| self.fault.clone())
+            .or_else(|| self.own_fault.clone())
             .or_else(|| self.clock_set.as_ref().map(|set| set.text.clone()))
     }
 

@@ -58,6 +58,9 @@ impl Engine {
         if verdict.is_ok() {
             self.routers[number].role = Role::Active;
             self.became_active(number, now());
+            for share in mine {
+                self.purge(share);
+            }
             self.export_now(now());
         }
         // The node may have ended.
@@ -80,7 +83,7 @@ impl Engine {
         if self.remember(number, memory) {
             return Ok(());
         }
-        let why = self.shares[number].fault.clone().unwrap_or_default();
+        let why = self.shares[number].own_fault.clone().unwrap_or_default();
         Err(format!("share {name}: the new epoch cannot be written: {why}"))
     }
 

@@ -11,7 +11,7 @@ use tokio::task::{spawn_blocking, spawn_local};
 use super::{Done, Engine};
 use crate::clock::wall_time;
 use crate::control::units::WallTime;
-use crate::remedy;
+use crate::remedy::Told;
 use crate::sync::guards::place;
 use crate::sync::rescue::{self, Pruning};
 use crate::sync::tree::empty_partial;
@@ -86,11 +86,11 @@ impl Engine {
         let share = &mut self.shares[number];
         share.purging = false;
         if let Err(error) = purged {
-            let remedy = remedy::of(&error);
             self.tell_fault(
                 number,
                 format_args!(
-                    "parts of files that passes have left cannot be removed: {error}; {remedy}"
+                    "parts of files that passes have left cannot be removed: {}",
+                    Told(&error)
                 ),
             );
         }

@@ -7,6 +7,7 @@ use carp_proto::Instant;
 use tokio::io::AsyncReadExt;
 use tokio::task::spawn_local;
 
+use super::call::LAST_WORDS;
 use super::{Done, Engine, now, peer};
 use crate::event::EventKind;
 use crate::runner::{Outcome, RunnerHandle};
@@ -96,8 +97,20 @@ async fn ask_version(runner: &RunnerHandle, argv: Vec<OsString>) -> Result<Rsync
     let stream = runner.stream(job).await;
     let mut stream = stream.map_err(|error| VersionError::Missing(error.to_string()))?;
     let mut output = Vec::new();
-    let read = (&mut stream.stdout).take(1 << 20).read_to_end(&mut output).await;
-    let report = stream.program.finished().await;
+    let (mut report, mut said) = (None, (&mut stream.stdout).take(1 << 20));
+    let read = tokio::select! {
+        biased;
+        read = said.read_to_end(&mut output) => read.map(|_| ()),
+        // One that hangs inside the kernel keeps its output open.
+        () = async {
+            report = Some(stream.program.finished().await);
+            tokio::time::sleep(LAST_WORDS).await;
+        } => Ok(()),
+    };
+    let report = match report {
+        Some(report) => report,
+        None => stream.program.finished().await,
+    };
     match report.outcome {
         Outcome::CouldNotStart(text) => {
             // Its name is not to be corrected, as that of a hook would be.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use carp_proto::Instant;
 
-use super::peer::wall_stamp;
+use super::peer::{now, wall_stamp};
 use super::{Engine, Role};
 use crate::config::format_duration;
 use crate::sync::lineage::Stamp;
@@ -31,18 +31,19 @@ pub(super) struct WallClock {
 }
 
 impl WallClock {
-    pub(super) fn new(wall: Stamp, steady: Instant) -> Self {
-        Self { wall, steady }
+    /// Both as they are now.
+    pub(super) fn read() -> Self {
+        Self { wall: wall_stamp(), steady: now() }
     }
 
     /// Looks again: how it was set since, in words; `None` if it was not.
-    fn look(&mut self, wall: Stamp, steady: Instant) -> Option<String> {
-        let before = std::mem::replace(self, Self { wall, steady });
-        let passed = u64::try_from(steady.saturating_since(before.steady).as_nanos());
+    fn look(&mut self, seen: Self) -> Option<String> {
+        let before = std::mem::replace(self, seen);
+        let passed = u64::try_from(seen.steady.saturating_since(before.steady).as_nanos());
         let expected = Stamp(before.wall.0.saturating_add(passed.unwrap_or(u64::MAX)));
-        let by = wall.apart(expected);
+        let by = seen.wall.apart(expected);
         (by >= SET).then(|| {
-            let way = if wall < expected { "back" } else { "forward" };
+            let way = if seen.wall < expected { "back" } else { "forward" };
             // The two are not read at the same moment.
             let by = Duration::from_secs(by.saturating_add(SET / 2).as_secs());
             format!("{way} by {}", format_duration(by))
@@ -52,8 +53,9 @@ impl WallClock {
 
 impl Engine {
     /// Looks whether this node's clock was set.
-    pub(super) fn look_at_clock(&mut self, now: Instant) {
-        let Some(how) = self.wall.look(wall_stamp(), now) else { return };
+    pub(super) fn look_at_clock(&mut self) {
+        let Some(how) = self.wall.look(WallClock::read()) else { return };
+        let now = now();
         for number in 0..self.shares.len() {
             let text = format!(
                 "this node's clock was set {how}: the next complete pass shows how old the copy is; keep the clocks of \
@@ -81,10 +83,10 @@ mod tests {
     #[test]
     fn a_clock_that_was_set_is_told_once_and_one_that_goes_is_not() {
         let (wall, steady) = at(0);
-        let mut clock = WallClock::new(wall, steady);
+        let mut clock = WallClock { wall, steady };
         let mut look = |by: i64, seconds| {
             let (wall, steady) = at(seconds);
-            clock.look(Stamp(wall.0.saturating_add_signed(by)), steady)
+            clock.look(WallClock { wall: Stamp(wall.0.saturating_add_signed(by)), steady })
         };
         assert_eq!(look(0, 1), None);
         assert_eq!(look(0, 100_000), None, "the machine slept");

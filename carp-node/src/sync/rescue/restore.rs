@@ -102,7 +102,7 @@ pub enum RestoreError {
     #[error("the share has an entry of this name; give another name, and compare both")]
     Exists,
     /// The operating system refused.
-    #[error("{0}; {remedy}", remedy = crate::remedy::of(.0))]
+    #[error("{}", crate::remedy::Told(.0))]
     System(#[from] io::Error),
 }
 

@@ -111,11 +111,15 @@ fn make(directory: &Path, pull: &Pull) -> io::Result<RescueSet> {
 }
 
 fn write_new(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
-    let of_it = |error| at(path, &error);
+    // What went wrong elsewhere says so itself.
+    let of_it = |error: io::Error| match error.raw_os_error() {
+        Some(_) => at(path, &error),
+        None => error,
+    };
     let options = OpenOptions::new().write(true).create_new(true).mode(0o600).clone();
     let file = options.open(path).map_err(of_it)?;
     let mut buffered = BufWriter::new(&file);
-    write(&mut buffered)?;
+    write(&mut buffered).map_err(of_it)?;
     buffered.flush().map_err(of_it)?;
     drop(buffered);
     file.sync_all().map_err(of_it)
@@ -269,11 +273,11 @@ impl RescueSet {
     /// Says that the orphans are of no more use: the set may be pruned.
     ///
     /// # Errors
-    /// What the system said; [`io::ErrorKind::NotFound`] if its pass has not ended.
+    /// What the system said; [`io::ErrorKind::InvalidInput`] if its pass has not ended.
     pub fn acknowledge(&self, now: WallTime) -> io::Result<Report> {
         let report = self.report()?.ok_or_else(|| {
             let what = format!("the pass of {} has not ended", self.name);
-            io::Error::new(io::ErrorKind::NotFound, what)
+            io::Error::new(io::ErrorKind::InvalidInput, what)
         })?;
         let report = Report { acknowledged: Some(now), ..report };
         self.write(&report)?;

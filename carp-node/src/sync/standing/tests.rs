@@ -99,6 +99,12 @@ fn an_old_copy_takes_over_as_the_operator_chose() {
     assert_eq!(alone(&allowed, &never, clock, now), Takeover::Now { stale: true });
     let silent = peer("b", share_of("b", Role::Active, 3), at(1_000));
     assert_eq!(seen(&allowed, Some(&silent), &never, clock, at(1_100)).takeover, Takeover::Never);
+    let anew = peer("b", share_of("b", Role::Init, 0), at(1_000));
+    let takeover = |memory: &Memory| seen(memory, Some(&anew), &never, clock, at(1_100)).takeover;
+    assert_eq!(takeover(&copy()), Takeover::Never, "the peer was installed anew");
+    assert_eq!(takeover(&allowed), Takeover::Now { stale: true });
+    let knows = allowed.after_seeing(&share_of("b", Role::Active, 3));
+    assert!(!knows.may_serve_old && allowed.after_seeing(anew.share("www").unwrap()).may_serve_old);
     let after = StaleTakeover::After(Duration::from_secs(30));
     assert_eq!(with(after), Takeover::NotBefore(at(1_030), Delay::StaleCopy));
     assert_eq!(alone(&copy(), &Policy::default(), clock, at(1_030)), Takeover::Now { stale: true });
