@@ -245,7 +245,10 @@ fn stays_away(
     fs::write(flag, "")?;
     pair.a.write("late", "1")?;
     wait_until(LIMIT, "a pass hangs", || {
-        let hangs = |group| living_there(second, group).is_ok_and(|it| !it.is_empty());
+        let hangs = |group| {
+            living_there(second, group)
+                .is_ok_and(|commands| commands.iter().any(|command| command.contains("disk/file")))
+        };
         fs::read_to_string(flag).is_ok_and(|text| text.trim().parse().is_ok_and(hangs))
     })?;
     first.kill_with_guard(&rack.primary)?;
