@@ -309,7 +309,8 @@ fn what_a_pass_with_rescue_replaces_and_deletes_is_kept_and_orphans_are_told() {
     let (set, said) = pulled(Rescue { orphans_since: Some(since) }, &pair);
     assert_eq!(said.outcome, Outcome::Complete, "{said:?}");
     assert_eq!(pair.difference(), "");
-    let report = set.finish(true, WallTime::now()).unwrap().unwrap();
+    set.finish(true, WallTime::now()).unwrap().unwrap();
+    let report = set.report().unwrap().unwrap();
     let mut entries: Vec<_> =
         report.entries.iter().map(|entry| (entry.kind, entry.path.as_str())).collect();
     assert_eq!(entries[2..].iter().filter(|(kind, _)| *kind == Kind::Orphan).count(), 0);

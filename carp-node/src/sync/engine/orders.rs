@@ -307,7 +307,7 @@ impl Engine {
         let sets: Vec<Value> = sets
             .iter()
             .map(|set| {
-                let report = set.report().ok().flatten();
+                let report = set.summary().ok().flatten();
                 json!({
                     "set": set.name().to_string(),
                     "path": set.path().display().to_string(),

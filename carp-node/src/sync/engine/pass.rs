@@ -22,7 +22,7 @@ use crate::sync::hold::Hold;
 use crate::sync::lineage::{Epoch, Stamp};
 use crate::sync::pattern::Patterns;
 use crate::sync::record::ShareRecord;
-use crate::sync::rescue::{self, Report};
+use crate::sync::rescue::{self, Summary};
 use crate::sync::rsync::command::{Care, Remote};
 use crate::sync::rsync::exit::{Next, Outcome};
 use crate::sync::rsync::version::Rsync;
@@ -79,7 +79,7 @@ pub(super) struct End {
     /// Why there is no report of what was kept.
     pub(super) unreported: Option<String>,
     /// What was kept.
-    pub(super) report: Option<Report>,
+    pub(super) report: Option<Summary>,
     /// What it did, or would do.
     pub(super) figures: Figures,
     /// How long it took until the copy was in its place and on the disk.

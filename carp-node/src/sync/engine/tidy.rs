@@ -127,7 +127,7 @@ fn tidied(path: &Path, name: &str, finishes: bool) -> io::Result<Tidied> {
     if finishes {
         for set in rescue::list(&directory)? {
             // One whose report cannot be read stays as it is.
-            if !matches!(set.report(), Ok(None)) {
+            if !matches!(set.summary(), Ok(None)) {
                 continue;
             }
             match set.finish(false, now) {

@@ -15,6 +15,8 @@
 //! A set with orphans that nobody has acknowledged is never pruned, nor is one whose pass has not ended.
 //! rsync does not keep empty directories, and neither does a set.
 
+mod kept;
+mod late;
 mod name;
 pub mod path;
 mod prune;
@@ -22,11 +24,12 @@ mod report;
 mod restore;
 mod set;
 
+pub use late::LATE_MOST;
 pub use name::{NameError, SetName};
 pub use prune::{Pruning, prune};
-pub use report::{Awaited, ENTRIES_LISTED, Entry, Kind, REPORT_SCHEMA, Report};
+pub use report::{Awaited, ENTRIES_LISTED, Entry, Kind, REPORT_SCHEMA, Report, Summary};
 pub use restore::{RestoreError, restore};
-pub use set::{LATE_MOST, Pull, RescueSet, awaited, begin, list};
+pub use set::{Pull, RescueSet, awaited, begin, list};
 
 #[cfg(test)]
 mod tests;

@@ -33,7 +33,7 @@ impl Default for Pruning {
 pub fn prune(directory: &Path, keep: Pruning, now: WallTime) -> io::Result<Vec<SetName>> {
     let mut left = Vec::new();
     for set in list(directory)? {
-        if let Ok(Some(report)) = set.report() {
+        if let Ok(Some(report)) = set.summary() {
             left.push((set, report));
         }
     }

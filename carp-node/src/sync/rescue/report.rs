@@ -1,5 +1,6 @@
 //! What a set is about.
 
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use crate::control::units::WallTime;
@@ -11,9 +12,12 @@ pub const REPORT_SCHEMA: &str = "carp.rescue/1";
 /// How many entries a report names; all of them are in the set.
 pub const ENTRIES_LISTED: usize = 10_000;
 
+/// A report without its entries, of which there may be many.
+pub type Summary = Report<IgnoredAny>;
+
 /// `report.json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Report {
+pub struct Report<Entries = Vec<Entry>> {
     /// [`REPORT_SCHEMA`].
     pub schema: String,
     /// The share.
@@ -35,12 +39,12 @@ pub struct Report {
     /// Bytes of all of them.
     pub bytes: u64,
     /// The entries, orphans first: at most [`ENTRIES_LISTED`].
-    pub entries: Vec<Entry>,
+    pub entries: Entries,
     /// When somebody said that the orphans are of no more use.
     pub acknowledged: Option<WallTime>,
 }
 
-impl Report {
+impl<Entries> Report<Entries> {
     /// Whether somebody has to look before it may go.
     #[must_use]
     pub const fn is_awaited(&self) -> bool {

@@ -1,30 +1,23 @@
 //! Beginning a set, ending it, and finding those that are there.
 
-use std::collections::HashSet;
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::hash::{DefaultHasher, Hasher as _};
-use std::io::{self, BufRead as _, BufReader, BufWriter, Write};
-use std::os::unix::ffi::OsStrExt;
+use std::io::{self, BufReader, BufWriter, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
+use super::kept::{Listed, each_kept};
+use super::late::{Late, write_late};
 use super::name::SetName;
-use super::path;
-use super::report::{Awaited, ENTRIES_LISTED, Entry, Kind, REPORT_SCHEMA, Report};
+use super::report::{Awaited, Kind, REPORT_SCHEMA, Report, Summary};
 use crate::control::units::WallTime;
 use crate::sync::decide::Rescue;
 use crate::sync::lineage::Epoch;
 use crate::sync::pattern::Patterns;
-use crate::sync::tree::{Go, at, visit};
-
-/// How many late entries are written down. If there are more, everything in the set is an orphan: that
-/// errs on the side of keeping, and bounds the memory.
-pub const LATE_MOST: usize = 50_000;
-
-/// What stands in the file of late entries if all are.
-const ALL: &[u8] = b"*";
+use crate::sync::tree::{Go, at};
 
 const FILES: &str = "files";
 const LATE: &str = "late";
@@ -125,28 +118,6 @@ fn write_new(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) 
     file.sync_all().map_err(of_it)
 }
 
-/// The paths that are late, each with a NUL behind it; or that all are.
-fn write_late(
-    file: &mut dyn Write,
-    root: &Path,
-    exclude: &Patterns,
-    rescue: Rescue,
-) -> io::Result<()> {
-    let Some(since) = rescue.orphans_since else { return file.write_all(ALL) };
-    let (mut late, mut written) = (0, Ok(()));
-    let all_seen = visit(root, exclude, |entry| {
-        if !entry.metadata.is_dir() && entry.changed() >= since {
-            late += 1;
-            let path = entry.below.as_os_str().as_bytes();
-            written = file.write_all(path).and_then(|()| file.write_all(&[0]));
-        }
-        if late > LATE_MOST || written.is_err() { Go::Stop } else { Go::On }
-    })?;
-    written?;
-    // A list without its last NUL says that all are late.
-    if all_seen { Ok(()) } else { file.write_all(ALL) }
-}
-
 /// The sets of a share, oldest first. What is not a set is not touched and not told.
 ///
 /// # Errors
@@ -174,7 +145,7 @@ pub fn list(directory: &Path) -> io::Result<Vec<RescueSet>> {
 /// What the system said about the directory.
 pub fn awaited(directory: &Path) -> io::Result<Awaited> {
     let mut awaited = Awaited::default();
-    for report in list(directory)?.iter().filter_map(|set| set.report().ok().flatten()) {
+    for report in list(directory)?.iter().filter_map(|set| set.summary().ok().flatten()) {
         if report.is_awaited() {
             awaited.sets += 1;
             awaited.orphans += report.orphans;
@@ -206,13 +177,25 @@ impl RescueSet {
     ///
     /// # Errors
     /// What the system said. Nothing is lost, and it can be repeated.
-    pub fn finish(&self, complete: bool, now: WallTime) -> io::Result<Option<Report>> {
+    pub fn finish(&self, complete: bool, now: WallTime) -> io::Result<Option<Summary>> {
         let Some(pull) = self.pull()? else {
             // It was cut off before the pass could begin.
             return self.remove_if_empty();
         };
         let late = Late::read(&self.path.join(LATE))?;
-        let mut report = Report {
+        let (mut orphans, mut superseded, mut all) = (0, 0, 0);
+        each_kept(&self.files(), &late, |_, kind, bytes| {
+            all += bytes;
+            match kind {
+                Kind::Orphan => orphans += 1,
+                Kind::Superseded => superseded += 1,
+            }
+            Go::On
+        })?;
+        if orphans + superseded == 0 {
+            return self.remove_if_empty();
+        }
+        let report = Report {
             schema: REPORT_SCHEMA.to_owned(),
             share: pull.share,
             began: pull.began,
@@ -220,37 +203,14 @@ impl RescueSet {
             from: pull.from,
             to: pull.to,
             complete,
-            orphans: 0,
-            superseded: 0,
-            bytes: 0,
-            entries: Vec::new(),
+            orphans,
+            superseded,
+            bytes: all,
+            entries: Listed { files: &self.files(), late: &late },
             acknowledged: None,
         };
-        let mut superseded = Vec::new();
-        visit(&self.files(), &Patterns::default(), |entry| {
-            if entry.metadata.is_dir() {
-                return Go::On;
-            }
-            let kind = late.kind(entry.below);
-            let bytes = entry.metadata.len();
-            report.bytes += bytes;
-            let (count, listed) = match kind {
-                Kind::Orphan => (&mut report.orphans, &mut report.entries),
-                Kind::Superseded => (&mut report.superseded, &mut superseded),
-            };
-            *count += 1;
-            if listed.len() < ENTRIES_LISTED {
-                listed.push(Entry { path: path::to_text(entry.below), kind, bytes });
-            }
-            Go::On
-        })?;
-        report.entries.append(&mut superseded);
-        report.entries.truncate(ENTRIES_LISTED);
-        if report.orphans + report.superseded == 0 {
-            return self.remove_if_empty();
-        }
         self.write(&report)?;
-        Ok(Some(report))
+        self.summary()
     }
 
     /// The report; `None` while the pass runs, or after a crash until [`finish`](Self::finish).
@@ -258,11 +218,23 @@ impl RescueSet {
     /// # Errors
     /// What the system said, or that it is not a report.
     pub fn report(&self) -> io::Result<Option<Report>> {
+        self.read()
+    }
+
+    /// The same without its entries.
+    ///
+    /// # Errors
+    /// As for [`report`](Self::report).
+    pub fn summary(&self) -> io::Result<Option<Summary>> {
+        self.read()
+    }
+
+    fn read<Entries: DeserializeOwned>(&self) -> io::Result<Option<Report<Entries>>> {
         let file = match File::open(self.path.join(REPORT)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             outcome => BufReader::new(outcome?),
         };
-        let report: Report = serde_json::from_reader(file)?;
+        let report: Report<Entries> = serde_json::from_reader(file)?;
         if report.schema != REPORT_SCHEMA {
             let what = format!("{} is of another schema: {}", self.name, report.schema);
             return Err(io::Error::new(io::ErrorKind::InvalidData, what));
@@ -285,7 +257,7 @@ impl RescueSet {
     }
 
     /// Replaces the report: whole, or as it was.
-    pub(super) fn write(&self, report: &Report) -> io::Result<()> {
+    pub(super) fn write<Entries: Serialize>(&self, report: &Report<Entries>) -> io::Result<()> {
         let temporary = self.path.join("report.new");
         match fs::remove_file(&temporary) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -307,7 +279,7 @@ impl RescueSet {
 
     /// Removes carp's own files, and then directories that are empty. What rsync or anybody put there
     /// keeps its directory, and that is no error.
-    fn remove_if_empty(&self) -> io::Result<Option<Report>> {
+    fn remove_if_empty(&self) -> io::Result<Option<Summary>> {
         remove_empty(&self.files())?;
         if self.files().exists() {
             let what = format!("{} has files, and does not say of which pass", self.path.display());
@@ -336,45 +308,4 @@ fn remove_empty(directory: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
         outcome => outcome,
     }
-}
-
-/// What had changed after the cutoff. Of paths only a hash is kept: should two have the same, one that was replaced
-/// counts as an orphan, which errs on the side of keeping.
-enum Late {
-    All,
-    Hashes(HashSet<u64>),
-}
-
-impl Late {
-    /// A list that is missing or was cut off says nothing: all are late.
-    fn read(path: &Path) -> io::Result<Self> {
-        let mut file = match File::open(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::All),
-            outcome => BufReader::new(outcome?),
-        };
-        let mut hashes = HashSet::new();
-        let mut path = Vec::new();
-        while file.read_until(0, &mut path)? > 0 {
-            let Some(whole) = path.strip_suffix(&[0]) else { return Ok(Self::All) };
-            hashes.insert(hash(whole));
-            path.clear();
-        }
-        Ok(Self::Hashes(hashes))
-    }
-
-    fn kind(&self, below: &Path) -> Kind {
-        match self {
-            Self::All => Kind::Orphan,
-            Self::Hashes(late) if late.contains(&hash(below.as_os_str().as_bytes())) => {
-                Kind::Orphan
-            }
-            Self::Hashes(_) => Kind::Superseded,
-        }
-    }
-}
-
-fn hash(path: &[u8]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    hasher.write(path);
-    hasher.finish()
 }
