@@ -150,7 +150,7 @@ pub struct Job {
     pub env: BTreeMap<String, String>,
     /// How long it may run.
     pub limit: Duration,
-    /// What it is told to end with, once the limit is over or somebody [stops](Stream::stop) it.
+    /// What it is told to end with, once the limit is over or somebody [stops](Streamed::stop) it.
     #[serde(default)]
     pub stop: StopSignal,
     /// How long it has between that and SIGKILL.
@@ -231,7 +231,7 @@ pub enum Outcome {
         /// Whether its [`StopSignal`] was not enough.
         killed: bool,
     },
-    /// It was [stopped](Stream::stop).
+    /// It was [stopped](Streamed::stop).
     Stopped {
         /// Whether its [`StopSignal`] was not enough.
         killed: bool,
