@@ -8,8 +8,8 @@ use carp_node::lab::wait_until;
 use libtest_mimic::Failed;
 
 use crate::scene::{
-    Pair, Tree, ensure_within, equal, events, explain, living_here, living_there, passes, share,
-    sync, wait_in_sync,
+    Pair, Tree, ensure_within, equal, events, explain, living_here, living_there, passes,
+    rescue_list, share, sync, wait_in_sync,
 };
 use crate::stuck::StuckDisk;
 use crate::support::{Daemon, LIMIT, Rack, Test, Tested, ensure, serves, wait_for_owner};
@@ -62,8 +62,7 @@ fn crash_and_return(rack: &Rack) -> Tested {
     }
     ensure(pair.a.rescued("late") == ["1"], "late is in a rescue set")?;
     ensure(pair.a.rescued("page") == ["va"], "the primary's page is in a rescue set")?;
-    let list = sync(&again, &["rescue", "list", "--json"], 0)?;
-    let list: serde_json::Value = serde_json::from_str(&list)?;
+    let list = rescue_list(&again)?;
     let set = list["sets"][0]["set"].as_str().unwrap_or_default().to_owned();
     let text = sync(&again, &["rescue", "show", &set], 0)?;
     let orphan =

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use carp_node::lab::wait_until;
 use libtest_mimic::Failed;
 
-use crate::scene::{Node, Pair, equal, passes, share, sync, wait_in_sync};
+use crate::scene::{Node, Pair, equal, passes, rescue_list, share, sync, wait_in_sync};
 use crate::support::{Daemon, LIMIT, Rack, Test, Tested, ensure};
 
 pub(crate) const TESTS: &[Test] = &[
@@ -165,8 +165,7 @@ fn keeping(rack: &Rack, point: &Point) -> Tested {
         let kept = pair.b.rescued(file);
         ensure(kept.iter().all(|value| value == "mine") && !kept.is_empty(), format!("{kept:?}"))?;
     }
-    let list = sync(&second, &["rescue", "list", "--json"], 0)?;
-    let list: serde_json::Value = serde_json::from_str(&list)?;
+    let list = rescue_list(&second)?;
     let counts = list["sets"].as_array().into_iter().flatten().map(|set| set["orphans"].as_u64());
     let counts: Option<Vec<u64>> = counts.collect();
     ensure(

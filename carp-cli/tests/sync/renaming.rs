@@ -9,7 +9,9 @@ use carp_node::lab::wait_until;
 use libtest_mimic::Failed;
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use crate::scene::{Pair, equal, events, passes, share, sync, wait_held, wait_in_sync};
+use crate::scene::{
+    Pair, equal, events, passes, rescue_list, share, sync, wait_held, wait_in_sync,
+};
 use crate::support::{LIMIT, Rack, Test, Tested, ensure};
 
 pub(crate) const TESTS: &[Test] = &[
@@ -129,8 +131,7 @@ fn rescuing(rack: &Rack) -> Tested {
     }
     // The one that was kept and not replaced yet when the pass was killed is kept once more.
     ensure(twice <= 1, format!("{twice} are kept twice"))?;
-    let list = sync(&second, &["rescue", "list", "--json"], 0)?;
-    let list: serde_json::Value = serde_json::from_str(&list)?;
+    let list = rescue_list(&second)?;
     let sets = list["sets"].as_array().cloned().unwrap_or_default();
     println!("renaming: {} rescue sets: {list}", sets.len());
     let orphans: u64 = sets.iter().filter_map(|set| set["orphans"].as_u64()).sum();

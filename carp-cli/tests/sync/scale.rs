@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use carp_node::lab::wait_until;
 use libtest_mimic::Failed;
 
-use crate::scene::{Pair, share, shell, sync, wait_held};
+use crate::scene::{Pair, rescue_list, share, shell, sync, wait_held};
 use crate::support::{Daemon, LIMIT, Rack, Test, Tested, ensure};
 
 pub(crate) const TESTS: &[Test] = &[
@@ -78,8 +78,7 @@ fn large_share(rack: &Rack) -> Tested {
             .then(|| last["took_ms"].as_f64().unwrap_or(f64::INFINITY))
     };
     wait_until(patience, "a pass finds nothing to do", || idle(&second).is_some())?;
-    let list = sync(&second, &["rescue", "list", "--json"], 0)?;
-    let list: serde_json::Value = serde_json::from_str(&list)?;
+    let list = rescue_list(&second)?;
     ensure(list["sets"][0]["orphans"] == files, format!("all of the others are kept: {list}"))?;
     let took = idle(&second).ok_or("it had something to do again")?;
     let peaks = [resident(&first, "VmHWM:")?, resident(&second, "VmHWM:")?];

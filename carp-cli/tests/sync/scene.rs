@@ -245,6 +245,11 @@ impl<'a> Node<'a> {
     }
 }
 
+/// The rescue sets of a node, as `carp sync rescue list` tells them.
+pub(crate) fn rescue_list(daemon: &Daemon) -> Result<Value, Failed> {
+    Ok(serde_json::from_str(&sync(daemon, &["rescue", "list", "--json"], 0)?)?)
+}
+
 /// The process groups of the passes into a share, as this test's `/proc` has them. A dry run is none.
 pub(crate) fn passes(share: &Path) -> BTreeSet<i32> {
     let group = |entry: &fs::DirEntry| {

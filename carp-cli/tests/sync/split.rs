@@ -7,7 +7,7 @@ use libtest_mimic::Failed;
 use serde_json::Value;
 
 use crate::scene::{
-    Node, Pair, equal, events, explain, share, shell, sync, wait_held, wait_in_sync,
+    Node, Pair, equal, events, explain, rescue_list, share, shell, sync, wait_held, wait_in_sync,
 };
 use crate::support::{Daemon, LIMIT, Rack, Test, Tested, ensure, serves, told, wait_for_owner};
 use crate::trees::{Both, Snapshot};
@@ -149,7 +149,7 @@ fn peer_counts(rack: &Rack) -> Tested {
     wait_until(LIMIT, "the orphans are told", || share(&second)["rescue"]["orphans"] == 2)?;
     let text = sync(&second, &["status"], 0)?;
     ensure(text.contains("2 entries that only this node had are kept, in 1 rescue sets"), text)?;
-    let list: Value = serde_json::from_str(&sync(&second, &["rescue", "list", "--json"], 0)?)?;
+    let list = rescue_list(&second)?;
     ensure(list["schema"] == "carp.sync-rescue/1" && list["share"] == "www", list.to_string())?;
     let set = list["sets"][0]["set"].as_str().unwrap_or_default();
     sync(&second, &["rescue", "ack", set], 0)?;

@@ -10,6 +10,7 @@ mod build;
 mod call;
 mod changes;
 mod decision;
+mod disk;
 mod exchange;
 mod failback;
 mod figures;

@@ -11,8 +11,8 @@ use std::time::Duration;
 use carp_proto::Instant;
 use tokio::io::AsyncReadExt;
 use tokio::sync::Notify;
-use tokio::task::spawn_blocking;
 
+use super::disk::on_disk;
 use super::pass::{End, Plan};
 use super::peer::{Trouble, job, now};
 use crate::remedy::Told;
@@ -183,8 +183,7 @@ pub(super) async fn rsync(
     if outcome == Outcome::DiskFull {
         // What it had received is what fills the disk.
         let root = root.to_owned();
-        let purged = spawn_blocking(move || purge_partial(&root)).await;
-        if let Err(error) = purged.map_err(io::Error::other).flatten() {
+        if let Err(error) = on_disk(move || purge_partial(&root)).await {
             let text = format!(
                 "{}; and what the pass had received cannot be removed: {}",
                 outcome.told(&errors),

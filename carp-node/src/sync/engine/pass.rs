@@ -7,9 +7,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::task::spawn_blocking;
 
 use super::call::{Shown, Stop, rsync};
+use super::disk::on_disk;
 use super::figures::Figures;
 use super::peer::{self, Heard, Trouble, now};
 use crate::clock::wall_time;
@@ -152,8 +152,7 @@ async fn carry_out(plan: &Plan, stop: &Notify, shown: &Shown, end: &mut End) -> 
     // there may hang as well.
     if let Some(set) = set.filter(|_| end.lingers.is_none()) {
         let path = set.path().display().to_string();
-        let finished = spawn_blocking(move || set.finish(complete, WallTime(wall_time()))).await;
-        match finished.map_err(io::Error::other).flatten() {
+        match on_disk(move || set.finish(complete, WallTime(wall_time()))).await {
             Ok(report) => end.report = report,
             Err(error) => {
                 end.unreported = Some(format!(
@@ -173,17 +172,14 @@ async fn carry_out(plan: &Plan, stop: &Notify, shown: &Shown, end: &mut End) -> 
         };
         if plan.purges {
             let purged = root.clone();
-            let purged = spawn_blocking(move || purge_partial(&purged)).await;
-            purged.map_err(io::Error::other).flatten().map_err(failed)?;
+            on_disk(move || purge_partial(&purged)).await.map_err(failed)?;
         }
         // One call makes the whole pass last. A takeover does not wait for a disk that hangs: then the pass counts for
         // nothing.
         let synced = root.clone();
-        let synced = spawn_blocking(move || {
-            rustix::fs::syncfs(File::open(&synced)?).map_err(io::Error::from)
-        });
-        let synced = unless_stopped(stop, synced).await?;
-        synced.map_err(io::Error::other).flatten().map_err(failed)?;
+        let synced =
+            on_disk(move || rustix::fs::syncfs(File::open(&synced)?).map_err(io::Error::from));
+        unless_stopped(stop, synced).await?.map_err(failed)?;
     }
     end.copied = Some(now().saturating_since(began));
     let to = plan.scratch.join(format!("{}.after", plan.name));
@@ -250,9 +246,8 @@ async fn guard(plan: &Plan, patterns: &Patterns, stop: &Notify) -> Result<PathBu
     if plan.pull.rescue.is_some() {
         place::rescue_directory(&root, &plan.name)?;
         let (searched, patterns) = (root.clone(), patterns.clone());
-        let looking = spawn_blocking(move || database::find(&searched, &patterns));
+        let looking = on_disk(move || database::find(&searched, &patterns));
         let found = unless_stopped(stop, looking).await?;
-        let found = found.map_err(io::Error::other).flatten();
         let found = found.map_err(|error| {
             Stop::own(
                 "nobody can say that there is no database in the tree, so nothing is copied",
@@ -310,9 +305,8 @@ async fn begin_set(
         to: plan.pull.tip.clone(),
     };
     let (root, patterns) = (root.to_owned(), patterns.clone());
-    let begun =
-        spawn_blocking(move || rescue::begin(&directory, &root, &patterns, &pull, rescue)).await;
-    begun.map_err(io::Error::other).flatten().map_err(|error| {
+    let begun = on_disk(move || rescue::begin(&directory, &root, &patterns, &pull, rescue)).await;
+    begun.map_err(|error| {
         Stop::own("nothing is copied, because what it replaces cannot be kept", &error)
     })
 }

@@ -6,8 +6,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use carp_proto::Instant;
-use tokio::task::{spawn_blocking, spawn_local};
+use tokio::task::spawn_local;
 
+use super::disk::on_disk;
 use super::{Done, Engine};
 use crate::clock::wall_time;
 use crate::control::units::WallTime;
@@ -56,8 +57,7 @@ impl Engine {
         let (path, name) = (share.spec.path.clone(), share.spec.name.clone());
         let done = self.done.clone();
         spawn_local(async move {
-            let tidied = spawn_blocking(move || tidied(&path, &name, finishes)).await;
-            let tidied = tidied.map_err(io::Error::other).flatten();
+            let tidied = on_disk(move || tidied(&path, &name, finishes)).await;
             let _ = done.send(Done::Tidied { share: number, tidied });
         });
     }
@@ -72,13 +72,12 @@ impl Engine {
         share.purging = true;
         let (path, done) = (share.spec.path.clone(), self.done.clone());
         spawn_local(async move {
-            let purged = spawn_blocking(move || match place::real_root(&path) {
+            let purged = on_disk(move || match place::real_root(&path) {
                 Ok(root) => empty_partial(&root),
                 // What is wrong with it is told where its marker is looked for.
                 Err(_) => Ok(0),
             });
-            let purged = purged.await.map_err(io::Error::other).flatten();
-            let _ = done.send(Done::Purged { share: number, purged });
+            let _ = done.send(Done::Purged { share: number, purged: purged.await });
         });
     }
 
