@@ -350,7 +350,11 @@ fn other_login(rack: &Rack) -> Tested {
         return Ok(());
     }
     let pair = Linked::start_as(rack, "reader", "")?;
-    pair.a.run(&format!("echo text >{SHARE}/page; chown www-data {SHARE}/page"), LIMIT)?;
+    // Complete before it has its name: a pass between two steps would copy what is half made.
+    pair.a.run(
+        &format!("cd {SHARE}; echo text >../page; chown www-data ../page; mv ../page page"),
+        LIMIT,
+    )?;
     let arrives = format!(
         "until [ \"$(cat {SHARE}/page 2>&1)\" = text ]; do sleep 0.2; done; stat -c %U {SHARE}/page"
     );
@@ -359,7 +363,7 @@ fn other_login(rack: &Rack) -> Tested {
     let seen = pair.a.run("su reader -s /bin/sh -c 'cat /var/lib/carp/sync/*.share; ls /var/lib/carp/sync' 2>&1 || true", LIMIT)?;
     ensure(seen.contains("Permission denied") && !seen.contains("history"), seen)?;
     // What it may not read is not copied, and that is told.
-    pair.a.run(&format!("echo secret >{SHARE}/hidden; chmod 600 {SHARE}/hidden"), LIMIT)?;
+    pair.a.run(&format!("umask 077; echo secret >{SHARE}/hidden"), LIMIT)?;
     pair.wait("it is told", &pair.b, |status| {
         let last = status["sync"][0]["last_pass"].to_string();
         last.contains("Permission denied") || last.contains("partial")
