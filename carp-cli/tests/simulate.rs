@@ -90,6 +90,33 @@ fn false_takeovers_fit_the_theory(files: &TempDir) {
     assert!((count - expected).abs() < 5.0 * expected.sqrt(), "{count}, not {expected}");
 }
 
+#[test]
+fn false_takeovers_are_as_many_as_the_theory_says_where_intervals_differ() {
+    for (protocol, primary, secondary) in
+        [("vrrp3", "2s", "1s"), ("vrrp3", "1s", "3s"), ("vrrp3", "1s", "200ms")]
+    {
+        let files = files();
+        write_vrrp(&files, protocol, primary, secondary);
+        false_takeovers_fit_the_theory(&files);
+    }
+    // A backup that takes no advert in takes over from a healthy router whatever the weather is.
+    let files = files();
+    write_vrrp(&files, "vrrp2", "2s", "1s");
+    let text = out(&carp(files.path(), &["simulate", "lossy.toml", "--json"]));
+    let json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    assert!(json["false_takeovers"]["theory_per_million"].is_null(), "{json}");
+}
+
+fn write_vrrp(files: &TempDir, protocol: &str, primary: &str, secondary: &str) {
+    for (name, priority, interval) in [("primary", 200, primary), ("secondary", 100, secondary)] {
+        let text = format!(
+            "[router.web]\nprotocol = \"{protocol}\"\ninterface = \"eth0\"\nid = 1\n\
+             addresses = [\"192.168.130.100\"]\npriority = {priority}\ninterval = \"{interval}\"\n"
+        );
+        fs::write(files.path().join(format!("{name}.toml")), text).unwrap();
+    }
+}
+
 /// The two nodes speak CARP with a key that is not on this machine.
 fn write_carp(files: &TempDir) {
     for (name, skew) in [("primary", 0), ("secondary", 100)] {

@@ -446,6 +446,15 @@ impl RouterConfig {
         self.election().active_down(Handicap::NONE, self.standing().interval())
     }
 
+    /// How long a backup waits, without demotion, behind an active router that advertises with this interval. Version 3
+    /// of VRRP learns it (RFC 9568, 6.1), up to a limit; elsewhere the own interval counts. Version 2 takes in no
+    /// advert with another interval than its own (RFC 3768, 7.1).
+    #[must_use]
+    pub fn active_down_behind(&self, interval: Duration) -> Duration {
+        let election = self.election();
+        election.active_down(Handicap::NONE, election.learned(interval))
+    }
+
     /// The only sources that are heard, peers or others; empty if everybody is.
     #[must_use]
     pub fn heard(&self) -> &[IpAddr] {

@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use carp_proto::Demotion;
 use carp_proto::sim::{
     Chance, Fault, Lan, Record, Scenario, ScenarioError, Span, Step, Verdict, View, Violation,
 };
+use carp_proto::{Demotion, Protocol};
 
 use super::shown::end;
 
@@ -137,7 +137,7 @@ pub(super) struct Theory {
 }
 
 impl Theory {
-    /// For the first two hosts, if losses are the same all the time and nothing is out of order.
+    /// For two hosts on one link, if losses are the same all the time and the backup takes the adverts in.
     fn of(scenario: &Scenario) -> Result<Option<Self>, ScenarioError> {
         let loss = scenario.weather.loss;
         let changes = scenario.steps.iter().any(|step| matches!(step.fault, Fault::Weather(_)));
@@ -148,7 +148,11 @@ impl Theory {
         let [one, other] = [0, 1].map(|host| lan.router(host, 0).config());
         let better = one.standing().rank(Demotion::NONE) >= other.standing().rank(Demotion::NONE);
         let (active, backup) = if better { (one, other) } else { (other, one) };
-        let (wait, interval) = (backup.active_down(), active.standing().interval());
+        let interval = active.standing().interval();
+        if backup.protocol() == Protocol::Vrrp2 && backup.standing().interval() != interval {
+            return Ok(None);
+        }
+        let wait = backup.active_down_behind(interval);
         // Those that fall into the wait; one at its very end comes too late.
         let adverts = wait.as_nanos().div_ceil(interval.as_nanos().max(1)).saturating_sub(1);
         let adverts = u32::try_from(adverts).unwrap_or(u32::MAX);
