@@ -1,11 +1,13 @@
 //! What a router has said and asked for, kept by somebody who watches it: does each of its actions fit the
-//! ones before?
+//! ones before? The simulator and the exploration keep such books of each router, and so may whoever drives a
+//! [`VirtualRouter`](crate::VirtualRouter) otherwise.
 
 use core::time::Duration;
 
 use super::oracle::{Invariant, Violation};
 use super::trace::Mixer;
 use crate::election::{Advertisement, Cause, Event, Input, Phase, State};
+use crate::router::Action;
 use crate::time::Instant;
 
 /// More actions than any one input has reason to cause.
@@ -18,9 +20,14 @@ const MOST_TIMEOUTS: u32 = 4;
 /// is, is silence or a claim; a router that is told to leave while it leaves does not begin anew.
 const MOST_RESIGNATIONS: u32 = 2;
 
-/// The books of one router.
+/// The books of one router, for the invariants that one router can violate by itself: *order*, *goodbye*, *timeliness*,
+/// *listens first* and *bounded*, as `docs/invariants.md` says them.
+///
+/// Each thing that goes into the router is told first ([`told`](Self::told), [`heard`](Self::heard),
+/// [`timeout`](Self::timeout)), then each action that comes out ([`acts`](Self::acts)), and when there are no more, that
+/// they are [settled](Self::settled).
 #[derive(Clone, Debug)]
-pub(super) struct Ledger {
+pub struct Ledger {
     /// Whether it claims to be active: from the first advert until it gives the addresses back.
     claims: bool,
     /// Whether the addresses were asked for and not given back.
@@ -102,22 +109,26 @@ impl Ledger {
         mixer.word(if *woken_at == now { (*wakes).into() } else { 0 });
     }
 
-    /// Something goes into the router.
-    pub(super) fn input(&mut self) {
+    /// The router is about to hear a datagram.
+    pub fn heard(&mut self) {
         self.actions = 0;
         self.owes_goodbye = false;
         self.left_in_silence = false;
     }
 
-    /// It is told something while it is at this.
-    pub(super) fn told(&mut self, input: Input, phase: Option<Phase>) {
-        self.input();
+    /// It is about to be told something while it is at this.
+    pub fn told(&mut self, input: Input, phase: Option<Phase>) {
+        self.heard();
+        self.acquired |= self.wants && input == Input::Acquired;
         let leaves = matches!(input, Input::Stop | Input::Yield | Input::StepDown);
         self.owes_goodbye = leaves && matches!(phase, Some(Phase::TakingOver | Phase::Serving));
     }
 
-    pub(super) fn timeout(&mut self, now: Instant) -> Checked {
-        self.input();
+    /// Its deadline is about to be [told](Self::told) to it.
+    ///
+    /// # Errors
+    /// *Bounded*: the deadline does not move, however often it is told.
+    pub fn timeout(&mut self, now: Instant) -> Checked {
         let (at, count) = &mut self.timeouts;
         if *at == now {
             *count += 1;
@@ -128,14 +139,35 @@ impl Ledger {
         check(few, Invariant::Bounded, "its deadline does not move: it would be woken for ever")
     }
 
-    /// It goes on after it did not run for longer than it takes to be declared dead.
-    pub(super) fn must_listen_until(&mut self, until: Instant) {
+    /// It goes on after it did not run for longer than it takes to be declared dead: until then it may not claim.
+    pub fn must_listen_until(&mut self, until: Instant) {
         self.quiet_until = until;
     }
 
-    /// It was not able to advertise for a while.
-    pub(super) fn excuse_lateness(&mut self) {
+    /// It was not able to advertise for a while: its next advert may be late.
+    pub fn excuse_lateness(&mut self) {
         self.advertised = None;
+    }
+
+    /// It wants something. `interval` is the one that it advertises, and deadlines are met up to `lateness` late.
+    ///
+    /// # Errors
+    /// The invariant that the action violates.
+    pub fn acts(
+        &mut self,
+        now: Instant,
+        action: &Action<'_>,
+        interval: Duration,
+        lateness: Duration,
+    ) -> Checked {
+        match action {
+            Action::Send(transmit) => self.sent(now, transmit.advertisement, interval, lateness),
+            Action::Prepare => Ok(()),
+            Action::Acquire(_) => self.asks_to_acquire(),
+            Action::Announce(_) => self.announces(),
+            Action::Release(_) => self.asks_to_release(),
+            Action::Event(event) => self.reports(event),
+        }
     }
 
     pub(super) fn sent(
@@ -177,10 +209,6 @@ impl Ledger {
         check(self.claims, Invariant::Order, "it takes the addresses before it has claimed them")
     }
 
-    pub(super) fn acquired(&mut self) {
-        self.acquired = true;
-    }
-
     pub(super) fn announces(&mut self) -> Checked {
         self.action()?;
         let may = self.claims && self.wants;
@@ -216,8 +244,11 @@ impl Ledger {
         check(says, Invariant::Goodbye, "it fails without saying that others have to serve")
     }
 
-    /// All of its actions were carried out.
-    pub(super) fn settled(&mut self, state: State, phase: Option<Phase>) -> Checked {
+    /// It wants nothing more for now, and this is what it has become.
+    ///
+    /// # Errors
+    /// The invariant that this violates.
+    pub fn settled(&mut self, state: State, phase: Option<Phase>) -> Checked {
         if phase == Some(Phase::Leaving) {
             // It says nothing more; if nobody takes over, it speaks again.
             self.advertised = None;

@@ -9,6 +9,7 @@
 //! | [`Record`] | who had the addresses when, and what the routers were at |
 //! | [`Scenario`], [`Spec`] | a run to be, as a value and as a text |
 //! | [`judge`], [`Invariant`] | whether a run fulfils what every run has to fulfil |
+//! | [`Ledger`] | whether one router fulfils what it can by itself, whoever drives it |
 //! | [`minimise`] | from a scenario that fails to a small one |
 //! | [`random_scenario`], [`scenario_of`] | scenarios by the million, from seeds or from a fuzzer's bytes |
 //! | [`explore`] | all that can happen to a few routers, in every order |
@@ -40,6 +41,7 @@ pub use generate::{random_scenario, scenario_of};
 pub use host::{HostModel, HostPlan, LeaseModel, View};
 pub use judge::{Verdict, judge, judge_on};
 pub use lan::Lan;
+pub use ledger::Ledger;
 pub use minimise::minimise;
 pub use oracle::{Bounds, HOLD, Invariant, SUCCESSOR_SETTLES, Violation};
 pub use random::{Chance, Random};

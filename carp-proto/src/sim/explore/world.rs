@@ -340,7 +340,6 @@ impl World {
         target.holds = true;
         self.announce(node);
         if self.nodes[node].bug != Some(Bug::ForgetsToReport) {
-            self.nodes[node].ledger.acquired();
             self.input(node, Input::Acquired);
         }
     }
@@ -362,7 +361,7 @@ impl World {
         let group = crate::wire::ip::GROUP_IPV4.into();
         let meta = RxMeta { source: source(*from), destination: group, ttl: TTL };
         let target = &mut self.nodes[*to];
-        target.ledger.input();
+        target.ledger.heard();
         let heard = target.router.handle_datagram(now, &meta, bytes);
         if heard.is_err() {
             let text = "an advert of a router is rejected";
@@ -377,41 +376,27 @@ impl World {
             let target = &mut self.nodes[node];
             let standing = target.router.advertised();
             let demotion = Demotion::NONE;
-            let outcome = match target.router.poll_action(&mut scratch) {
-                None => break,
-                Some(Action::Send(transmit)) => {
-                    let says = transmit.advertisement;
-                    let bytes = transmit.payload.to_vec();
-                    let silent =
-                        says == Advertisement::Resign && target.bug == Some(Bug::LeavesInSilence);
-                    if silent {
-                        continue;
-                    }
-                    let outcome =
-                        target.ledger.sent(self.now, says, standing.interval(), ANY_LATENESS);
+            let Some(action) = target.router.poll_action(&mut scratch) else { break };
+            let silent = target.bug == Some(Bug::LeavesInSilence)
+                && matches!(&action, Action::Send(it) if it.advertisement == Advertisement::Resign);
+            if silent {
+                continue;
+            }
+            let outcome = target.ledger.acts(self.now, &action, standing.interval(), ANY_LATENESS);
+            match action {
+                Action::Send(transmit) => {
+                    let (says, bytes) = (transmit.advertisement, transmit.payload.to_vec());
                     self.send(node, Some(&(says, standing, demotion, bytes)));
-                    outcome
                 }
-                Some(Action::Prepare) => {
-                    target.router.handle(self.now, Input::Prepared);
-                    Ok(())
-                }
-                Some(Action::Acquire(_)) => {
-                    target.acquiring = true;
-                    target.ledger.asks_to_acquire()
-                }
-                Some(Action::Announce(_)) => {
-                    let outcome = target.ledger.announces();
-                    self.announce(node);
-                    outcome
-                }
-                Some(Action::Release(_)) => {
+                Action::Prepare => target.router.handle(self.now, Input::Prepared),
+                Action::Acquire(_) => target.acquiring = true,
+                Action::Announce(_) => self.announce(node),
+                Action::Release(_) => {
                     target.acquiring = false;
                     target.holds &= target.bug == Some(Bug::KeepsAddresses);
-                    target.ledger.asks_to_release()
                 }
-                Some(Action::Event(event)) => target.ledger.reports(&event),
-            };
+                Action::Event(_) => {}
+            }
             self.report(node, outcome);
         }
         let target = &mut self.nodes[node];

@@ -101,7 +101,7 @@ impl Lan {
         let now = self.clock(host);
         let (meta, bytes) = self.post.read(slot);
         let port = &mut self.hosts[host].ports[link];
-        port.ledger.input();
+        port.ledger.heard();
         let heard = port.router.handle_datagram(now, meta, bytes);
         self.post.drop(slot);
         match heard {
@@ -242,7 +242,6 @@ impl Lan {
                 self.note_holders(host, link);
                 self.announce(host, link);
                 if current && !self.hosts[host].has(Bug::ForgetsToReport) {
-                    self.hosts[host].ports[link].ledger.acquired();
                     self.put(host, link, Input::Acquired);
                 }
             }

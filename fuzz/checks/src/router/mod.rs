@@ -7,13 +7,20 @@
 //! - inputs cause few actions, and deadlines move: nobody who drives it spins;
 //! - it becomes active only while it is permitted to;
 //! - a bit that changes on the way is always noticed;
+//! - one datagram causes at most one advert and one announcement, and those that worse routers cause are an interval
+//!   apart;
+//! - its [books](Ledger), as the simulator keeps them, are in order. Deadlines may be as late as the input likes, so
+//!   that *timeliness* and *listens first* are not looked at;
 //! - stopped, it is in `Init` after its timeouts, whatever else does not come.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use arbitrary::{Arbitrary, Unstructured};
 use bytes::BytesMut;
 use carp_proto::election::{Advertisement, Event, Input, Phase, Posture, State};
+use carp_proto::sim::Ledger;
 use carp_proto::testing::{Drill, Extra, Setup, Step, Version};
 use carp_proto::wire::carp::HEADER_LEN;
 use carp_proto::wire::vrrp::{trailer, v2, v3};
@@ -28,6 +35,9 @@ const MOST_TIMEOUTS_AT_ONCE: usize = 4;
 /// More timeouts than a handover has.
 const MOST_TIMEOUTS_OF_A_STOP: usize = 8;
 
+/// Lateness that no advert exceeds: as late as the input likes.
+const ANY_LATENESS: Duration = Duration::MAX;
+
 /// Longer scenarios find nothing that shorter ones do not.
 const MOST_STEPS: usize = 256;
 
@@ -38,6 +48,14 @@ pub fn check(input: &[u8]) {
         steps.iter().for_each(|step| bench.step(step));
         bench.stop();
     }
+}
+
+/// What one input has caused.
+#[derive(Debug, Default)]
+struct Caused {
+    /// Claims, by where they went.
+    claims: BTreeMap<IpAddr, usize>,
+    announcements: usize,
 }
 
 /// The router and what happens to it.
@@ -63,13 +81,25 @@ struct Bench {
     addresses_asked_for: bool,
     /// Whether it may become active.
     permitted: bool,
+    /// What it has said and asked for.
+    ledger: Ledger,
+    /// When it last answered a datagram with an advert and went on serving, and when with an announcement.
+    answered: [Option<Instant>; 2],
 }
 
 impl Bench {
     fn new(setup: Setup) -> Self {
         let drill = Drill::new(setup, Instant::ZERO);
         let twin = drill.router.clone();
-        Self { drill, twin, reported: State::Init, addresses_asked_for: false, permitted: true }
+        Self {
+            drill,
+            twin,
+            reported: State::Init,
+            addresses_asked_for: false,
+            permitted: true,
+            ledger: Ledger::default(),
+            answered: [None; 2],
+        }
     }
 
     fn step(&mut self, step: &Step) {
@@ -92,11 +122,14 @@ impl Bench {
     fn datagram(&mut self, meta: &RxMeta, payload: &[u8]) -> Result<(), Reject> {
         let before = self.drill.router.snapshot(self.drill.now);
         let deadline = self.drill.router.poll_timeout();
+        let interval = self.drill.router.advertised().interval();
+        self.ledger.heard();
         let verdict = self.drill.router.handle_datagram(self.drill.now, meta, payload);
         match verdict {
             Ok(()) => {
                 assert_eq!(self.twin.handle_datagram(self.drill.now, meta, payload), Ok(()));
-                self.drain(before.state);
+                let caused = self.drain(before.state);
+                self.assert_few(&caused, interval);
             }
             Err(reject) => {
                 let after = self.drill.router.snapshot(self.drill.now);
@@ -113,9 +146,31 @@ impl Bench {
         if let Input::Permit(permitted) = input {
             self.permitted = permitted;
         }
+        if input == Input::Timeout {
+            self.ledger.timeout(self.drill.now).expect("a deadline that moves");
+        }
+        self.ledger.told(input, self.drill.router.phase());
         self.drill.router.handle(self.drill.now, input);
         self.twin.handle(self.drill.now, input);
         self.drain(before);
+    }
+
+    /// What one datagram has caused is little, and does not become much by many of them.
+    fn assert_few(&mut self, caused: &Caused, interval: Duration) {
+        let Caused { claims, announcements } = caused;
+        for (to, count) in claims {
+            assert!(*count <= 1, "{count} adverts to {to} because of one datagram");
+        }
+        assert!(*announcements <= 1, "{announcements} announcements because of one datagram");
+        let serves = self.drill.router.phase() == Some(Phase::Serving);
+        let caused = [!claims.is_empty(), *announcements > 0];
+        for (last, is_caused) in self.answered.iter_mut().zip(caused) {
+            if is_caused && serves {
+                let before = last.replace(self.drill.now);
+                let apart = before.is_none_or(|at| self.drill.now.saturating_since(at) >= interval);
+                assert!(apart, "two answers to datagrams within {interval:?}");
+            }
+        }
     }
 
     /// Waits for the deadline and this much longer, and tells until it lies ahead.
@@ -145,22 +200,31 @@ impl Bench {
     }
 
     /// Takes the actions out that one input caused in the state `before`.
-    fn drain(&mut self, before: State) {
+    fn drain(&mut self, before: State) -> Caused {
         let was_active = before == State::Active;
         let may_claim = was_active || self.drill.router.state() == State::Active;
         assert!(was_active || self.permitted || self.drill.router.state() != State::Active);
         let [mut scratch, mut twin_scratch] = [BytesMut::new(), BytesMut::new()];
         let destinations = self.drill.router.config().destinations().to_vec();
         let message_len = self.message_len();
+        let mut caused = Caused::default();
         for _ in 0..MOST_ACTIONS {
+            let interval = self.drill.router.advertised().interval();
             let action = self.drill.router.poll_action(&mut scratch);
             assert_eq!(action, self.twin.poll_action(&mut twin_scratch));
+            if let Some(action) = &action {
+                let outcome = self.ledger.acts(self.drill.now, action, interval, ANY_LATENESS);
+                outcome.expect("an action that fits the ones before");
+            }
             match action {
                 Some(Action::Send(advert)) => {
                     assert!(destinations.contains(&advert.destination));
                     assert_eq!(advert.payload.len(), message_len);
                     match advert.advertisement {
-                        Advertisement::Claim => assert!(may_claim, "a claim in {before}"),
+                        Advertisement::Claim => {
+                            assert!(may_claim, "a claim in {before}");
+                            *caused.claims.entry(advert.destination).or_default() += 1;
+                        }
                         Advertisement::Resign => assert!(was_active, "a resignation in {before}"),
                     }
                 }
@@ -171,11 +235,18 @@ impl Bench {
                 Some(Action::Announce(announce)) => {
                     assert!(announce.burst > 0);
                     assert!(self.addresses_asked_for, "announced without the addresses");
+                    caused.announcements += 1;
                 }
                 Some(Action::Release(_)) => self.addresses_asked_for = false,
                 Some(Action::Prepare) => assert!(!self.addresses_asked_for),
                 Some(Action::Event(event)) => self.note(event),
-                None => return self.assert_consistent(),
+                None => {
+                    let router = &self.drill.router;
+                    let outcome = self.ledger.settled(router.state(), router.phase());
+                    outcome.expect("what it has become fits what it has said");
+                    self.assert_consistent();
+                    return caused;
+                }
             }
         }
         panic!("more than {MOST_ACTIONS} actions of one input");
