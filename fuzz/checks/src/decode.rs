@@ -1,14 +1,17 @@
 //! Reading a capture is total, frames are counted without a gap, and a stream that comes in pieces
 //! reads as one that comes at once. What was read is written and reads the same. Dissecting is total
 //! for every layer; the message lies inside the frame, and what is read as an advert is one to the
-//! router's parser as well. A census takes whatever comes, and checks digests with a key.
+//! router's parser as well. A census takes whatever comes, and checks digests with a key: as it came, and with
+//! digest, signature and checksum mended, since it reads nothing more of what is damaged.
 
 use std::io::{self, Read};
 
-use carp_node::capture::{MAX_FRAME, Reader, Writer};
+use carp_node::capture::{MAX_FRAME, Reader, Timestamp, Writer};
+
 use carp_node::census::Census;
 use carp_node::dissect::{Dissected, Layer, LinkType, Message, Verifier, dissect, guess};
 use carp_proto::Key;
+use carp_proto::testing::{Extra, KEY, Peers, Setup, Version};
 use carp_proto::wire::carp::{self, HEADER_LEN};
 use carp_proto::wire::vrrp::{v2, v3};
 
@@ -17,15 +20,13 @@ pub fn check(input: &[u8]) {
     let at_once = frames(input);
     assert_eq!(at_once, frames(Pieces(input)));
 
-    let key = Key::new(b"love").expect("a key");
-    let addresses = vec!["10.99.0.100".parse().expect("an address")];
-    let mut census = Census::new(Some(Verifier::new(key, addresses)));
+    let mut census = census();
     let layers = LinkType::KNOWN.map(Layer::Link);
     for layer in layers.into_iter().chain([Layer::Ip, Layer::Message, guess(input)]) {
         for cut in [false, true] {
             check_message(input, dissect(input, layer, cut));
             if let Layer::Link(link) = layer {
-                census.observe(None, link, input, cut);
+                observe(&mut census, None, link, input, cut);
             }
         }
     }
@@ -41,7 +42,7 @@ fn frames(stream: impl Read) -> (Vec<Vec<u8>>, String) {
         Ok(reader) => reader,
         Err(error) => return (frames, error.to_string()),
     };
-    let mut census = Census::default();
+    let mut census = census();
     loop {
         match reader.next_frame() {
             Ok(Some(frame)) => {
@@ -51,7 +52,7 @@ fn frames(stream: impl Read) -> (Vec<Vec<u8>>, String) {
                     frame.bytes,
                     dissect(frame.bytes, Layer::Link(frame.link), frame.cut),
                 );
-                census.observe(frame.time, frame.link, frame.bytes, frame.cut);
+                observe(&mut census, frame.time, frame.link, frame.bytes, frame.cut);
                 let mut file = Vec::new();
                 let mut writer = Writer::new(&mut file, LinkType::Raw).expect("a vector");
                 writer.write(frame.time, frame.bytes, frame.bytes.len()).expect("a vector");
@@ -67,6 +68,43 @@ fn frames(stream: impl Read) -> (Vec<Vec<u8>>, String) {
     }
     let _ = census.report();
     (frames, "the end".to_owned())
+}
+
+/// One that knows the key of the seeds.
+fn census() -> Census {
+    let addresses = vec!["10.99.0.100".parse().expect("an address")];
+    Census::new(Some(Verifier::new(Key::new(KEY).expect("a key"), addresses)))
+}
+
+/// Lets a census look at a frame as it came, and mended.
+fn observe(census: &mut Census, time: Option<Timestamp>, link: LinkType, frame: &[u8], cut: bool) {
+    census.observe(time, link, frame, cut);
+    if let Some(mended) = mended(frame, link, cut) {
+        let again = dissect(&mended, Layer::Link(link), cut).expect("the same headers");
+        assert!(!again.message.is_damaged(), "{again:?}");
+        census.observe(time, link, &mended, cut);
+    }
+}
+
+/// The frame with a message whose digest or signature and checksum are right, if all of it is there.
+fn mended(frame: &[u8], link: LinkType, cut: bool) -> Option<Vec<u8>> {
+    let found = dissect(frame, Layer::Link(link), cut)?;
+    let meta = found.meta.filter(|_| found.bytes.len() == found.length)?;
+    let version = if meta.source.is_ipv6() { Version::V3Ipv6 } else { Version::V3 };
+    let (vrrp, extra) = match found.message {
+        Message::Carp(_) => (None, Extra::Nothing),
+        Message::Vrrp2(_) => (Some(Version::V2), Extra::Nothing),
+        Message::Vrrp3(read) if read.signed.is_some() => (Some(version), Extra::Signatures),
+        Message::Vrrp3(_) => (Some(version), Extra::Nothing),
+        Message::Unreadable { .. } => return None,
+    };
+    let mut message = found.bytes.to_vec();
+    let setup = Setup { vrrp, extra, ..Setup::new() };
+    Peers::new(setup).mend(&meta, &mut message);
+    let at = found.bytes.as_ptr().addr() - frame.as_ptr().addr();
+    let mut frame = frame.to_vec();
+    frame[at..][..message.len()].copy_from_slice(&message);
+    Some(frame)
 }
 
 fn check_message(frame: &[u8], found: Option<Dissected<'_>>) {
