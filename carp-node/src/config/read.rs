@@ -83,7 +83,7 @@ fn read(reader: &Reader<'_>, table: &DeTable<'_>) -> Option<Config> {
     // Those that are complete are compared, also if others are not.
     let complete: Vec<_> = routers.iter().flatten().collect();
     conflicts::report(reader, &complete, &groups);
-    sync::check(reader, &shares, &complete);
+    sync::check(reader, &shares, &complete, &node.state_dir);
     let routers = routers.into_iter().collect::<Option<_>>()?;
     Some(Config { node, routers, groups, shares })
 }

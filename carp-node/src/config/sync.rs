@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::ffi::OsString;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
-use std::path::{Component, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use toml::Spanned;
@@ -284,8 +284,23 @@ fn check_hooks(section: &Section<'_>, spec: &SyncSpec) {
 }
 
 /// What shares must not have in common, and what they ask of their router.
-pub(super) fn check(reader: &Reader<'_>, shares: &[SyncSpec], routers: &[&RouterSpec]) {
+pub(super) fn check(
+    reader: &Reader<'_>,
+    shares: &[SyncSpec],
+    routers: &[&RouterSpec],
+    state_dir: &Path,
+) {
     for (number, share) in shares.iter().enumerate() {
+        if share.path.starts_with(state_dir) || state_dir.starts_with(&share.path) {
+            let message = format!(
+                "path {} overlaps with this node's own state in {}",
+                share.path.display(),
+                state_dir.display()
+            );
+            let help = "what carp remembers, and the key of its login, are not to be copied: choose a narrower \
+                        folder, or another state_dir in [node]";
+            reader.note(share.place("path").error(message).with_help(help));
+        }
         let earlier = shares.iter().take(number);
         let nested = |other: &&SyncSpec| {
             share.path.starts_with(&other.path) || other.path.starts_with(&share.path)

@@ -101,6 +101,11 @@ fn shares_do_not_overlap_and_an_owner_does_not_wait() {
     let other = "[sync.img]\nrouter = \"web\"\npath = \"/var/www/img\"\npeer = \"b\"\n";
     let overlaps = found(share(other));
     assert!(overlaps.iter().any(|it| it.contains("path /var/www/img overlaps")), "{overlaps:?}");
+    for path in ["/var/lib", "/var/lib/carp", "/var/lib/carp/sync/export"] {
+        let found = found(with(&SHARE.replace("/var/www", path)));
+        let named = "overlaps with this node's own state in /var/lib/carp";
+        assert!(found.iter().any(|it| it.contains(named)), "{path}: {found:?}");
+    }
     let owner = found(vrrp("vrrp3", &format!("priority = 255\n{SHARE}")));
     assert!(owner.iter().any(|it| it.contains("cannot wait for its data")), "{owner:?}");
     let seldom = found(share("every = \"10m\""));
