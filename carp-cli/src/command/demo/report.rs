@@ -6,7 +6,7 @@ use carp_node::lab::Gap;
 use serde_json::json;
 
 use super::model::{Who, millis};
-use super::pages::Count;
+use super::pages::{Count, Edit};
 use super::stage::ASKS_EVERY;
 use crate::output::Table;
 
@@ -117,7 +117,7 @@ impl Pages {
 
     /// A line a kind of edit: how many, and on how many servers they are as they were left.
     fn table(&self) -> String {
-        let mut table = Table::new(&["", "PAGES", "ON PRIMARY", "ON SECONDARY"]);
+        let mut table = Table::new(&["", "PAGES", "RIGHT ON PRIMARY", "RIGHT ON SECONDARY"]);
         for Count { edit, pages, right, .. } in &self.counts {
             let on = |who: Who| right[who.index()].to_string();
             let (primary, secondary) = (on(Who::Primary), on(Who::Secondary));
@@ -131,14 +131,19 @@ impl Pages {
         let edited = self.edited();
         let rescued = match self.put_back {
             0 => String::new(),
-            put_back => format!("; {put_back} of them from a rescue set"),
+            put_back => format!(", {put_back} of them from a rescue set"),
         };
+        let (deleted, kept): (Vec<_>, Vec<_>) =
+            self.counts.iter().partition(|count| count.edit == Edit::Deleted);
+        let sum = |counts: Vec<&Count>| counts.iter().map(|count| count.pages).sum::<usize>();
+        let (deleted, kept) = (sum(deleted), sum(kept));
         match self.lost() {
             0 => format!(
-                "{edited} pages, edited on both servers in turn: both have all of them{rescued}"
+                "{edited} pages, edited on both servers in turn: {kept} are on both{rescued}, and the {deleted} \
+                 deleted ones on neither"
             ),
             lost => format!(
-                "{edited} pages, edited on both servers in turn: {lost} of them are not on both"
+                "{edited} pages, edited on both servers in turn: {lost} of them are not as they were left on both"
             ),
         }
     }
