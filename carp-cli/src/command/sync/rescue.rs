@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use carp_node::sync::engine::Order;
-use carp_node::sync::rescue::Pruning;
+use carp_node::sync::rescue::{Entry, Pruning, RescueSet};
 
 use super::{order, print_json, say};
 use crate::args::RescueVerb;
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
 use crate::output::{Table, counted, print};
 
 pub(super) fn run(socket: &Path, verb: RescueVerb) -> Result<(), Failure> {
@@ -77,14 +77,33 @@ fn list(socket: &Path, share: Option<String>, json: bool) -> Result<(), Failure>
 }
 
 fn show(socket: &Path, share: Option<String>, set: String, json: bool) -> Result<(), Failure> {
-    let report = order(socket, share, Order::RescueShow { set })?;
+    let answer = order(socket, share, Order::RescueShow { set })?;
+    let path = Path::new(answer["path"].as_str().unwrap_or_default());
+    let set = RescueSet::at(path)
+        .ok_or_else(|| Failure::failed(format!("{} is no rescue set", path.display())))?;
+    let report = set.report().map_err(|error| {
+        let report = path.join("report.json");
+        Failure::failed(format!(
+            "{}: {error}; only root and carp's own user can read it",
+            report.display()
+        ))
+    })?;
+    let Some(report) = report else {
+        return Err(Failure::new(Exit::Refused, "its pass has not ended yet"));
+    };
     if json {
-        return print_json(&report);
+        return print_json(
+            &serde_json::to_value(&report).map_err(|error| Failure::failed(error.to_string()))?,
+        );
     }
     let mut table = Table::new(&["KIND", "BYTES", "PATH"]);
-    for entry in report["entries"].as_array().into_iter().flatten() {
-        let text = |key: &str| entry[key].as_str().unwrap_or_default().to_owned();
-        table.row(vec![text("kind"), entry["bytes"].to_string(), text("path")]);
+    for Entry { path, kind, bytes } in &report.entries {
+        table.row(vec![kind.name().to_owned(), bytes.to_string(), path.clone()]);
     }
-    print(&table.render())
+    print(&table.render())?;
+    let listed = u64::try_from(report.entries.len()).unwrap_or(u64::MAX);
+    match (report.orphans + report.superseded).saturating_sub(listed) {
+        0 => Ok(()),
+        more => print(&format!("and {more} more, in {}\n", set.files().display())),
+    }
 }

@@ -45,7 +45,7 @@ pub enum Order {
     Approve,
     /// The rescue sets.
     RescueList,
-    /// One of them.
+    /// Where one of them is.
     RescueShow {
         /// Its name.
         set: String,
@@ -108,7 +108,10 @@ impl Engine {
             Order::Resolve { local } => self.resolve(number, local),
             Order::Approve => self.approve(number),
             Order::RescueList => self.rescue_list(number),
-            Order::RescueShow { set } => self.set(number, &set).and_then(|set| shown(&set)),
+            // Its report may be long: whoever asked reads it.
+            Order::RescueShow { set } => {
+                self.set(number, &set).map(|set| json!({ "path": set.path() }))
+            }
             Order::RescueRestore { set, path, to } => {
                 self.restore(number, &set, &path, to.as_deref())
             }
@@ -177,10 +180,12 @@ impl Engine {
         memory: crate::sync::record::Memory,
     ) -> Result<(), ControlError> {
         if self.remember(number, memory) {
+            // The operator's word lifts what it is about, and what stays is decided anew.
+            self.shares[number].held_before = None;
             return Ok(());
         }
-        let why = self.shares[number].own_fault.clone().unwrap_or_default();
-        Err(ControlError::new(ErrorCode::Failed, why))
+        let why = self.shares[number].unwritten.as_ref().map(|it| it.why.clone());
+        Err(ControlError::new(ErrorCode::Failed, why.unwrap_or_default()))
     }
 
     fn resolve(&mut self, number: usize, local: bool) -> Result<Value, ControlError> {
@@ -362,11 +367,4 @@ impl Engine {
         let removed: Vec<String> = removed.iter().map(ToString::to_string).collect();
         Ok(json!({ "removed": removed }))
     }
-}
-
-fn shown(set: &RescueSet) -> Result<Value, ControlError> {
-    let report = set.report().map_err(|error| failed(&error))?;
-    let report = report.ok_or_else(|| refused("its pass has not ended yet"))?;
-    serde_json::to_value(report)
-        .map_err(|error| ControlError::new(ErrorCode::Failed, error.to_string()))
 }

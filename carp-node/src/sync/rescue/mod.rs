@@ -5,6 +5,7 @@
 //!     files/                              rsync's backup directory: the paths as in the share
 //!     late                                what had changed after the cutoff, before the pass
 //!     report.json                         carp.rescue/1, when the pass has ended
+//!     acknowledged.json                   when somebody said that the orphans are of no more use
 //! ```
 //!
 //! An entry is an *orphan* if nobody else ever had it: it was changed at or after the moment up to

@@ -81,3 +81,14 @@ pub enum Kind {
     /// The other node had it, and replaced or deleted it.
     Superseded,
 }
+
+impl Kind {
+    /// The word in a report.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Orphan => "orphan",
+            Self::Superseded => "superseded",
+        }
+    }
+}

@@ -22,6 +22,7 @@ use crate::sync::tree::{Go, at};
 const FILES: &str = "files";
 const LATE: &str = "late";
 const REPORT: &str = "report.json";
+const ACKNOWLEDGED: &str = "acknowledged.json";
 const PULL: &str = "pull.json";
 
 /// What a pass with rescue is about.
@@ -130,10 +131,8 @@ pub fn list(directory: &Path) -> io::Result<Vec<RescueSet>> {
     let mut sets = Vec::new();
     for entry in entries {
         let entry = entry?;
-        let name = entry.file_name().to_str().and_then(|name| name.parse().ok());
-        if let Some(name) = name.filter(|_| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
-            sets.push(RescueSet { name, path: entry.path() });
-        }
+        let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        sets.extend(RescueSet::at(&entry.path()).filter(|_| is_directory));
     }
     sets.sort_by_key(|set| set.name);
     Ok(sets)
@@ -155,6 +154,13 @@ pub fn awaited(directory: &Path) -> io::Result<Awaited> {
 }
 
 impl RescueSet {
+    /// The set in this directory; `None` if it has not the name of one.
+    #[must_use]
+    pub fn at(path: &Path) -> Option<Self> {
+        let name = path.file_name()?.to_str()?.parse().ok()?;
+        Some(Self { name, path: path.to_owned() })
+    }
+
     /// Its name.
     #[must_use]
     pub const fn name(&self) -> SetName {
@@ -234,10 +240,15 @@ impl RescueSet {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             outcome => BufReader::new(outcome?),
         };
-        let report: Report<Entries> = serde_json::from_reader(file)?;
+        let mut report: Report<Entries> = serde_json::from_reader(file)?;
         if report.schema != REPORT_SCHEMA {
             let what = format!("{} is of another schema: {}", self.name, report.schema);
             return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+        }
+        // A report may be large, and is written once: the operator's word lies beside it.
+        match fs::read(self.path.join(ACKNOWLEDGED)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            read => report.acknowledged = serde_json::from_slice(&read?)?,
         }
         Ok(Some(report))
     }
@@ -246,27 +257,31 @@ impl RescueSet {
     ///
     /// # Errors
     /// What the system said; [`io::ErrorKind::InvalidInput`] if its pass has not ended.
-    pub fn acknowledge(&self, now: WallTime) -> io::Result<Report> {
-        let report = self.report()?.ok_or_else(|| {
+    pub fn acknowledge(&self, now: WallTime) -> io::Result<Summary> {
+        let report = self.summary()?.ok_or_else(|| {
             let what = format!("the pass of {} has not ended", self.name);
             io::Error::new(io::ErrorKind::InvalidInput, what)
         })?;
-        let report = Report { acknowledged: Some(now), ..report };
-        self.write(&report)?;
-        Ok(report)
+        let acknowledged = Some(now);
+        self.replace(ACKNOWLEDGED, &acknowledged)?;
+        Ok(Report { acknowledged, ..report })
     }
 
     /// Replaces the report: whole, or as it was.
     pub(super) fn write<Entries: Serialize>(&self, report: &Report<Entries>) -> io::Result<()> {
-        let temporary = self.path.join("report.new");
+        self.replace(REPORT, report)
+    }
+
+    fn replace(&self, name: &str, content: &impl Serialize) -> io::Result<()> {
+        let temporary = self.path.join(format!("{name}.new"));
         match fs::remove_file(&temporary) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
         write_new(&temporary, |file| {
-            serde_json::to_writer_pretty(file, report).map_err(io::Error::from)
+            serde_json::to_writer_pretty(file, content).map_err(io::Error::from)
         })?;
-        fs::rename(&temporary, self.path.join(REPORT))?;
+        fs::rename(&temporary, self.path.join(name))?;
         File::open(&self.path)?.sync_all()
     }
 
