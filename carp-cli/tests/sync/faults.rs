@@ -17,6 +17,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_pass_that_hangs_with_its_output_closed_is_ended_too", hanging_closed),
     ("a_pass_that_works_in_silence_is_left_alone", silent),
     ("f10_a_full_disk_changes_nothing_and_recovers_by_itself", full_disk),
+    ("a_state_directory_that_is_full_bars_a_takeover_and_says_so", full_state),
     ("a_rescue_set_that_cannot_be_made_is_named_with_its_remedy", no_set),
     ("f11_a_pass_that_is_cut_off_goes_on_with_what_it_had", cut_off),
     ("files_that_vanish_while_they_are_copied_are_told_and_the_pass_is_repeated", vanishing),
@@ -146,6 +147,38 @@ fn full_disk(rack: &Rack) -> Tested {
     ensure(told("fault: share www: the disk of this node is full"), events(&second))?;
     source.ensure_untouched(&pair.a.share, "the source is as it was")?;
     source.ensure_untouched(&pair.b.share, "the trees are equal")
+}
+
+/// A node that forgot its epoch would be overwritten later, so none begins that cannot be written down.
+fn full_state(rack: &Rack) -> Tested {
+    let pair = Pair::new(rack, "cold_start_wait = \"0s\"")?;
+    pair.a.write("page", "v1")?;
+    let state = rack.path("secondary.state");
+    fs::create_dir(&state)?;
+    shell(&format!("mount -t tmpfs -o size=4m,mode=700 tmpfs '{}'", state.display()))?;
+    let (first, second) = pair.start()?;
+    wait_in_sync(&second)?;
+    let fill = state.join("fill");
+    shell(&format!("head -c 8M /dev/zero >'{}' 2>/dev/null || true", fill.display()))?;
+    let fault = || share(&second)["fault"].as_str().unwrap_or_default().to_owned();
+    wait_until(LIMIT, "it is told before the peer dies", || {
+        fault().contains("No space left on device") && share(&second)["in_sync"] == false
+    })?;
+    let text = fault();
+    let says = ["free some space on that disk", "secondary.state", "the address is not taken over"];
+    ensure(says.iter().all(|part| text.contains(part)), text)?;
+    let text = sync(&second, &["status"], 0)?;
+    ensure(text.contains("no takeover now: something is wrong with the share on this node"), text)?;
+    first.kill_with_guard(&rack.primary)?;
+    wait_until(LIMIT, "nobody is heard any more", || {
+        second
+            .status()
+            .is_some_and(|router| router["peers"][0]["last_advert_age_ms"].as_f64() > Some(6_000.0))
+    })?;
+    ensure(second.state() == "backup", second.state())?;
+    fs::remove_file(&fill)?;
+    second.wait_for_state("active")?;
+    wait_until(LIMIT, "nothing is wrong any more", || fault().is_empty()).map_err(Into::into)
 }
 
 fn no_set(rack: &Rack) -> Tested {

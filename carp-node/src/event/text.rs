@@ -150,7 +150,7 @@ mod tests {
         };
         assert_eq!(
             event(Cause::Fault),
-            "active -> backup: the takeover was refused by before_active (fault)"
+            "active -> backup: the takeover was refused by what comes before it (fault)"
         );
         assert_eq!(
             event(Cause::Paused),

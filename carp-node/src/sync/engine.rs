@@ -173,6 +173,7 @@ impl Engine {
         self.read_peers(now);
         for share in 0..self.shares.len() {
             self.shares[share].look_at_lingering();
+            self.shares[share].write_again(now);
             self.watch(share);
             self.decide(share, now);
             self.watch_lag(share, now);

@@ -136,7 +136,7 @@ impl fmt::Display for Fault {
                 write!(f, "the addresses could not be removed (os error {code})")
             }
             Self::AddressLost => f.write_str("another program keeps removing the addresses"),
-            Self::Refused => f.write_str("the takeover was refused by before_active"),
+            Self::Refused => f.write_str("the takeover was refused by what comes before it"),
             Self::PrepareTimeout => f.write_str("before_active did not end in time"),
             Self::AddressInUse => f.write_str("another host answers for an address"),
             Self::Barred => f.write_str("the takeover is put off: it is not allowed at present"),

@@ -146,6 +146,8 @@ impl Parts {
                 last: None,
                 purging: false,
                 lingers: None,
+                unwritten: None,
+                held_before: None,
                 clock_set: None,
                 own_fault: None,
                 told: None,

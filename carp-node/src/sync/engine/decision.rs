@@ -6,7 +6,7 @@ use super::build::random;
 use super::peer::wall_stamp;
 use super::{Engine, Role};
 use crate::control::proto::RouterStatus;
-use crate::sync::decide::{Decision, Me, decide};
+use crate::sync::decide::{Decision, Me, Wait, decide};
 use crate::sync::record::Memory;
 use crate::sync::standing::{Held, Moments, standing};
 
@@ -28,6 +28,7 @@ impl Engine {
         for share in self.shares.iter_mut().filter(|share| share.router == number) {
             share.pace.reset();
             share.guard = None;
+            share.held_before = None;
             share.approved = false;
             share.clock_set = None;
             if role == Role::Active {
@@ -66,12 +67,20 @@ impl Engine {
         let guarded = share.guard.is_some()
             && standing.held.is_some()
             && matches!(decision, Decision::Pull(_));
-        if guarded || share.lingers.is_some() {
+        if guarded
+            || share.lingers.is_some()
+            || share.unwritten.is_some() && me.role != Role::Active
+        {
             standing.in_sync = false;
             standing.held = Some(Held::OnHold);
         }
         self.act(number, &decision, now);
         let share = &mut self.shares[number];
+        match &decision {
+            Decision::Hold(hold) => share.held_before = Some(hold.clone()),
+            Decision::Wait(Wait::PeerSilent) => {}
+            _ => share.held_before = None,
+        }
         share.decision = Some(decision);
         share.standing = Some(standing);
         self.tell_hold(number);
@@ -132,17 +141,13 @@ impl Engine {
         if share.memory == memory {
             return true;
         }
-        match memory.store(&share.file) {
-            Ok(()) => {
-                share.memory = memory;
-                share.own_fault = None;
-                true
-            }
-            Err(error) => {
-                share.own_fault = Some(error.to_string());
-                false
-            }
+        let outcome = memory.store(&share.file).map_err(|error| error.to_string());
+        let is_written = outcome.is_ok();
+        share.note_written(outcome, super::now());
+        if is_written {
+            share.memory = memory;
         }
+        is_written
     }
 
     /// A hold is told once, and so is its end.

@@ -18,6 +18,7 @@ use crate::state::{Durability, replace_with_mode};
 use crate::sync::decide::untouched;
 use crate::sync::files;
 use crate::sync::record::{Databases, NodeRecord, Role, ShareRecord};
+use crate::sync::rsync::exit::Outcome;
 use crate::sync::rsync::ssh::{self, RECORD_FILE};
 
 /// How often the own record is written when nothing in it changes.
@@ -170,12 +171,18 @@ impl Engine {
             };
             self.events.tell(None, kind);
         }
-        if closes.is_some_and(crate::sync::rsync::exit::Outcome::closes_connections) {
+        if closes.is_some_and(Outcome::closes_connections) {
             self.close_connections();
         }
+        // What is read lies in the state directory for a moment, and so does what is remembered: whether an epoch could
+        // begin here is to be known before the peer dies.
+        let full = matches!(closes, Some(Outcome::DiskFull | Outcome::Disk));
         for share in 0..self.shares.len() {
             if self.shares[share].peer != number {
                 continue;
+            }
+            if full {
+                self.shares[share].write_anew(now);
             }
             let said = self.peers[number]
                 .peer()

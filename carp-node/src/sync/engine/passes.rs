@@ -140,6 +140,9 @@ impl Engine {
             (Some(hold), _, _) => hold.message.clone(),
             (None, Some(trouble), _) => trouble.clone(),
             (None, None, true) => "the pass is complete".to_owned(),
+            (None, None, false) if share.unwritten.is_some() => {
+                "the pass does not count: what it came to cannot be written down".to_owned()
+            }
             (None, None, false) => {
                 "the pass does not count: the peer's epoch has changed".to_owned()
             }

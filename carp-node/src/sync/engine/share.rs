@@ -1,6 +1,7 @@
 //! One share: what is remembered, decided and going on.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use carp_proto::Instant;
 use tokio::sync::Notify;
@@ -52,6 +53,8 @@ pub(super) struct Share {
     pub(super) purging: bool,
     /// What the guards of the last pass said, or of the last walk.
     pub(super) guard: Option<Hold>,
+    /// What the decision's word was when the peer was last heard, if that held the share.
+    pub(super) held_before: Option<Hold>,
     /// Whether the operator let one pass delete as much as it will.
     pub(super) approved: bool,
     /// Whether somebody wants a pass at once.
@@ -68,13 +71,27 @@ pub(super) struct Share {
     pub(super) lingers: Option<i32>,
     /// That this node's clock was set, until a complete pass has begun after that.
     pub(super) clock_set: Option<ClockSet>,
-    /// What could not be done with the share's own files, in words.
+    /// Why what is remembered could not be written down: until it can be, no pass counts and no epoch begins.
+    pub(super) unwritten: Option<Unwritten>,
+    /// What could not be done with the root and its marker, in words.
     pub(super) own_fault: Option<String>,
     /// What was told of it last, so that it is told once.
     pub(super) told: Option<String>,
     pub(super) alarm: Alarm,
     pub(super) rescues: Rescues,
 }
+
+/// A memory that could not be written.
+#[derive(Clone, Debug)]
+pub(super) struct Unwritten {
+    /// What the system said, and what to do.
+    pub(super) why: String,
+    /// When it is tried again.
+    pub(super) again_at: Instant,
+}
+
+/// How long a memory that could not be written is left alone.
+pub(super) const WRITE_AGAIN: Duration = Duration::from_secs(1);
 
 /// A pass that runs.
 #[derive(Debug)]
@@ -98,8 +115,8 @@ pub(super) struct Running {
 #[derive(Clone, Debug)]
 pub(super) struct Last {
     pub(super) ended: crate::control::units::WallTime,
-    pub(super) took: std::time::Duration,
-    pub(super) copied: Option<std::time::Duration>,
+    pub(super) took: Duration,
+    pub(super) copied: Option<Duration>,
     pub(super) outcome: Option<Outcome>,
     pub(super) text: String,
     /// The end of what rsync said on standard error.
@@ -113,7 +130,9 @@ impl Share {
         match &self.decision {
             Some(Decision::Hold(hold)) => Some(hold),
             Some(Decision::Pull(_) | Decision::Scan) => self.guard.as_ref(),
-            Some(Decision::Serve(_) | Decision::Keep | Decision::Wait(_)) | None => None,
+            // A peer that is silent lifts nothing.
+            Some(Decision::Wait(_)) => self.guard.as_ref().or(self.held_before.as_ref()),
+            Some(Decision::Serve(_) | Decision::Keep) | None => None,
         }
     }
 
@@ -126,9 +145,40 @@ impl Share {
                  network file systems that it uses"
             )
         });
+        let unwritten = self.unwritten.as_ref().map(|it| {
+            format!(
+                "{}: until that can be done no copy counts here, and the address is not taken over",
+                it.why
+            )
+        });
         lingers
+            .or(unwritten)
             .or_else(|| self.own_fault.clone())
             .or_else(|| self.clock_set.as_ref().map(|set| set.text.clone()))
+    }
+
+    /// Whether something has to be mended before the share can be served here.
+    pub(super) const fn bars_takeover(&self) -> bool {
+        self.lingers.is_some() || self.unwritten.is_some()
+    }
+
+    /// Tries again to write down what is remembered, if that failed.
+    pub(super) fn write_again(&mut self, now: Instant) {
+        if self.unwritten.as_ref().is_some_and(|it| it.again_at <= now) {
+            self.write_anew(now);
+        }
+    }
+
+    /// Writes down what is remembered, although it is the same.
+    pub(super) fn write_anew(&mut self, now: Instant) {
+        let outcome = self.memory.store(&self.file);
+        self.note_written(outcome.map_err(|error| error.to_string()), now);
+    }
+
+    /// Takes notice of whether the memory could be written.
+    pub(super) fn note_written(&mut self, outcome: Result<(), String>, now: Instant) {
+        let again_at = now + WRITE_AGAIN;
+        self.unwritten = outcome.err().map(|why| Unwritten { why, again_at });
     }
 
     /// Looks whether what could not be killed is gone.

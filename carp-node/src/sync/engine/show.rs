@@ -157,11 +157,7 @@ impl Engine {
             role: router.role,
             in_sync: share.standing.as_ref().is_some_and(|standing| standing.in_sync),
             held: share.hold().cloned(),
-            put_off: share
-                .standing
-                .as_ref()
-                .and_then(|standing| put_off(standing.takeover))
-                .map(str::to_owned),
+            put_off: put_off(share).filter(|_| router.role != Role::Active).map(str::to_owned),
             standby_held: router.role == Role::Active
                 && fresh.and_then(|peer| peer.share(&share.spec.name)).is_some_and(|it| it.held),
             held_back: share.standing.as_ref().and_then(|standing| standing.held),

@@ -10,6 +10,7 @@ use super::build::random;
 use super::handle::Verdict;
 use super::peer::{now, wall_stamp};
 use super::router::Promoting;
+use super::share::Share;
 use super::{Engine, Role};
 use crate::node::Restraint;
 use crate::sync::TICK;
@@ -83,8 +84,7 @@ impl Engine {
         if self.remember(number, memory) {
             return Ok(());
         }
-        let why = self.shares[number].own_fault.clone().unwrap_or_default();
-        Err(format!("share {name}: the new epoch cannot be written: {why}"))
+        Err(format!("share {name}: {}", self.shares[number].fault().unwrap_or_default()))
     }
 
     /// Whether the share may be served, and whether its copy is an old one.
@@ -116,7 +116,7 @@ impl Engine {
     pub(super) async fn tell_election(&mut self, number: usize) {
         let mine = || self.shares.iter().filter(|share| share.router == number);
         let standings: Vec<_> = mine().filter_map(|share| share.standing.as_ref()).collect();
-        let lingers = mine().any(|share| share.lingers.is_some());
+        let barred = mine().any(Share::bars_takeover);
         let router = &mut self.routers[number];
         let holds = !router.requester.may_take_over();
         let is_held =
@@ -124,7 +124,7 @@ impl Engine {
         let restraint = Restraint {
             behind: is_held(|held| held != Held::AwaitsHandover),
             awaits_handover: is_held(|held| held == Held::AwaitsHandover),
-            bar: if lingers {
+            bar: if barred {
                 Bar::Takeover
             } else {
                 standings.iter().map(|it| bar_of(it.takeover)).max().unwrap_or_default()
@@ -141,8 +141,11 @@ impl Engine {
 }
 
 /// What a takeover of a share waits for, beside silence: of that, a standby is always waiting.
-pub(super) fn put_off(takeover: Takeover) -> Option<&'static str> {
-    match takeover {
+pub(super) fn put_off(share: &Share) -> Option<&'static str> {
+    if share.bars_takeover() {
+        return Some("something is wrong with the share on this node, and has to be mended first");
+    }
+    match share.standing.as_ref()?.takeover {
         Takeover::Now { .. } | Takeover::NotBefore(_, Delay::PeerServes) => None,
         Takeover::NotBefore(_, why) => Some(delay_words(why)),
         Takeover::Never => Some(NEVER),
