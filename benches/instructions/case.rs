@@ -2,18 +2,22 @@
 
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
 
 use bytes::BytesMut;
 use carp_benches::Result;
-use carp_proto::auth::{AntiReplay, HmacAuthenticator, HmacKey, HmacMode};
+use carp_proto::auth::{AntiReplay, HmacAuthenticator, HmacKey, HmacMode, Verdict, Window};
 use carp_proto::election::{AnnouncePlan, Input, LinkState, State};
 use carp_proto::wire::carp;
 use carp_proto::wire::ip::{GROUP_IPV4, TTL};
 use carp_proto::wire::vrrp::v3::{self, Carrier};
-use carp_proto::wire::vrrp::{AddressList, ChecksumForm, Expectations, Senders, Version, validate};
+use carp_proto::wire::vrrp::{
+    AddressList, Authentication, ChecksumForm, Expectations, Ipv4List, Senders, Version, v2,
+    validate,
+};
 use carp_proto::{
     Action, Authenticator, CarpInterval, Centiseconds, Instant, Key, Priority, RouterConfig,
-    RxMeta, VirtualAddress, VirtualId, VirtualRouter, Vrrp2, Vrrp3,
+    RxMeta, Seconds, VirtualAddress, VirtualId, VirtualRouter, Vrrp2, Vrrp3,
 };
 
 const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
@@ -23,15 +27,18 @@ const META: RxMeta = RxMeta { source: PEER, destination: IpAddr::V4(GROUP_IPV4),
 /// A case: so many times.
 pub(crate) type Case = fn(u64) -> Result<()>;
 
-pub(crate) const CASES: [(&str, Case); 9] = [
+pub(crate) const CASES: [(&str, Case); 12] = [
     ("carp: parse an advert", carp_parse),
     ("carp: verify a digest", carp_verify),
     ("carp: sign and emit an advert", carp_emit),
     ("carp: a backup hears an advert", carp_hear),
     ("vrrp2: a backup hears an advert", vrrp2_hear),
+    ("vrrp2: emit an advert", vrrp2_emit),
     ("vrrp3: parse and validate an advert", vrrp3_validate),
     ("vrrp3: a backup hears an advert", vrrp3_hear),
-    ("vrrp3: sign and emit an advert", vrrp3_emit),
+    ("vrrp3: emit an advert", vrrp3_emit),
+    ("vrrp3: sign and emit an advert", vrrp3_sign),
+    ("vrrp3: verify a signature", vrrp3_verify),
     ("an active router's deadline, advert included", step),
 ];
 
@@ -126,23 +133,84 @@ fn vrrp3_validate(times: u64) -> Result<()> {
     Ok(())
 }
 
-fn vrrp3_emit(times: u64) -> Result<()> {
-    let key = HmacKey::new(1, &[7; 32])?;
-    let mut hmac = HmacAuthenticator::new(vec![key], 1, HmacMode::Enforce, AntiReplay::Monotonic)?;
-    let list = AddressList::new(&addresses()?)?;
-    let carrier = Carrier::new(&list, PEER, GROUP_IPV4.into(), ChecksumForm::PseudoHeader)
-        .ok_or("one family")?;
-    let (priority, interval) = (Priority::DEFAULT, Centiseconds::DEFAULT);
-    let advert = v3::Outgoing { id: id()?, priority, interval, carrier };
+fn vrrp2_emit(times: u64) -> Result<()> {
+    let list = Ipv4List::new([Ipv4Addr::new(192, 0, 2, 100)])?;
+    let advert = v2::Outgoing {
+        id: id()?,
+        priority: Priority::DEFAULT,
+        interval: Seconds::DEFAULT,
+        addresses: &list,
+        authentication: Authentication::None,
+    };
     let mut buffer = BytesMut::with_capacity(64);
+    for _ in 0..times {
+        buffer.clear();
+        v2::emit(black_box(&advert), &mut buffer);
+        black_box(&buffer);
+    }
+    Ok(())
+}
+
+fn vrrp3_emit(times: u64) -> Result<()> {
+    let list = AddressList::new(&addresses()?)?;
+    let (advert, mut buffer) = (outgoing(&list)?, BytesMut::with_capacity(64));
+    for _ in 0..times {
+        buffer.clear();
+        v3::emit(black_box(&advert), &mut buffer);
+        black_box(&buffer);
+    }
+    Ok(())
+}
+
+fn vrrp3_sign(times: u64) -> Result<()> {
+    let (mut hmac, list) = (signer()?, AddressList::new(&addresses()?)?);
+    let (advert, mut buffer) = (outgoing(&list)?, BytesMut::with_capacity(64));
     for second in 0..times {
         buffer.clear();
-        let since_epoch = core::time::Duration::from_secs(second);
-        let trailer = hmac.sign(since_epoch, &advert).ok_or("it signs")?;
+        let trailer = hmac.sign(Duration::from_secs(second), &advert).ok_or("it signs")?;
         v3::emit_signed(&advert, &trailer, &mut buffer);
         black_box(&buffer);
     }
     Ok(())
+}
+
+/// Two adverts in turn, so far apart that the mark of the one is too old to refuse the other: the same signature is no
+/// good twice.
+fn vrrp3_verify(times: u64) -> Result<()> {
+    let (mut hmac, list) = (signer()?, AddressList::new(&addresses()?)?);
+    let advert = outgoing(&list)?;
+    let seconds = [0, 1000].map(Duration::from_secs);
+    let mut messages = Vec::new();
+    for since_epoch in seconds {
+        let trailer = hmac.sign(since_epoch, &advert).ok_or("it signs")?;
+        let mut message = Vec::new();
+        v3::emit_signed(&advert, &trailer, &mut message);
+        messages.push(message);
+    }
+    let mut parsed = Vec::new();
+    for (message, since_epoch) in messages.iter().zip(seconds) {
+        let signed = v3::parse(&META, message)?.signed.ok_or("it is signed")?;
+        parsed.push((since_epoch, signed));
+    }
+    for (_, (since_epoch, signed)) in (0..times).zip(parsed.iter().cycle()) {
+        let verdict = hmac.verify(*since_epoch, PEER, Some(black_box(signed)));
+        assert_eq!(verdict, Verdict::Verified);
+    }
+    Ok(())
+}
+
+/// With a window of time, as keepalived has it by default.
+fn signer() -> Result<HmacAuthenticator> {
+    let key = HmacKey::new(1, &[7; 32])?;
+    let window = AntiReplay::Time(Window::new(5)?);
+    Ok(HmacAuthenticator::new(vec![key], 1, HmacMode::Enforce, window)?)
+}
+
+fn outgoing(list: &AddressList) -> Result<v3::Outgoing<'_>> {
+    let carrier = Carrier::new(list, PEER, GROUP_IPV4.into(), ChecksumForm::PseudoHeader)
+        .ok_or("one family")?;
+    let (priority, interval) = (Priority::DEFAULT, Centiseconds::DEFAULT);
+    Ok(v3::Outgoing { id: id()?, priority, interval, carrier })
 }
 
 fn step(times: u64) -> Result<()> {

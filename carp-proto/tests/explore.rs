@@ -54,7 +54,7 @@ fn two_routers_of_the_other_dialects_are_safe_and_converge_whatever_happens() {
 fn three_routers_are_safe_and_converge_whatever_happens() {
     let budget = Budget { losses: 1, crashes: 1, ..Budget::NONE };
     for (name, model) in models(3, 8) {
-        let model = Model { budget, converge_one_in: 8, ..model };
+        let model = Model { budget, converge_one_in: 1, ..model };
         assert!(explored(&name, &model).states > 100);
     }
     // From where one serves: a stop or a yield, and whatever is overtaken by it.
@@ -67,8 +67,25 @@ fn three_routers_are_safe_and_converge_whatever_happens() {
     // A cut, which may heal, multiplies the states: `make explore` goes deeper.
     let budget = Budget { cuts: 1, ..budget };
     for (name, model) in models(3, 6) {
-        let model = Model { budget, converge_one_in: 32, ..model };
+        let model = Model { budget, converge_one_in: 4, ..model };
         assert!(explored(&name, &model).states > 1000);
+    }
+}
+
+/// From every state of what is small, where the tests above look at a part of the states of what is larger.
+#[test]
+fn from_every_state_of_small_models_one_router_serves_in_time_and_stays() {
+    let others = [Dialect::FreeBsd, Dialect::Ucarp];
+    let others = others.map(|it| (format!("CARP {it}"), Model::carp(it, &[0, 100], 4)));
+    for (name, model) in models(2, 4).into_iter().chain(others) {
+        let report = explored(&name, &Model { budget: SOME, converge_one_in: 1, ..model });
+        assert_eq!(report.converged, u64::try_from(report.states).unwrap(), "{name}");
+    }
+    let budget = Budget { orders: 1, slow: 1, ..Budget::NONE };
+    for (name, model) in models(3, 4) {
+        let model = Model { budget, settled: true, converge_one_in: 1, ..model };
+        let report = explored(&name, &model);
+        assert_eq!(report.converged, u64::try_from(report.states).unwrap(), "{name}");
     }
 }
 
@@ -76,7 +93,7 @@ fn three_routers_are_safe_and_converge_whatever_happens() {
 fn a_state_is_known_again_at_another_time() {
     // Without faults there is an end: the adverts of a router that nothing happens to are all the same.
     for (name, model) in models(2, 60) {
-        let report = explored(&name, &Model { converge_one_in: 0, ..model });
+        let report = explored(&name, &Model { converge_one_in: 1, ..model });
         assert!(report.complete, "{name}");
     }
 }
@@ -98,7 +115,7 @@ fn the_states_of_these_models_are_as_many_as_they_were() {
 /// becomes of the states.
 #[test]
 fn planted_bugs_are_found_as_what_they_are_on_a_shortest_path() {
-    for (bug, hosts, length, invariant) in [
+    for planted in [
         (Bug::KeepsAddresses, &[0][..], 6, Invariant::Agreement),
         (Bug::IgnoresBetter, &[1], 15, Invariant::BoundedDual),
         (Bug::ForgetsToReport, &[0, 1], 0, Invariant::Convergence),
@@ -108,14 +125,40 @@ fn planted_bugs_are_found_as_what_they_are_on_a_shortest_path() {
     ] {
         let model = Model::carp(Dialect::Native, &[0, 100], 40);
         let budget = Budget { orders: 1, crashes: 1, ..Budget::NONE };
-        let bugs = hosts.iter().map(|host| (*host, bug)).collect();
-        let converge_one_in = u64::from(invariant == Invariant::Convergence);
-        let report = explore(&Model { budget, bugs, converge_one_in, ..model });
-        let (violation, path) = report.violation.unwrap_or_else(|| panic!("{bug:?} was not found"));
-        println!("{bug:?}: {violation} by {path:?}");
-        assert_eq!(violation.invariant, invariant, "{bug:?}: {violation}");
-        assert_eq!(path.len(), length, "{bug:?}: {path:?}");
+        finds(planted, Model { budget, ..model });
     }
+}
+
+/// Two successors rise together, and the worse one keeps its addresses when it goes again: that takes three.
+#[test]
+fn a_bug_that_shows_between_the_successors_of_a_router_is_found_among_three() {
+    let planted = (Bug::KeepsAddresses, &[2][..], 7, Invariant::Agreement);
+    let model = Model::carp(Dialect::OpenBsd, &[0, 100, 200], 10);
+    let budget = Budget { orders: 1, ..Budget::NONE };
+    finds(planted, Model { budget, settled: true, ..model });
+}
+
+#[test]
+fn planted_bugs_are_found_in_vrrp_too() {
+    let crash = Budget { crashes: 1, ..Budget::NONE };
+    let planted = (Bug::KeepsAddresses, &[1][..], 10, Invariant::Agreement);
+    finds(planted, Model { budget: crash, settled: true, ..Model::vrrp3(&[200, 100], 20) });
+    // With none of what may go wrong.
+    let planted = (Bug::IgnoresBetter, &[1][..], 24, Invariant::BoundedDual);
+    finds(planted, Model::vrrp3(&[200, 150, 100], 30));
+}
+
+/// A bug of some routers, what finds it, and after how many moves.
+type Planted = (Bug, &'static [usize], usize, Invariant);
+
+fn finds((bug, hosts, length, invariant): Planted, model: Model) {
+    let bugs = hosts.iter().map(|host| (*host, bug)).collect();
+    let converge_one_in = u64::from(invariant == Invariant::Convergence);
+    let report = explore(&Model { bugs, converge_one_in, ..model });
+    let (violation, path) = report.violation.unwrap_or_else(|| panic!("{bug:?} was not found"));
+    println!("{bug:?}: {violation} by {path:?}");
+    assert_eq!(violation.invariant, invariant, "{bug:?}: {violation}");
+    assert_eq!(path.len(), length, "{bug:?}: {path:?}");
 }
 
 /// `make explore`: minutes, in release.

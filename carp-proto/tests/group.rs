@@ -453,6 +453,20 @@ fn a_better_router_that_resigns_at_once_is_served_on_for_only_with_permission() 
 }
 
 #[test]
+fn who_waits_after_a_better_router_has_resigned_hands_over_to_any_other() {
+    let mut rig = Setup::new().rig().serving();
+    rig.input(Input::Permit(false));
+    rig.hears(ip(9), 1, 50);
+    rig.hears_resignation(ip(9));
+    assert_eq!(rig.router.posture(), Posture::Unanswered);
+    // Worse than the one that has resigned, and than this router.
+    assert_eq!(rig.passes(secs(5)).hears(ip(8), 1, 200), []);
+    assert_eq!((rig.router.posture(), rig.wait()), (Posture::Leaving, ms(200)));
+    let to_backup = event(State::Active, State::Backup, Cause::BetterPeer);
+    assert_eq!(rig.times_out(), [Release, to_backup]);
+}
+
+#[test]
 fn a_group_that_went_to_a_worse_host_is_held_and_one_that_went_to_a_better_is_not() {
     for (advskew, held) in [(200, true), (100, true), (50, false)] {
         let mut rig = Setup::new().rig().leaving(Input::StepDown);

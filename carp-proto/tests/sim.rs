@@ -2,13 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper that fails has to fail its test")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use carp_proto::Family;
+use carp_proto::election::Dialect;
 use carp_proto::sim::{
-    Bug, Chance, Fault, Invariant, Scenario, SpecSpeech, Step, Transcript, View, Violation, judge,
-    judge_on, minimise, random_scenario,
+    Bug, Chance, Fault, HostSpec, Invariant, Scenario, Spec, SpecSpeech, Step, Transcript, View,
+    Violation, Weather, judge, judge_on, minimise, random_scenario,
 };
 
 /// Enough for a look in every build; `make simulate-many` plays millions.
@@ -44,28 +45,20 @@ fn every_invariant_holds_in_random_scenarios() {
 
 /// What no random scenario contains, no random scenario tests.
 #[test]
-fn random_scenarios_have_every_kind_of_fault_and_of_router() {
+fn random_scenarios_have_every_kind_of_fault_of_weather_and_of_router() {
     let mut words = BTreeSet::new();
-    let mut routers = [0; 6];
+    let mut kinds = BTreeMap::new();
+    let mut speeches = BTreeMap::new();
     for seed in 0..2_000 {
         let scenario = random_scenario(seed);
         let text = scenario.to_string();
         let steps = text.lines().filter_map(|line| line.strip_prefix("at "));
         words.extend(steps.filter_map(|step| Some(step.split(' ').nth(1)?.to_owned())));
+        for (kind, has) in kinds_of(&scenario) {
+            *kinds.entry(kind).or_insert(0) += i32::from(has);
+        }
         for spec in scenario.hosts.iter().flat_map(|host| &host.routers) {
-            let is_carp = matches!(spec.speech, SpecSpeech::Carp { .. });
-            let speaks = |family| spec.addresses.iter().any(|it| it.family() == family);
-            let families = [Family::Ipv4, Family::Ipv6].map(speaks);
-            for (count, is_one) in routers.iter_mut().zip([
-                is_carp && families == [false, true],
-                is_carp && families == [true, true],
-                !is_carp && families == [false, true],
-                !spec.peers.is_empty(),
-                spec.handover.is_some_and(|window| window < Duration::from_millis(100)),
-                spec.handover.is_some_and(|window| window > Duration::from_secs(5)),
-            ]) {
-                *count += i32::from(is_one);
-            }
+            *speeches.entry(speech(spec)).or_insert(0) += 1;
         }
     }
     let all = [
@@ -74,7 +67,64 @@ fn random_scenarios_have_every_kind_of_fault_and_of_router() {
         "stop", "unplug", "weather", "yield",
     ];
     assert_eq!(words.into_iter().collect::<Vec<_>>(), all);
-    assert!(routers.iter().all(|count| *count > 10), "{routers:?}");
+    assert!(kinds.values().all(|count| *count > 10), "{kinds:?}");
+    let of_carp = |families| Dialect::ALL.map(|dialect| format!("CARP {dialect} over {families}"));
+    let of_vrrp = ["VRRPv2 over IPv4", "VRRPv3 over IPv4", "VRRPv3 over IPv6"];
+    let signed = ["signed VRRPv3 over IPv4", "signed VRRPv3 over IPv6"];
+    let all = ["IPv4", "IPv6", "both"].map(of_carp).concat().into_iter();
+    let all = all.chain(of_vrrp.into_iter().chain(signed).map(str::to_owned));
+    assert_eq!(speeches.keys().cloned().collect::<BTreeSet<_>>(), all.collect());
+    assert!(speeches.values().all(|count| *count > 10), "{speeches:?}");
+}
+
+/// What a scenario may have, and whether it has it.
+fn kinds_of(scenario: &Scenario) -> [(&'static str, bool); 13] {
+    let Weather { delay, jitter, loss, duplicate, reorder } = scenario.weather;
+    let dialect = |host: &HostSpec, link: usize| match host.routers[link].speech {
+        SpecSpeech::Carp { dialect, .. } => Some(dialect),
+        SpecSpeech::Vrrp2 { .. } | SpecSpeech::Vrrp3 { .. } => None,
+    };
+    let mixed = |link: usize| {
+        let first = dialect(&scenario.hosts[0], link);
+        scenario.hosts.iter().any(|host| dialect(host, link) != first)
+    };
+    let any =
+        |has: fn(&Spec) -> bool| scenario.hosts.iter().flat_map(|host| &host.routers).any(has);
+    let shorter = |spec: &Spec| spec.handover.is_some_and(|it| it < Duration::from_millis(100));
+    let longer = |spec: &Spec| spec.handover.is_some_and(|it| it > Duration::from_secs(5));
+    [
+        ("delay", !delay.is_zero()),
+        ("jitter", !jitter.is_zero()),
+        ("loss", loss != Chance::NEVER),
+        ("duplication", duplicate != Chance::NEVER),
+        ("reordering", reorder != Chance::NEVER),
+        ("all of these", [loss, duplicate, reorder].iter().all(|it| *it != Chance::NEVER)),
+        ("a group of two", scenario.links() == 2),
+        ("a group of three", scenario.links() == 3),
+        ("mixed dialects", (0..scenario.links()).any(mixed)),
+        ("peers", any(|spec| !spec.peers.is_empty())),
+        ("a wait before preemption", any(|spec| !spec.preempt_delay.is_zero())),
+        ("a short handover", any(shorter)),
+        ("a long handover", any(longer)),
+    ]
+}
+
+/// The protocol of a router, and the families in which it speaks it.
+fn speech(spec: &Spec) -> String {
+    let protocol = match spec.speech {
+        SpecSpeech::Carp { dialect, .. } => format!("CARP {dialect}"),
+        SpecSpeech::Vrrp2 { .. } => "VRRPv2".to_owned(),
+        SpecSpeech::Vrrp3 { signed: false, .. } => "VRRPv3".to_owned(),
+        SpecSpeech::Vrrp3 { signed: true, .. } => "signed VRRPv3".to_owned(),
+    };
+    let speaks = |family| spec.addresses.iter().any(|it| it.family() == family);
+    let families = match [Family::Ipv4, Family::Ipv6].map(speaks) {
+        [true, true] => "both",
+        [true, false] => "IPv4",
+        [false, true] => "IPv6",
+        [false, false] => "nothing",
+    };
+    format!("{protocol} over {families}")
 }
 
 /// What a random scenario has found once, made small. The names say what went wrong.

@@ -20,7 +20,7 @@ use crate::interval::{AdvBase, AdvSkew, Centiseconds, Seconds};
 const WORSE: [u8; 8] = [0, 1, 40, 80, 100, 140, 200, 240];
 
 /// The scenario of a seed: two to five hosts with one to three routers each, all of one protocol a link, and
-/// up to 24 things that go wrong. At its end all is made well.
+/// up to 23 things that go wrong. At its end all is made well.
 ///
 /// The same seed is the same scenario in every version of this crate that has the same generator; a saved
 /// text is the same for ever.
