@@ -6,9 +6,9 @@ use carp_node::lab::wait_until;
 use libtest_mimic::Failed;
 
 use crate::scene::{
-    Pair, equal, events, share, shell, sync, wait_held, wait_in_sync, wait_outcome,
+    Pair, equal, events, hold, share, shell, sync, wait_held, wait_in_sync, wait_outcome,
 };
-use crate::support::{Daemon, LIMIT, Rack, Test, Tested, ensure};
+use crate::support::{LIMIT, Rack, Test, Tested, ensure};
 use crate::trees::{Both, Snapshot};
 
 pub(crate) const TESTS: &[Test] = &[
@@ -116,13 +116,6 @@ fn deleted_marker(rack: &Rack) -> Tested {
     ensure(pair.b.rescued("mine") == ["1"], "what the peer did not have is kept")
 }
 
-/// Nothing is copied any more when this returns.
-fn hold(daemon: &Daemon) -> Tested {
-    sync(daemon, &["hold"], 0)?;
-    wait_held(daemon, "operator")?;
-    Ok(wait_until(LIMIT, "no pass runs", || share(daemon)["progress"].is_null())?)
-}
-
 /// What 3.1.2 says of itself. It does not know `-V`.
 const OLD: &str = "case \"$1\" in -V*) echo 'rsync: -V: unknown option' >&2; exit 1;; --version) \
                    echo 'rsync  version 3.1.2  protocol version 31'; exit 0;; esac";
@@ -189,10 +182,13 @@ fn mass_delete(rack: &Rack) -> Tested {
     }
     let (_first, second) = pair.start()?;
     pair.b.wait_for("f39", Some("1"))?;
+    // One pass finds them all.
+    hold(&second)?;
     for file in 0..38 {
         fs::remove_file(pair.a.share.join(format!("f{file}")))?;
     }
     let source = Snapshot::of(&pair.a.share)?;
+    sync(&second, &["hold", "--release"], 0)?;
     wait_held(&second, "mass-delete")?;
     let left = pair.b.tree()?.len();
     // The marker is one more.

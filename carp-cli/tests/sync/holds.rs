@@ -10,7 +10,9 @@ use carp_node::sync::lineage::{NodeId, Stamp};
 use carp_node::sync::record::Memory;
 use libtest_mimic::Failed;
 
-use crate::scene::{Pair, equal, events, explain, share, shell, sync, wait_held, wait_in_sync};
+use crate::scene::{
+    Pair, equal, events, explain, hold, share, shell, sync, wait_held, wait_in_sync,
+};
 use crate::support::{Daemon, LIMIT, Rack, Test, Tested, ensure, serves, wait_for_owner};
 use crate::trees::Both;
 
@@ -227,11 +229,14 @@ fn rsync_setup(rack: &Rack) -> Tested {
     pair.b.wait_for("page", Some("v1"))?;
     wait_in_sync(&second)?;
     let said = "rsync: --modify-window=-1: unknown option";
+    // No rsync that was called before is under way.
+    hold(&second)?;
     pair.b.replace_rsync(Some(&format!(
         "case \"$*\" in *--delete-delay*) echo '{said}' >&2; exit 1;; esac"
     )))?;
     pair.a.write("page", "v2")?;
     let before = Both::of(&pair)?;
+    sync(&second, &["hold", "--release"], 0)?;
     let what = "rsync does not accept the call; `carp sync check` compares both nodes";
     ensure_held(&second, HoldReason::RsyncSetup, what)?;
     let text = sync(&second, &["status"], 1)?;

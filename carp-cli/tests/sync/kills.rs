@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use carp_node::lab::wait_until;
 use libtest_mimic::Failed;
 
-use crate::scene::{Node, Pair, equal, passes, rescue_list, share, sync, wait_in_sync};
+use crate::scene::{Node, Pair, equal, hold, passes, rescue_list, share, sync, wait_in_sync};
 use crate::support::{Daemon, LIMIT, Rack, Test, Tested, ensure};
 
 pub(crate) const TESTS: &[Test] = &[
@@ -75,9 +75,8 @@ fn are_equal(pair: &Pair<'_>, daemon: &Daemon) -> Tested {
 }
 
 /// What is changed is all in the next pass.
-fn all_at_once(pair: &Pair<'_>, standby: &Daemon, change: impl FnOnce() -> Tested) -> Tested {
-    sync(standby, &["hold"], 0)?;
-    wait_until(LIMIT, "no pass runs", || passes(&pair.b.share).is_empty())?;
+fn all_at_once(standby: &Daemon, change: impl FnOnce() -> Tested) -> Tested {
+    hold(standby)?;
     change()?;
     sync(standby, &["hold", "--release"], 0)?;
     Ok(())
@@ -97,7 +96,7 @@ fn before_the_memory(rack: &Rack) -> Tested {
     first.wait_for_state("active")?;
     pair.b.wait_for("page", Some("1"))?;
     wait_in_sync(&second)?;
-    all_at_once(&pair, &second, || {
+    all_at_once(&second, || {
         pair.a.write("page", "2")?;
         Ok(fs::write(&flag, "")?)
     })?;
@@ -126,7 +125,7 @@ fn renames(rack: &Rack) -> Tested {
     first.wait_for_state("active")?;
     pair.b.wait_for("f6", Some("old"))?;
     wait_in_sync(&second)?;
-    all_at_once(&pair, &second, || {
+    all_at_once(&second, || {
         write_all(&pair.a, "new")?;
         point.arm()
     })?;

@@ -367,6 +367,14 @@ pub(crate) fn wait_held(daemon: &Daemon, reason: &str) -> Tested {
     waited.map_err(|error| Failed::from(format!("{error}: {}: {}", share(daemon), events(daemon))))
 }
 
+/// Holds a share as its operator does. Nothing is copied any more when this returns: what is changed before
+/// `carp sync hold --release` is all in one pass, and none that had begun before has a part of it.
+pub(crate) fn hold(daemon: &Daemon) -> Tested {
+    sync(daemon, &["hold"], 0)?;
+    wait_held(daemon, "operator")?;
+    Ok(wait_until(LIMIT, "no pass runs", || share(daemon)["progress"].is_null())?)
+}
+
 /// `carp sync …`, which has to end with this code; what it printed.
 pub(crate) fn sync(daemon: &Daemon, arguments: &[&str], code: i32) -> Result<String, Failed> {
     let all = [&["sync"], arguments].concat();
