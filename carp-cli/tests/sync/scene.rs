@@ -172,6 +172,15 @@ impl<'a> Node<'a> {
         Ok(fs::write(self.rack.path(&format!("{}.cut", self.name)), what)?)
     }
 
+    /// It cannot be reached, and this node's daemon has noticed: a pass that had connected before would still copy.
+    pub(crate) fn cut_off(&self, daemon: &Daemon) -> Tested {
+        self.cut(true)?;
+        Ok(wait_until(LIMIT, "the cut is noticed, and no pass runs", || {
+            let status = share(daemon);
+            status["peer_trouble"].is_string() && status["progress"].is_null()
+        })?)
+    }
+
     /// This node's daemon and its guard are killed when it opens the connection of this number from now on.
     pub(crate) fn kill_at(&self, daemon: &Daemon, connection: u32) -> Tested {
         let (daemon, guard) = daemon.pids()?;

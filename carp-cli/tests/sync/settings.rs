@@ -113,7 +113,7 @@ fn never(rack: &Rack) -> Tested {
     pair.a.write("page", "1")?;
     let (first, second) = pair.start()?;
     pair.b.wait_for("page", Some("1"))?;
-    pair.b.cut(true)?;
+    pair.b.cut_off(&second)?;
     wait_until(LIMIT, "the copy is too old", || share(&second)["alarm"] == true)?;
     let text = sync(&second, &["status"], 0)?;
     ensure(text.contains("! alarm: the copy is older than max_lag (2s)"), text)?;
@@ -149,7 +149,7 @@ fn never_after_a_restart(rack: &Rack) -> Tested {
     pair.a.write("page", "1")?;
     let (first, second) = pair.start()?;
     pair.b.wait_for("page", Some("1"))?;
-    pair.b.cut(true)?;
+    pair.b.cut_off(&second)?;
     wait_until(LIMIT, "the copy is too old", || share(&second)["alarm"] == true)?;
     pair.a.write("late", "1")?;
     second.kill_with_guard(&rack.secondary)?;
