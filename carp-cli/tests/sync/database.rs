@@ -71,9 +71,7 @@ fn of_the_source(rack: &Rack) -> Tested {
     pair.a.write("page", "1")?;
     let (first, second) = (pair.a.start()?, pair.b.start()?);
     first.wait_for_state("active")?;
-    wait_until(LIMIT, "the primary has made its marker", || {
-        pair.a.share.join(".share-id").exists()
-    })?;
+    pair.a.wait_for_marker()?;
     let before = Both::of(&pair)?;
     wait_held(&second, "live-database")?;
     let text = sync(&second, &["status"], 1)?;

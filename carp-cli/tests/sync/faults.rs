@@ -70,6 +70,7 @@ fn hangs(rack: &Rack, first: &str) -> Tested {
     pair.a.write("x", "1")?;
     let active = pair.a.start()?;
     active.wait_for_state("active")?;
+    pair.a.wait_for_marker()?;
     let group = rack.path("group");
     let script = format!(
         "case \"$*\" in *--delete-delay*) trap '' TERM USR1; echo $$ >{}; {first} sleep 1000;; esac",

@@ -125,6 +125,7 @@ fn old_rsync(rack: &Rack) -> Tested {
     pair.a.write("x", "1")?;
     let first = pair.a.start()?;
     first.wait_for_state("active")?;
+    pair.a.wait_for_marker()?;
     let before = Both::of(&pair)?;
     let second = pair.b.start_with_rsync(OLD)?;
     wait_held(&second, "rsync-version")?;
@@ -153,6 +154,7 @@ fn unreadable_file(rack: &Rack) -> Tested {
     let pair = Pair::new(rack, "cold_start_wait = \"0s\"")?;
     let first = pair.a.start()?;
     first.wait_for_state("active")?;
+    pair.a.wait_for_marker()?;
     let before = Both::of(&pair)?;
     let said = "case \"$*\" in *--delete-delay*) \
                     for n in $(seq 1 500); do echo \"rsync: cannot read file $n\" >&2; done; \

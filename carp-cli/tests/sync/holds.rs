@@ -136,6 +136,7 @@ fn same_name(rack: &Rack) -> Tested {
     pair.a.write("page", "v1")?;
     let first = pair.a.start()?;
     first.wait_for_state("active")?;
+    pair.a.wait_for_marker()?;
     let text = fs::read_to_string(&pair.b.config)?;
     let own = "name = \"secondary\"";
     ensure(text.contains(own), &*text)?;
@@ -172,7 +173,7 @@ fn other_share(rack: &Rack) -> Tested {
     let id = |node: &crate::scene::Node<'_>| -> Result<String, Failed> {
         Ok(fs::read_to_string(node.share.join(".share-id"))?.trim().to_owned())
     };
-    wait_until(LIMIT, "it has a marker", || id(&pair.a).is_ok())?;
+    pair.a.wait_for_marker()?;
     let before = Both::of(&pair)?;
     let second = pair.b.start()?;
     let what = format!("share www is {} on primary and {} here", id(&pair.a)?, id(&pair.b)?);

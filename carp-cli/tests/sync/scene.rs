@@ -237,6 +237,12 @@ impl<'a> Node<'a> {
         shell(&format!("cd '{disk}' && mount -o remount,{options} tmpfs '{disk}'"))
     }
 
+    /// Waits until it has made its marker, which it does a moment after it is active.
+    pub(crate) fn wait_for_marker(&self) -> Tested {
+        let is_whole = || self.read(".share-id").is_some_and(|text| text.ends_with('\n'));
+        Ok(wait_until(LIMIT, &format!("{} has made its marker", self.name), is_whole)?)
+    }
+
     /// Waits until a file has this value, or is not there.
     pub(crate) fn wait_for(&self, file: &str, value: Option<&str>) -> Tested {
         let what = format!("{} has {file} = {value:?}", self.name);
