@@ -201,10 +201,10 @@ fn cut(rack: &Rack, settings: &str, directions: &[Direction]) -> Tested {
     let linked = Linked::start(rack, &format!("bandwidth = {RATE_KIB}\n{settings}"))?;
     let (a, b) = (&linked.a, &linked.b);
     a.run(
-        // Renamed, so that one pass brings both.
+        // Renamed, so that one pass brings both; first the large one, because a pass with that alone is as long.
         &format!(
             "mkdir {SHARE}-new; cd {SHARE}-new; echo v2 >page; \
-             head -c {LARGE_KIB}K /dev/urandom >large; mv page large {SHARE}/"
+             head -c {LARGE_KIB}K /dev/urandom >large; mv large page {SHARE}/"
         ),
         LIMIT,
     )?;
