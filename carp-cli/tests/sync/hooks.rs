@@ -97,7 +97,7 @@ fn too_long(rack: &Rack) -> Tested {
 
 /// By default it is 3 s less than the time for a handover, so that it may be the other node that gives up first.
 fn too_long_by_default(rack: &Rack) -> Tested {
-    hangs(rack, "handover_timeout = \"5s\"", "writers go on")
+    hangs(rack, "handover_timeout = \"8s\"", "writers go on")
 }
 
 /// The primary asks for a handover in vain, and this is what the secondary says then.
