@@ -86,11 +86,14 @@ fn before_the_memory(rack: &Rack) -> Tested {
     let pair = Pair::new(rack, "")?;
     pair.a.write("page", "1")?;
     let (flag, there) = (rack.path("stops"), rack.path("there"));
-    // What is fetched when the copy is on the disk, before it is remembered.
+    // What is fetched when the copy is on the disk, before it is remembered. That of a pass that was stopped may still
+    // run when the next one begins.
     let script = format!(
-        "case \"$*\" in *www.after*) if rm {} 2>/dev/null; then : >{}; sleep 1000; fi;; esac",
-        flag.display(),
-        there.display()
+        "case \"$*\" in *www.after*) if [ \"$(cat {page})\" = 2 ] && rm {flag} 2>/dev/null; \
+         then : >{there}; sleep 1000; fi;; esac",
+        page = pair.b.share.join("page").display(),
+        flag = flag.display(),
+        there = there.display()
     );
     let (first, second) = (pair.a.start()?, pair.b.start_with_rsync(&script)?);
     first.wait_for_state("active")?;

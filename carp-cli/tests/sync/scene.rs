@@ -271,7 +271,9 @@ pub(crate) fn passes(share: &Path) -> BTreeSet<i32> {
         let command = fs::read(entry.path().join("cmdline")).ok()?;
         let words: Vec<_> = command.split(|byte| *byte == 0).map(String::from_utf8_lossy).collect();
         let into = |word: &str| Path::new(word) == share;
-        let is_pass = words.first()? == "rsync"
+        // A script that stands before it calls it by its path.
+        let is_rsync = Path::new(&**words.first()?).file_name() == Some("rsync".as_ref());
+        let is_pass = is_rsync
             && words.iter().any(|word| into(word))
             && !words.iter().any(|word| word == "--dry-run");
         let stat = is_pass.then(|| fs::read_to_string(entry.path().join("stat")))?.ok()?;
