@@ -242,6 +242,9 @@ fn default_limits(rack: &Rack) -> Tested {
             .wait_for(&last, None)
             .map_err(|error| Failed::from(format!("{error:?}: {}", share(&second))))?;
         wait_in_sync(&second)?;
+        wait_until(LIMIT, "the trees are equal", || {
+            equal(&pair.a.share, &pair.b.share).unwrap_or(false)
+        })?;
         source.ensure_untouched(&pair.a.share, "the source is as it was")?;
         source.ensure_untouched(&pair.b.share, "and so is its copy")?;
         wait_until(LIMIT, "no longer held", || share(&second)["held"].is_null())?;
