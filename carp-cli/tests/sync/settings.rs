@@ -205,6 +205,8 @@ fn one_of_two_required(rack: &Rack) -> Tested {
         .map_err(|error| explain(&error, [&first, &second]))?;
     ensure(pair.a.read("page").as_deref() == Some("1"), "with what is required")?;
     fs::rename(rack.path("aside"), &gone)?;
+    // What it says of itself as the one that serves is not meant.
+    wait_until(LIMIT, "the secondary is backup", || share(&second)["role"] == "backup")?;
     wait_in_sync(&second)?;
     // Nobody copies the other one, and a yield waits for what is copied.
     sync(&second, &["hold", "img", "--reason", "a test"], 0)?;
