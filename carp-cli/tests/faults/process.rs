@@ -174,14 +174,14 @@ fn stopped_briefly(rack: &Rack) -> Tested {
     let (first, second) = pair(&scene)?;
     wait_for_adverts(&scene.primary, Instant::now(), 1)?;
     let before = (transitions(&first)?, transitions(&second)?);
+    let (daemon, _) = first.pids()?;
     let since = Instant::now();
     for round in 1..=4 {
         // It has to be asleep: no deadline is late because of a stop in the middle of its work, which an
         // advert begins.
         sleep(Duration::from_millis(100));
-        first.process.pause()?;
-        sleep(Duration::from_millis(400));
-        first.process.resume()?;
+        let script = format!("kill -STOP {daemon}; sleep 0.4; kill -CONT {daemon}");
+        run_on_machine(&rack.primary, &script)?;
         wait_for_adverts(&scene.primary, since, round * 2)?;
     }
     ensure(before == (transitions(&first)?, transitions(&second)?), "something has changed")?;
