@@ -33,19 +33,25 @@ fn no_folder(rack: &Rack) -> Tested {
     not_mounted(rack, false)
 }
 
-/// As if the disk of the share were not mounted on the node that serves, with or without an empty folder in its place.
+/// The disk of the share is not mounted any more on the node that serves, with or without an empty folder in its place.
 fn not_mounted(rack: &Rack, folder: bool) -> Tested {
     let pair = Pair::new(rack, "max_lag = \"5s\"")?;
+    if !folder {
+        fs::remove_dir(&pair.a.share)?;
+    }
+    let disk = rack.path("disk");
+    let on_disk = disk.join("www");
+    fs::create_dir_all(&on_disk)?;
+    let point = pair.a.share.parent().ok_or("no parent")?.display();
+    let mount = format!("mount --bind '{}' '{point}'", disk.display());
+    shell(&mount)?;
     pair.a.write("x", "1")?;
     let (first, second) = pair.start()?;
     pair.b.wait_for("x", Some("1"))?;
     let copy = Snapshot::of(&pair.b.share)?;
-    let aside = rack.path("aside");
-    fs::rename(&pair.a.share, &aside)?;
-    let source = Snapshot::of(&aside)?;
-    if folder {
-        fs::create_dir(&pair.a.share)?;
-    }
+    // Lazily: a pass may have it open.
+    shell(&format!("umount -l '{point}'"))?;
+    let source = Snapshot::of(&on_disk)?;
     wait_held(&second, "source-marker-missing")?;
     let text = sync(&second, &["status"], 1)?;
     ensure(text.contains("mount the share on the peer"), text)?;
@@ -62,12 +68,10 @@ fn not_mounted(rack: &Rack, folder: bool) -> Tested {
     let held = share(&second)["held"]["reason"].clone();
     ensure(held == "source-marker-missing", format!("it is still held: {held}"))?;
     copy.ensure_untouched(&pair.b.share, "everything is still there")?;
-    source.ensure_untouched(&aside, "nothing is written to the source")?;
-    if folder {
-        ensure(pair.a.tree()?.is_empty(), "nor to where it is not")?;
-        fs::remove_dir(&pair.a.share)?;
-    }
-    fs::rename(&aside, &pair.a.share)?;
+    source.ensure_untouched(&on_disk, "nothing is written to the source")?;
+    ensure(pair.a.share.exists() == folder, "at the mount point is what was there before")?;
+    ensure(!folder || pair.a.tree()?.is_empty(), "and nothing is written to it")?;
+    shell(&mount)?;
     pair.a.write("y", "2")?;
     pair.b.wait_for("y", Some("2"))?;
     wait_in_sync(&second)?;
