@@ -39,8 +39,7 @@ interop: deps
 
 ## Measure failover, faults and steady cost beside keepalived and ucarp, and our daemon under rejected packets:
 ## about an hour on a machine that does nothing else. BENCH="--runs 3 --only carp" is a quick look.
-bench:
-	./.ci/install-test-deps --peers
+bench: deps
 	$(CARGO) build --release -p carp-cli -p carp-benches
 	./target/release/failover --svg target/failover.svg --json target/failover.json $(BENCH)
 

@@ -82,7 +82,7 @@ fn run_tests(lab: &'static Lab) -> ExitCode {
 fn hosts_reach_each_other(lab: &Lab) -> Result {
     let (_switch, one, two) = pair(lab)?;
     let _web = two.serve_web()?;
-    assert_eq!(ask(&one, TWO)?, "two");
+    assert_eq!(answer(&one, TWO)?, "two");
     assert!(one.run_inside(|| TcpListener::bind((ONE, 80)).is_ok())?);
     Ok(())
 }
@@ -103,7 +103,7 @@ fn hosts_have_the_addresses_they_were_given(lab: &Lab) -> Result {
 fn a_cut_host_is_silent_and_keeps_its_carrier(lab: &Lab) -> Result {
     let (_switch, one, two) = pair(lab)?;
     let _web = two.serve_web()?;
-    ask(&one, TWO)?;
+    answer(&one, TWO)?;
     two.cut()?;
     assert!(ask(&one, TWO).is_err());
     assert_eq!(carrier(&two)?, "1");
@@ -145,7 +145,7 @@ fn nothing_survives_a_boot(lab: &Lab) -> Result {
     let (_switch, one, mut two) = pair(lab)?;
     let web = two.serve_web()?;
     two.add_address(VIRTUAL.into(), 32)?;
-    ask(&one, VIRTUAL)?;
+    answer(&one, VIRTUAL)?;
     two.power_off()?;
     two.boot()?;
     web.wait(LIMIT)?;
@@ -153,7 +153,7 @@ fn nothing_survives_a_boot(lab: &Lab) -> Result {
     assert!(two.has_address(TWO.into())?);
     assert!(ask(&one, TWO).is_err(), "no web server was started after the boot");
     let _web = two.serve_web()?;
-    assert_eq!(ask(&one, TWO)?, "two");
+    assert_eq!(answer(&one, TWO)?, "two");
     Ok(())
 }
 
@@ -403,7 +403,7 @@ fn run_errand(lab: &Lab, errand: &str) -> ExitCode {
         fs::write(lab.directory().join("errand"), errand)?;
         let (_switch, one, two) = pair(lab)?;
         let (_web, sleeper) = (one.serve_web()?, two.spawn(shell("exec sleep 1000"))?);
-        assert_eq!(ask(&two, ONE)?, "one");
+        assert_eq!(answer(&two, ONE)?, "one");
         sleeper.wait(Duration::from_secs(1000))?;
         Ok(())
     };
@@ -446,9 +446,17 @@ fn shell(script: &str) -> Command {
     command
 }
 
-/// Asks a web server from a host, with little patience.
+/// The answer of a web server to a host, which has to come.
+fn answer(host: &Host, server: Ipv4Addr) -> Result<String> {
+    ask_for(LIMIT, host, server)
+}
+
+/// Asks a web server from a host, with little patience: there may be nobody.
 fn ask(host: &Host, server: Ipv4Addr) -> Result<String> {
-    let patience = Duration::from_millis(500);
+    ask_for(Duration::from_millis(500), host, server)
+}
+
+fn ask_for(patience: Duration, host: &Host, server: Ipv4Addr) -> Result<String> {
     let get = || -> std::io::Result<String> {
         let mut stream = TcpStream::connect_timeout(&SocketAddr::from((server, 80)), patience)?;
         stream.set_read_timeout(Some(patience))?;

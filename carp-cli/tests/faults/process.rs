@@ -44,8 +44,8 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 /// The successor's skew time: priority 100.
 const SKEW: Duration = Duration::from_millis(610);
 
-/// What a loaded machine may add to any time; less than the skew time that would be lost otherwise.
-const MARGIN: Duration = Duration::from_millis(400);
+/// What a loaded machine may add to any time; less than an interval.
+const MARGIN: Duration = Duration::from_millis(800);
 
 /// The same where nothing but a takeover by silence is to be ruled out, which takes more than 3 s.
 const BUSY: Duration = Duration::from_millis(1_500);
@@ -147,7 +147,8 @@ fn panicked(rack: &Rack) -> Tested {
     })?;
     fs::write(directory.join("panic"), "")?;
     let since = first.wait_for_line(LIMIT, "panicked at")?.at;
-    succeeds(&scene, since - MARGIN, HEARTBEAT)?;
+    // What it says may be read late.
+    succeeds(&scene, since - MARGIN, MARGIN + HEARTBEAT)?;
     let status = first.wait(LIMIT)?;
     // On a busy machine the backtrace takes longer than the guard waits.
     ensure(status.code() == Some(101) || status.signal() == Some(9), format!("{status}"))
@@ -173,14 +174,14 @@ fn stopped_briefly(rack: &Rack) -> Tested {
     let (first, second) = pair(&scene)?;
     wait_for_adverts(&scene.primary, Instant::now(), 1)?;
     let before = (transitions(&first)?, transitions(&second)?);
+    let (daemon, _) = first.pids()?;
     let since = Instant::now();
     for round in 1..=4 {
         // It has to be asleep: no deadline is late because of a stop in the middle of its work, which an
         // advert begins.
         sleep(Duration::from_millis(100));
-        first.process.pause()?;
-        sleep(Duration::from_millis(400));
-        first.process.resume()?;
+        let script = format!("kill -STOP {daemon}; sleep 0.4; kill -CONT {daemon}");
+        run_on_machine(&rack.primary, &script)?;
         wait_for_adverts(&scene.primary, since, round * 2)?;
     }
     ensure(before == (transitions(&first)?, transitions(&second)?), "something has changed")?;

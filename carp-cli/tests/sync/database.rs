@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::process::Command;
+use std::time::Duration;
 
 use carp_node::lab::wait_until;
 use libtest_mimic::Failed;
@@ -71,9 +72,7 @@ fn of_the_source(rack: &Rack) -> Tested {
     pair.a.write("page", "1")?;
     let (first, second) = (pair.a.start()?, pair.b.start()?);
     first.wait_for_state("active")?;
-    wait_until(LIMIT, "the primary has made its marker", || {
-        pair.a.share.join(".share-id").exists()
-    })?;
+    pair.a.wait_for_marker()?;
     let before = Both::of(&pair)?;
     wait_held(&second, "live-database")?;
     let text = sync(&second, &["status"], 1)?;
@@ -112,6 +111,9 @@ fn put_there_later(rack: &Rack) -> Tested {
     wait_in_sync(&second)
 }
 
+/// What could not be looked at is looked at again after half a minute.
+const LOOKED_AGAIN: Duration = Duration::from_secs(90);
+
 /// Nobody looks deeper than 256 directories, and a directory that cannot be read is the same.
 fn of_what_is_too_deep(rack: &Rack) -> Tested {
     let pair = Pair::new(rack, "cold_start_wait = \"0s\"")?;
@@ -134,7 +136,7 @@ fn of_what_is_too_deep(rack: &Rack) -> Tested {
     ensure(fs::read_dir(&pair.b.share)?.next().is_none(), "nothing was copied")?;
     fs::remove_dir_all(pair.a.share.join("d"))?;
     pair.a.write("page", "1")?;
-    pair.b.wait_for("page", Some("1"))?;
+    wait_until(LOOKED_AGAIN, "the page is copied", || pair.b.read("page").as_deref() == Some("1"))?;
     wait_until(LIMIT, "the fault is gone", || share(&first)["fault"].is_null())?;
     Ok(())
 }

@@ -198,8 +198,12 @@ fn promotion_during_a_pass(rack: &Rack) -> Tested {
     ensure(left.is_empty(), format!("when the address is there, of {groups:?} live {left:?}"))?;
     ensure(share(&second)["progress"].is_null(), "no pass runs when the address is there")?;
     ensure(pair.b.read("large").is_none(), "and nothing of it is visible")?;
+    let partial = pair.b.share.join(".sync-partial");
     wait_until(LIMIT, "what was received of it is removed from what is served", || {
-        fs::read_dir(pair.b.share.join(".sync-partial")).is_ok_and(|entries| entries.count() == 0)
+        match fs::read_dir(&partial) {
+            Ok(entries) => entries.count() == 0,
+            Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+        }
     })?;
     second.wait_for_state("active")?;
     pair.b.write("mine", "1")?;

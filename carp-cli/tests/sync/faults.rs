@@ -71,10 +71,13 @@ fn hangs(rack: &Rack, first: &str) -> Tested {
     pair.a.write("x", "1")?;
     let active = pair.a.start()?;
     active.wait_for_state("active")?;
+    pair.a.wait_for_marker()?;
+    // Of the first pass that hangs: another one follows it.
     let group = rack.path("group");
     let script = format!(
-        "case \"$*\" in *--delete-delay*) trap '' TERM USR1; echo $$ >{}; {first} sleep 1000;; esac",
-        group.display()
+        "case \"$*\" in *--delete-delay*) trap '' TERM USR1; [ -e {group} ] || echo $$ >{group}; \
+         {first} sleep 1000;; esac",
+        group = group.display()
     );
     let before = Both::of(&pair)?;
     let second = pair.b.start_with_rsync(&script)?;

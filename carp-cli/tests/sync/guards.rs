@@ -6,9 +6,9 @@ use carp_node::lab::wait_until;
 use libtest_mimic::Failed;
 
 use crate::scene::{
-    Pair, equal, events, share, shell, sync, wait_held, wait_in_sync, wait_outcome,
+    Pair, equal, events, hold, share, shell, sync, wait_held, wait_in_sync, wait_outcome,
 };
-use crate::support::{Daemon, LIMIT, Rack, Test, Tested, ensure};
+use crate::support::{LIMIT, Rack, Test, Tested, ensure};
 use crate::trees::{Both, Snapshot};
 
 pub(crate) const TESTS: &[Test] = &[
@@ -33,19 +33,25 @@ fn no_folder(rack: &Rack) -> Tested {
     not_mounted(rack, false)
 }
 
-/// As if the disk of the share were not mounted on the node that serves, with or without an empty folder in its place.
+/// The disk of the share is not mounted any more on the node that serves, with or without an empty folder in its place.
 fn not_mounted(rack: &Rack, folder: bool) -> Tested {
     let pair = Pair::new(rack, "max_lag = \"5s\"")?;
+    if !folder {
+        fs::remove_dir(&pair.a.share)?;
+    }
+    let disk = rack.path("disk");
+    let on_disk = disk.join("www");
+    fs::create_dir_all(&on_disk)?;
+    let point = pair.a.share.parent().ok_or("no parent")?.display();
+    let mount = format!("mount --bind '{}' '{point}'", disk.display());
+    shell(&mount)?;
     pair.a.write("x", "1")?;
     let (first, second) = pair.start()?;
     pair.b.wait_for("x", Some("1"))?;
     let copy = Snapshot::of(&pair.b.share)?;
-    let aside = rack.path("aside");
-    fs::rename(&pair.a.share, &aside)?;
-    let source = Snapshot::of(&aside)?;
-    if folder {
-        fs::create_dir(&pair.a.share)?;
-    }
+    // Lazily: a pass may have it open.
+    shell(&format!("umount -l '{point}'"))?;
+    let source = Snapshot::of(&on_disk)?;
     wait_held(&second, "source-marker-missing")?;
     let text = sync(&second, &["status"], 1)?;
     ensure(text.contains("mount the share on the peer"), text)?;
@@ -62,12 +68,10 @@ fn not_mounted(rack: &Rack, folder: bool) -> Tested {
     let held = share(&second)["held"]["reason"].clone();
     ensure(held == "source-marker-missing", format!("it is still held: {held}"))?;
     copy.ensure_untouched(&pair.b.share, "everything is still there")?;
-    source.ensure_untouched(&aside, "nothing is written to the source")?;
-    if folder {
-        ensure(pair.a.tree()?.is_empty(), "nor to where it is not")?;
-        fs::remove_dir(&pair.a.share)?;
-    }
-    fs::rename(&aside, &pair.a.share)?;
+    source.ensure_untouched(&on_disk, "nothing is written to the source")?;
+    ensure(pair.a.share.exists() == folder, "at the mount point is what was there before")?;
+    ensure(!folder || pair.a.tree()?.is_empty(), "and nothing is written to it")?;
+    shell(&mount)?;
     pair.a.write("y", "2")?;
     pair.b.wait_for("y", Some("2"))?;
     wait_in_sync(&second)?;
@@ -116,13 +120,6 @@ fn deleted_marker(rack: &Rack) -> Tested {
     ensure(pair.b.rescued("mine") == ["1"], "what the peer did not have is kept")
 }
 
-/// Nothing is copied any more when this returns.
-fn hold(daemon: &Daemon) -> Tested {
-    sync(daemon, &["hold"], 0)?;
-    wait_held(daemon, "operator")?;
-    Ok(wait_until(LIMIT, "no pass runs", || share(daemon)["progress"].is_null())?)
-}
-
 /// What 3.1.2 says of itself. It does not know `-V`.
 const OLD: &str = "case \"$1\" in -V*) echo 'rsync: -V: unknown option' >&2; exit 1;; --version) \
                    echo 'rsync  version 3.1.2  protocol version 31'; exit 0;; esac";
@@ -132,6 +129,7 @@ fn old_rsync(rack: &Rack) -> Tested {
     pair.a.write("x", "1")?;
     let first = pair.a.start()?;
     first.wait_for_state("active")?;
+    pair.a.wait_for_marker()?;
     let before = Both::of(&pair)?;
     let second = pair.b.start_with_rsync(OLD)?;
     wait_held(&second, "rsync-version")?;
@@ -160,6 +158,7 @@ fn unreadable_file(rack: &Rack) -> Tested {
     let pair = Pair::new(rack, "cold_start_wait = \"0s\"")?;
     let first = pair.a.start()?;
     first.wait_for_state("active")?;
+    pair.a.wait_for_marker()?;
     let before = Both::of(&pair)?;
     let said = "case \"$*\" in *--delete-delay*) \
                     for n in $(seq 1 500); do echo \"rsync: cannot read file $n\" >&2; done; \
@@ -189,10 +188,13 @@ fn mass_delete(rack: &Rack) -> Tested {
     }
     let (_first, second) = pair.start()?;
     pair.b.wait_for("f39", Some("1"))?;
+    // One pass finds them all.
+    hold(&second)?;
     for file in 0..38 {
         fs::remove_file(pair.a.share.join(format!("f{file}")))?;
     }
     let source = Snapshot::of(&pair.a.share)?;
+    sync(&second, &["hold", "--release"], 0)?;
     wait_held(&second, "mass-delete")?;
     let left = pair.b.tree()?.len();
     // The marker is one more.
@@ -244,6 +246,9 @@ fn default_limits(rack: &Rack) -> Tested {
             .wait_for(&last, None)
             .map_err(|error| Failed::from(format!("{error:?}: {}", share(&second))))?;
         wait_in_sync(&second)?;
+        wait_until(LIMIT, "the trees are equal", || {
+            equal(&pair.a.share, &pair.b.share).unwrap_or(false)
+        })?;
         source.ensure_untouched(&pair.a.share, "the source is as it was")?;
         source.ensure_untouched(&pair.b.share, "and so is its copy")?;
         wait_until(LIMIT, "no longer held", || share(&second)["held"].is_null())?;

@@ -10,7 +10,9 @@ use carp_node::sync::lineage::{NodeId, Stamp};
 use carp_node::sync::record::Memory;
 use libtest_mimic::Failed;
 
-use crate::scene::{Pair, equal, events, explain, share, shell, sync, wait_held, wait_in_sync};
+use crate::scene::{
+    Pair, equal, events, explain, hold, share, shell, sync, wait_held, wait_in_sync,
+};
 use crate::support::{Daemon, LIMIT, Rack, Test, Tested, ensure, serves, wait_for_owner};
 use crate::trees::Both;
 
@@ -134,6 +136,7 @@ fn same_name(rack: &Rack) -> Tested {
     pair.a.write("page", "v1")?;
     let first = pair.a.start()?;
     first.wait_for_state("active")?;
+    pair.a.wait_for_marker()?;
     let text = fs::read_to_string(&pair.b.config)?;
     let own = "name = \"secondary\"";
     ensure(text.contains(own), &*text)?;
@@ -170,7 +173,7 @@ fn other_share(rack: &Rack) -> Tested {
     let id = |node: &crate::scene::Node<'_>| -> Result<String, Failed> {
         Ok(fs::read_to_string(node.share.join(".share-id"))?.trim().to_owned())
     };
-    wait_until(LIMIT, "it has a marker", || id(&pair.a).is_ok())?;
+    pair.a.wait_for_marker()?;
     let before = Both::of(&pair)?;
     let second = pair.b.start()?;
     let what = format!("share www is {} on primary and {} here", id(&pair.a)?, id(&pair.b)?);
@@ -227,11 +230,14 @@ fn rsync_setup(rack: &Rack) -> Tested {
     pair.b.wait_for("page", Some("v1"))?;
     wait_in_sync(&second)?;
     let said = "rsync: --modify-window=-1: unknown option";
+    // No rsync that was called before is under way.
+    hold(&second)?;
     pair.b.replace_rsync(Some(&format!(
         "case \"$*\" in *--delete-delay*) echo '{said}' >&2; exit 1;; esac"
     )))?;
     pair.a.write("page", "v2")?;
     let before = Both::of(&pair)?;
+    sync(&second, &["hold", "--release"], 0)?;
     let what = "rsync does not accept the call; `carp sync check` compares both nodes";
     ensure_held(&second, HoldReason::RsyncSetup, what)?;
     let text = sync(&second, &["status"], 1)?;

@@ -88,7 +88,9 @@ fn replacing(rack: &Rack) -> Tested {
             println!("renaming: killed with {news} of {FILES} renamed");
             ensure(olds + news == FILES, format!("{olds} old and {news} new of {FILES}"))?;
             wait_in_sync(&second)?;
-            ensure(equal(&pair.a.share, &pair.b.share)?, "the trees are equal")?;
+            wait_until(LIMIT, "the trees are equal", || {
+                equal(&pair.a.share, &pair.b.share).unwrap_or(false)
+            })?;
             let marker = |share: &Path| fs::read(share.join(".share-id"));
             ensure(marker(&pair.a.share)? == marker(&pair.b.share)?, "the markers are the same")?;
             ensure(pair.b.rescued(&name(0)).is_empty(), "nothing was to be rescued")?;
@@ -121,7 +123,9 @@ fn rescuing(rack: &Rack) -> Tested {
         count(&pair.b.share, "of the primary") == FILES
     })?;
     wait_in_sync(&second)?;
-    ensure(equal(&pair.a.share, &pair.b.share)?, "the trees are equal")?;
+    wait_until(LIMIT, "the trees are equal", || {
+        equal(&pair.a.share, &pair.b.share).unwrap_or(false)
+    })?;
     let mut twice = 0;
     for number in 0..FILES {
         let kept = pair.b.rescued(&name(number));

@@ -172,6 +172,15 @@ impl<'a> Node<'a> {
         Ok(fs::write(self.rack.path(&format!("{}.cut", self.name)), what)?)
     }
 
+    /// It cannot be reached, and this node's daemon has noticed: a pass that had connected before would still copy.
+    pub(crate) fn cut_off(&self, daemon: &Daemon) -> Tested {
+        self.cut(true)?;
+        Ok(wait_until(LIMIT, "the cut is noticed, and no pass runs", || {
+            let status = share(daemon);
+            status["peer_trouble"].is_string() && status["progress"].is_null()
+        })?)
+    }
+
     /// This node's daemon and its guard are killed when it opens the connection of this number from now on.
     pub(crate) fn kill_at(&self, daemon: &Daemon, connection: u32) -> Tested {
         let (daemon, guard) = daemon.pids()?;
@@ -228,6 +237,12 @@ impl<'a> Node<'a> {
         shell(&format!("cd '{disk}' && mount -o remount,{options} tmpfs '{disk}'"))
     }
 
+    /// Waits until it has made its marker, which it does a moment after it is active.
+    pub(crate) fn wait_for_marker(&self) -> Tested {
+        let is_whole = || self.read(".share-id").is_some_and(|text| text.ends_with('\n'));
+        Ok(wait_until(LIMIT, &format!("{} has made its marker", self.name), is_whole)?)
+    }
+
     /// Waits until a file has this value, or is not there.
     pub(crate) fn wait_for(&self, file: &str, value: Option<&str>) -> Tested {
         let what = format!("{} has {file} = {value:?}", self.name);
@@ -256,7 +271,9 @@ pub(crate) fn passes(share: &Path) -> BTreeSet<i32> {
         let command = fs::read(entry.path().join("cmdline")).ok()?;
         let words: Vec<_> = command.split(|byte| *byte == 0).map(String::from_utf8_lossy).collect();
         let into = |word: &str| Path::new(word) == share;
-        let is_pass = words.first()? == "rsync"
+        // A script that stands before it calls it by its path.
+        let is_rsync = Path::new(&**words.first()?).file_name() == Some("rsync".as_ref());
+        let is_pass = is_rsync
             && words.iter().any(|word| into(word))
             && !words.iter().any(|word| word == "--dry-run");
         let stat = is_pass.then(|| fs::read_to_string(entry.path().join("stat")))?.ok()?;
@@ -365,6 +382,14 @@ pub(crate) fn wait_held(daemon: &Daemon, reason: &str) -> Tested {
     let held = || share(daemon)["held"]["reason"] == reason;
     let waited = wait_until(LIMIT, &format!("the share is held: {reason}"), held);
     waited.map_err(|error| Failed::from(format!("{error}: {}: {}", share(daemon), events(daemon))))
+}
+
+/// Holds a share as its operator does. Nothing is copied any more when this returns: what is changed before
+/// `carp sync hold --release` is all in one pass, and none that had begun before has a part of it.
+pub(crate) fn hold(daemon: &Daemon) -> Tested {
+    sync(daemon, &["hold"], 0)?;
+    wait_held(daemon, "operator")?;
+    Ok(wait_until(LIMIT, "no pass runs", || share(daemon)["progress"].is_null())?)
 }
 
 /// `carp sync …`, which has to end with this code; what it printed.

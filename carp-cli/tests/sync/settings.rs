@@ -79,9 +79,10 @@ fn comparison(daemon: &crate::support::Daemon) -> Result<String, Failed> {
 
 fn compressed(rack: &Rack) -> Tested {
     const LARGE: u64 = 4 << 20;
-    let pair = Pair::new(rack, "compress = true")?;
+    // No pass follows the one that the change brings: what is told of that is to be read.
+    let pair = Pair::new(rack, "compress = true\nevery = \"1h\"")?;
     let (_first, second) = pair.start()?;
-    pair.a.write("large", &"all the same ".repeat(usize::try_from(LARGE)? / 13))?;
+    pair.a.put("large", "all the same ".repeat(usize::try_from(LARGE)? / 13).as_bytes())?;
     let arrived = |last: &Value| last["bytes"].as_u64().is_some_and(|bytes| bytes > LARGE - 13);
     let mut last = Value::Null;
     wait_until(LIMIT, "it is there", || {
@@ -113,7 +114,7 @@ fn never(rack: &Rack) -> Tested {
     pair.a.write("page", "1")?;
     let (first, second) = pair.start()?;
     pair.b.wait_for("page", Some("1"))?;
-    pair.b.cut(true)?;
+    pair.b.cut_off(&second)?;
     wait_until(LIMIT, "the copy is too old", || share(&second)["alarm"] == true)?;
     let text = sync(&second, &["status"], 0)?;
     ensure(text.contains("! alarm: the copy is older than max_lag (2s)"), text)?;
@@ -149,7 +150,7 @@ fn never_after_a_restart(rack: &Rack) -> Tested {
     pair.a.write("page", "1")?;
     let (first, second) = pair.start()?;
     pair.b.wait_for("page", Some("1"))?;
-    pair.b.cut(true)?;
+    pair.b.cut_off(&second)?;
     wait_until(LIMIT, "the copy is too old", || share(&second)["alarm"] == true)?;
     pair.a.write("late", "1")?;
     second.kill_with_guard(&rack.secondary)?;
@@ -205,6 +206,8 @@ fn one_of_two_required(rack: &Rack) -> Tested {
         .map_err(|error| explain(&error, [&first, &second]))?;
     ensure(pair.a.read("page").as_deref() == Some("1"), "with what is required")?;
     fs::rename(rack.path("aside"), &gone)?;
+    // What it says of itself as the one that serves is not meant.
+    wait_until(LIMIT, "the secondary is backup", || share(&second)["role"] == "backup")?;
     wait_in_sync(&second)?;
     // Nobody copies the other one, and a yield waits for what is copied.
     sync(&second, &["hold", "img", "--reason", "a test"], 0)?;

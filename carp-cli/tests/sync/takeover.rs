@@ -46,7 +46,7 @@ fn dies_with_an_old_copy(pair: &Pair<'_>, rack: &Rack) -> Result<(Daemon, Instan
     pair.a.write("page", "v1")?;
     let (first, second) = pair.start()?;
     pair.b.wait_for("page", Some("v1"))?;
-    pair.b.cut(true)?;
+    pair.b.cut_off(&second)?;
     wait_until(LIMIT, "the copy is too old", || share(&second)["alarm"] == true)?;
     pair.a.write("page", "va")?;
     pair.a.write("late", "1")?;

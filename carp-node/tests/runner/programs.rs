@@ -170,8 +170,11 @@ fn a_flood_of_output_neither_blocks_nor_fills_memory() {
     assert_eq!(report.outcome, Outcome::TimedOut { killed: false });
 }
 
+/// A limit that is meant to be reached, when the program has said what it does with signals.
+const TRAPPED: Duration = Duration::from_secs(2);
+
 fn a_program_that_heeds_sigterm_is_not_killed() {
-    let mut job = shell("trap 'echo bye; exit 0' TERM; while :; do sleep 0.05; done", SHORT);
+    let mut job = shell("trap 'echo bye; exit 0' TERM; while :; do sleep 0.05; done", TRAPPED);
     job.grace = LONG;
     let report = run_one(job);
     assert_eq!(report.outcome, Outcome::TimedOut { killed: false });
@@ -181,7 +184,7 @@ fn a_program_that_heeds_sigterm_is_not_killed() {
 fn a_program_is_told_to_end_with_the_signal_of_its_job() {
     let mut job = shell(
         "trap 'echo term; exit 0' TERM; trap 'echo usr1; exit 0' USR1; while :; do sleep 0.05; done",
-        SHORT,
+        TRAPPED,
     );
     (job.stop, job.grace) = (StopSignal::Usr1, LONG);
     let report = run_one(job);
@@ -191,7 +194,7 @@ fn a_program_is_told_to_end_with_the_signal_of_its_job() {
 
 fn a_group_that_ignores_sigterm_is_killed_with_its_children() {
     let directory = tempfile::tempdir().unwrap();
-    let mut job = shell(&stubborn(directory.path()), Duration::from_secs(2));
+    let mut job = shell(&stubborn(directory.path()), TRAPPED);
     job.grace = Duration::from_millis(200);
     let report = run_one(job);
     assert_eq!(report.outcome, Outcome::TimedOut { killed: true });
