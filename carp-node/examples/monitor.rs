@@ -49,6 +49,8 @@ async fn listen(interface: &str) -> Result<(), Box<dyn Error>> {
                 line.into_iter().for_each(|line| println!("{line}"));
             }
             Seen::Down => println!("{interface} is down"),
+            // Newer versions may see more.
+            _ => {}
         }
     }
 }

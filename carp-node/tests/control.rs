@@ -233,6 +233,7 @@ fn a_slow_follower_is_told_what_it_missed() {
         match follower.next().unwrap().unwrap() {
             EventLine::Event(event) => (seen, last) = (seen + 1, event.seq),
             EventLine::Missed(count) => missed += count,
+            other => panic!("{other:?}"),
         }
     }
     assert!(missed > 0);

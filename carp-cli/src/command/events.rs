@@ -27,6 +27,7 @@ pub(crate) fn run(socket: &Path, follow: bool, json: bool) -> Result<(), Failure
                 );
                 Ok(())
             }
+            _ => Ok(()),
         };
         if written.and_then(|()| out.flush()).is_err() {
             // The reader has gone, as `head` does.

@@ -66,14 +66,11 @@ impl Listener {
                     seen = sniffer.next() => seen.map_err(|error| Stop::Failed(failure(error)))?,
                 };
                 match seen {
-                    Seen::Frame(frame) => {
-                        if each(frame)?.is_break() {
-                            break;
-                        }
-                    }
+                    Seen::Frame(frame) if each(frame)?.is_break() => break,
                     Seen::Down => {
                         eprintln!("carp: {interface} is down: listening on until it is up again");
                     }
+                    _ => {}
                 }
             }
             Ok(start.elapsed())

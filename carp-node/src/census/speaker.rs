@@ -86,6 +86,7 @@ impl fmt::Display for Rank {
 
 /// How an advert is authenticated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Proof {
     /// VRRP without authentication.
     None,

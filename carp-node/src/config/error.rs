@@ -7,6 +7,7 @@ use super::source::{Location, harmless};
 
 /// How bad a [`Diagnostic`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum Severity {
     /// The configuration cannot be used.
     Error,

@@ -177,6 +177,7 @@ impl KeyFileError {
 
 /// What a key file is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum KeyKind {
     /// A CARP key: 1 to 19 bytes.
     Carp,

@@ -233,6 +233,7 @@ fn is_timeout(error: &io::Error) -> bool {
 
 /// One thing that a follower is given.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum EventLine {
     /// An event.
     Event(Box<EventRecord>),

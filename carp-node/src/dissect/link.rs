@@ -9,6 +9,7 @@ use super::LinkInfo;
 
 /// A link layer, by the numbers that capture files use for it (tcpdump.org's `LINKTYPE_` list).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum LinkType {
     /// `NULL`, 0: the BSDs' loopback, with an address family in the byte order of the host.
     Null,

@@ -75,6 +75,7 @@ pub struct Sniffer {
 
 /// What a sniffer has seen.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub enum Seen<'a> {
     /// A frame that may carry IP protocol 112, or ARP.
     Frame(LiveFrame<'a>),

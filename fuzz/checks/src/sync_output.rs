@@ -44,6 +44,7 @@ fn looked_at(line: &Line) {
         Line::Other(text) => {
             assert!(text.iter().any(|byte| !byte.is_ascii_whitespace()) && text.len() <= LINE_LEN);
         }
+        line => panic!("nothing is known of {line:?}"),
     }
 }
 

@@ -144,9 +144,8 @@ impl Watch {
         let Some(daemon) = connect(socket) else { return };
         let Ok(events) = daemon.events(true) else { return };
         for line in events.map_while(Result::ok) {
-            match line {
-                EventLine::Event(event) => self.record(who, &event, started),
-                EventLine::Missed(_) => {}
+            if let EventLine::Event(event) = line {
+                self.record(who, &event, started);
             }
         }
         let now = self.now();

@@ -40,6 +40,7 @@ impl Request {
 /// The questions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verb", rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Verb {
     /// What is. Answered by one [`Answer::Status`].
     Status {
@@ -106,6 +107,7 @@ impl Response {
 /// The answers. The name of the variant is the key that stands beside `version`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Answer {
     /// The status.
     Status(Box<StatusReport>),

@@ -21,6 +21,7 @@ pub const LINE_LEN: usize = 32 * 1024;
 
 /// What a line says.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Line {
     /// Something is done, or would be, with a file.
     Item(Item),
@@ -45,6 +46,7 @@ pub struct Item {
 
 /// What is done with a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Change {
     /// It is received.
     Received {
@@ -82,6 +84,7 @@ pub struct Progress {
 
 /// The figures of the summary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Stat {
     /// Entries in the list of the source.
     Files,
