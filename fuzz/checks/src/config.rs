@@ -14,12 +14,14 @@ const SECRET: &str = "hunter2";
 /// A configuration with a router of each protocol, which others are compared with.
 static OTHER: LazyLock<Config> = LazyLock::new(|| {
     let text = include_bytes!("../../corpus/config/seed-every-protocol");
-    Config::parse(FILE, text, &AnyHost).expect("a valid configuration").config
+    Config::parse(FILE, text, &AnyHost { drawn: &[] }).expect("a valid configuration").config
 });
 
 /// Panics if these bytes show that something is wrong.
 pub fn check(text: &[u8]) {
-    let shown = match Config::parse(FILE, text, &AnyHost) {
+    // The last comment is also what one of the key files has in it.
+    let drawn = text.rsplit(|byte| *byte == b'#').next().unwrap_or_default();
+    let shown = match Config::parse(FILE, text, &AnyHost { drawn }) {
         Ok(loaded) => {
             assert!(loaded.warnings.iter().all(|it| it.severity() == Severity::Warning));
             explain(&loaded.config);
@@ -58,9 +60,12 @@ fn show(diagnostic: &Diagnostic) {
 }
 
 /// A machine where every key file and program exists, but for those whose names say something else.
-struct AnyHost;
+struct AnyHost<'a> {
+    /// What `drawn.key` has in it.
+    drawn: &'a [u8],
+}
 
-impl Host for AnyHost {
+impl Host for AnyHost<'_> {
     fn name(&self) -> String {
         "testhost".to_owned()
     }
@@ -71,6 +76,7 @@ impl Host for AnyHost {
             "missing.key" => return Err(KeyFileError::Missing),
             "exposed.key" => return Err(KeyFileError::Exposed { mode: 0o644 }),
             "long.key" => b"hunter2 hunter2 hunter2",
+            "drawn.key" => self.drawn,
             "hmac.key" => b"hunter2 hunter2 hunter2 hunter2!\n",
             _ => b"hunter2\n",
         }))
