@@ -12,11 +12,16 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use carp_proto::sim::{self, Invariant, Scenario, Transcript, judge, judge_on};
+use carp_proto::sim::{
+    self, Chance, Invariant, Lan, Scenario, ScenarioError, Transcript, judge, judge_on,
+};
 use clap::Parser;
 
 /// Seeds and the hashes of their runs.
 const KNOWN_RUNS: &str = include_str!("../../carp-proto/tests/known-runs.txt");
+
+/// One seed in so many is played with noise.
+const ONE_IN_IS_NOISY: u64 = 8;
 
 /// So many seeds are taken at once.
 const BATCH: u64 = 256;
@@ -142,7 +147,8 @@ impl Work {
 
     fn play(&self, seed: u64) {
         let scenario = sim::random_scenario(seed);
-        let verdict = judge(&scenario).expect("a random scenario can be played");
+        let mut lan = lan_of(seed, &scenario).expect("a random scenario can be played");
+        let verdict = judge_on(&scenario, &mut lan);
         self.played.fetch_add(1, Ordering::Relaxed);
         let millis = u64::try_from(verdict.lasted.as_millis()).unwrap_or(u64::MAX);
         self.virtual_millis.fetch_add(millis, Ordering::Relaxed);
@@ -174,10 +180,10 @@ impl Work {
 /// Makes a failure small, prints and saves it.
 fn show(seed: u64, arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let scenario = sim::random_scenario(seed);
-    let Some(violation) = judge(&scenario)?.violation else { return Ok(()) };
-    let fails = |it: &Scenario| found(it) == Some(violation.invariant);
+    let Some(invariant) = found(seed, &scenario) else { return Ok(()) };
+    let fails = |it: &Scenario| found(seed, it) == Some(invariant);
     let mut small = sim::minimise(&scenario, fails);
-    let mut lan = small.lan()?;
+    let mut lan = lan_of(seed, &small)?;
     lan.keep_entries();
     let verdict = judge_on(&small, &mut lan);
     small.hash = Some(verdict.hash);
@@ -193,6 +199,13 @@ fn show(seed: u64, arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn found(scenario: &Scenario) -> Option<Invariant> {
-    judge(scenario).ok()?.violation.map(|violation| violation.invariant)
+fn found(seed: u64, scenario: &Scenario) -> Option<Invariant> {
+    let mut lan = lan_of(seed, scenario).ok()?;
+    judge_on(scenario, &mut lan).violation.map(|violation| violation.invariant)
+}
+
+/// The LAN of a scenario, for some seeds with datagrams among the others that every router rejects.
+fn lan_of(seed: u64, scenario: &Scenario) -> Result<Lan, ScenarioError> {
+    let lan = scenario.lan()?;
+    Ok(if seed.is_multiple_of(ONE_IN_IS_NOISY) { lan.with_noise(Chance::percent(50)) } else { lan })
 }
