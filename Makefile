@@ -72,10 +72,13 @@ explore:
 simulate-many:
 	$(CARGO) run --release -p carp-benches --bin simulate-many -- $(MANY)
 
-## Drive this many random histories of two servers through the decisions about data: some minutes for 50000.
+## Drive this many random histories of two servers through the decisions about data: some minutes for 50000. They are other
+## ones each day; HISTORIES_SEED=SEED plays some again.
 HISTORIES ?= 50000
+HISTORIES_SEED ?= $(shell expr $$(date +%s) / 86400)
 sync-histories:
-	SYNC_HISTORIES=$(HISTORIES) $(CARGO) test --release -p carp-node --test sync_histories -- --nocapture
+	@echo "seed $(HISTORIES_SEED)"
+	SYNC_HISTORIES=$(HISTORIES) SYNC_SEED=$(HISTORIES_SEED) $(CARGO) test --release -p carp-node --test sync_histories -- --nocapture
 
 ## Copy a share of this many files: how long a pass takes that finds nothing to do, and the daemons' memory. A million,
 ## FILES=1000000, takes half an hour, and 10 GB of disk.
