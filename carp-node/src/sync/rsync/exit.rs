@@ -241,10 +241,12 @@ impl Outcome {
             Self::Program => {
                 "a program is missing: install rsync and openssh-client here, rsync on the peer"
             }
-            Self::Setup => "rsync does not accept the call; `carp sync check` compares both nodes",
+            Self::Setup => {
+                "rsync does not accept the call: `carp sync check` looks at it here, and is to be run on both nodes"
+            }
             Self::Other => {
                 "rsync ended in an unexpected way, and the pass is repeated; `carp sync status` has its last lines, and \
-                 `carp sync check` compares both nodes"
+                 `carp sync check` looks at rsync here, and is to be run on both nodes"
             }
         }
     }
@@ -287,11 +289,12 @@ fn telling_line(errors: &[u8]) -> Option<String> {
 }
 
 /// How lines begin with which rsync says only that something was said before.
-const SUMMARIES: [&str; 5] = [
+const SUMMARIES: [&str; 6] = [
     "rsync error: ",
     "rsync: connection unexpectedly closed",
     "rsync: [Receiver] connection ",
     "rsync: [Receiver] write error: Broken pipe",
+    "rsync: [Receiver] safe_write failed",
     "rsync: did not see server greeting",
 ];
 
@@ -373,7 +376,8 @@ mod tests {
             b"Host key verification failed.\nrsync: did not see server greeting\nrsync error: x\n";
         assert_eq!(telling_line(daemon).as_deref(), Some("Host key verification failed."));
         let gone = b"rsync: [sender] link_stat \"/x\" failed: No such file or directory (2)\n\
-                     rsync error: x\nrsync: [Receiver] write error: Broken pipe (32)\n";
+                     rsync error: x\nrsync: [Receiver] write error: Broken pipe (32)\n\
+                     rsync: [Receiver] safe_write failed to write 4 bytes to socket: Broken pipe (32)\n";
         assert!(telling_line(gone).is_some_and(|line| line.contains("link_stat")));
         assert_eq!(telling_line(b"rsync error: x\n").as_deref(), Some("rsync error: x"));
         assert_eq!(telling_line(b" \n"), None);
