@@ -14,6 +14,7 @@ use crate::trees::{Both, Snapshot};
 pub(crate) const TESTS: &[Test] = &[
     ("f9_a_source_without_its_marker_is_not_copied", no_marker),
     ("f9_a_source_whose_folder_is_gone_is_not_copied", no_folder),
+    ("f9_a_standby_whose_disk_is_away_takes_nothing_over", absent_at_takeover),
     ("a_marker_that_was_deleted_comes_back_as_the_message_says", deleted_marker),
     ("an_old_rsync_holds_until_a_newer_one_is_installed", old_rsync),
     ("what_rsync_said_is_in_the_status_as_far_as_it_is_bounded", unreadable_file),
@@ -179,6 +180,31 @@ fn unreadable_file(rack: &Rack) -> Tested {
     pair.b.replace_rsync(None)?;
     wait_in_sync(&second)?;
     ensure(share(&second)["last_pass"]["errors"] == "", "a good pass says nothing")
+}
+
+/// The primary dies while the standby's disk is away: an empty mount point is not served.
+fn absent_at_takeover(rack: &Rack) -> Tested {
+    let pair = Pair::new(rack, "cold_start_wait = \"0s\"")?;
+    pair.a.write("page", "v1")?;
+    let (first, second) = pair.start()?;
+    wait_in_sync(&second)?;
+    hold(&second)?;
+    let away = pair.b.share.with_file_name("away");
+    fs::rename(&pair.b.share, &away)?;
+    fs::create_dir(&pair.b.share)?;
+    first.kill_with_guard(&rack.primary)?;
+    wait_until(LIMIT, "it is told", || {
+        let told = events(&second);
+        told.contains(
+            "has no .share-id, although it had one: the address is not taken over; mount the share",
+        )
+    })?;
+    second.wait_for_state("backup")?;
+    ensure(fs::read_dir(&pair.b.share)?.next().is_none(), "nothing is made there")?;
+    fs::remove_dir(&pair.b.share)?;
+    fs::rename(&away, &pair.b.share)?;
+    second.wait_for_state("active")?;
+    ensure(pair.b.read("page").as_deref() == Some("v1"), "the page is there")
 }
 
 fn mass_delete(rack: &Rack) -> Tested {

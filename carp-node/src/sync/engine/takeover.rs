@@ -13,8 +13,10 @@ use super::router::Promoting;
 use super::share::Share;
 use super::{Engine, Role};
 use crate::node::Restraint;
+use crate::remedy::Told;
 use crate::sync::TICK;
 use crate::sync::decide::{Decision, Me, Wait};
+use crate::sync::guards::{marker, place};
 use crate::sync::policy::Policy;
 use crate::sync::standing::{Delay, Held, Moments, Takeover, standing};
 
@@ -75,6 +77,7 @@ impl Engine {
             return Err(format!("share {name}: {}", share.fault().unwrap_or_default()));
         }
         let stale = self.takeover_of(number)?;
+        absent(share).map_or(Ok(()), |why| Err(format!("share {name}: {why}")))?;
         // What the last pass changed is older than the epoch, and whatever is written from now on is not.
         let rest = TICK.saturating_sub(now().saturating_since(self.shares[number].ended));
         std::thread::sleep(rest);
@@ -137,6 +140,19 @@ impl Engine {
         for seat in &router.seats {
             self.node.hold_back(*seat, restraint).await;
         }
+    }
+}
+
+/// Why the tree cannot be served that the router waits for: its disk is not mounted.
+fn absent(share: &Share) -> Option<String> {
+    let expected = share.memory.share_id.as_deref().filter(|_| share.spec.policy.require)?;
+    let root = match place::real_root(&share.spec.path) {
+        Ok(root) => root,
+        Err(hold) => return Some(format!("{}; the address is not taken over", hold.message)),
+    };
+    match marker::read(&root) {
+        Ok(found) => marker::check_promoted(expected, found.as_ref(), &root),
+        Err(error) => Some(format!("{}: {}", root.join(marker::MARKER).display(), Told(&error))),
     }
 }
 

@@ -113,11 +113,21 @@ pub fn check_own(expected: Option<&str>, found: Option<&ShareId>, root: &Path) -
 #[must_use]
 pub fn check_served(expected: &str, found: Option<&ShareId>, root: &Path) -> Option<String> {
     let what = deviation(expected, found, root)?;
+    Some(format!("{what}: the peer copies nothing; {}", anew(expected, root)))
+}
+
+/// What keeps a tree from being served from now on, and what to do: an empty mount point is no share.
+#[must_use]
+pub fn check_promoted(expected: &str, found: Option<&ShareId>, root: &Path) -> Option<String> {
+    let what = deviation(expected, found, root)?;
+    Some(format!("{what}: the address is not taken over; {}", anew(expected, root)))
+}
+
+fn anew(expected: &str, root: &Path) -> String {
     let marker = quoted(&root.join(MARKER).display().to_string());
-    Some(format!(
-        "{what}: the peer copies nothing; mount the share, or, if only this file is wrong, make it anew: \
-         `echo {expected} > {marker}`"
-    ))
+    format!(
+        "mount the share, or, if only this file is wrong, make it anew: `echo {expected} > {marker}`"
+    )
 }
 
 /// How the marker of this node is not what it was.
