@@ -10,6 +10,7 @@ use carp_node::control::Client as Control;
 use carp_node::control::client::ClientError;
 use carp_node::lab::LabError;
 use carp_node::sync::engine::Order;
+use carp_node::sync::rescue::{Entry, Kind, RescueSet};
 
 use super::model::Who;
 
@@ -156,10 +157,13 @@ pub(super) fn put_orphans_back(socket: &Path, tree: &Path) -> Result<usize, LabE
     let (mut restored, sets) = (0, order(Order::RescueList)?);
     for set in sets["sets"].as_array().into_iter().flatten() {
         let set = text(&set["set"]);
-        let report = order(Order::RescueShow { set: set.clone() })?;
-        let entries = report["entries"].as_array().into_iter().flatten();
-        for orphan in entries.filter(|entry| entry["kind"] == "orphan") {
-            let path = text(&orphan["path"]);
+        let shown = text(&order(Order::RescueShow { set: set.clone() })?["path"]);
+        let unreadable =
+            |source| LabError::System { doing: format!("read the report of {shown}"), source };
+        let kept = RescueSet::at(Path::new(&shown)).ok_or(io::ErrorKind::InvalidInput.into());
+        let report = kept.and_then(|kept| kept.report()).map_err(unreadable)?;
+        let entries = report.into_iter().flat_map(|report| report.entries);
+        for Entry { path, .. } in entries.filter(|entry| entry.kind == Kind::Orphan) {
             if tree.join(&path).exists() {
                 // Both are there, and the newer one is in the tree.
                 continue;

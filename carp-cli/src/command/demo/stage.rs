@@ -105,11 +105,14 @@ fn socket_of(config: &Path) -> PathBuf {
 
 /// What a server's key runs for the other server, as `authorized_keys` says it: see docs/sync.md.
 fn forced_command(config: &Path) -> Vec<OsString> {
-    let conf = config.with_file_name("sync").join("rsyncd.conf");
+    let conf = config.with_file_name(STATE).join("sync").join("rsyncd.conf");
     let mut option = OsString::from("--config=");
     option.push(conf);
     vec!["rsync".into(), "--server".into(), "--daemon".into(), option, ".".into()]
 }
+
+/// Where a server keeps what it remembers, beside its configuration.
+const STATE: &str = "state";
 
 /// Where a server has its configuration, its state, and its pages.
 fn directory_of(inside: &Lab, who: Who) -> PathBuf {
@@ -134,7 +137,7 @@ fn configure(inside: &Lab, who: Who, timers: Timers) -> io::Result<PathBuf> {
          id = {ID}\naddresses = [\"{VIP}\"]\n{}\n[sync.{SHARE}]\nrouter = \"web\"\n\
          path = \"{}\"\npeer = \"{}\"\nrsh = [\"{}\"]\nevery = \"1s\"\npeer_alive_veto = {}\n",
         who.name(),
-        directory.display(),
+        directory.join(STATE).display(),
         timers.settings(who),
         tree.display(),
         who.other().address(),
