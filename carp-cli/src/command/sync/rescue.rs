@@ -1,5 +1,6 @@
 //! `carp sync rescue`: what passes would have overwritten or deleted, and was kept.
 
+use std::io;
 use std::path::Path;
 
 use carp_node::sync::engine::Order;
@@ -82,11 +83,11 @@ fn show(socket: &Path, share: Option<String>, set: String, json: bool) -> Result
     let set = RescueSet::at(path)
         .ok_or_else(|| Failure::failed(format!("{} is no rescue set", path.display())))?;
     let report = set.report().map_err(|error| {
-        let report = path.join("report.json");
-        Failure::failed(format!(
-            "{}: {error}; only root and carp's own user can read it",
-            report.display()
-        ))
+        let remedy = match error.kind() {
+            io::ErrorKind::PermissionDenied => "; be root, or the user that carp runs as",
+            _ => "",
+        };
+        Failure::failed(format!("{}: {error}{remedy}", path.join("report.json").display()))
     })?;
     let Some(report) = report else {
         return Err(Failure::new(Exit::Refused, "its pass has not ended yet"));

@@ -146,6 +146,7 @@ impl Engine {
         share.note_written(outcome, super::now());
         if is_written {
             share.memory = memory;
+            share.own_fault = None;
         }
         is_written
     }
