@@ -3,7 +3,7 @@
 CARGO ?= cargo
 
 .PHONY: test deps build lint doc pictures bench bench-lease bench-sync bench-protocol interop explore \
-	properties simulate-many simulate-speed fuzz coverage mutants instructions sync-histories sync-scale sync-acceptance
+	properties simulate-many simulate-speed fuzz coverage mutants instructions sync-histories sync-scale sync-acceptance sync-ssh
 
 ## Install what the tests need (Debian's packages), then run all tests.
 test: deps
@@ -91,6 +91,10 @@ sync-scale: deps
 sync-acceptance: deps
 	SYNC_STRICT=1 $(CARGO) test --release -p carp-cli --test sync -- --test-threads 1 --nocapture
 	$(MAKE) sync-scale
+
+## Play everything about shares with real sshd between the nodes, where a script runs the key's command else. Wants root.
+sync-ssh: deps
+	SYNC_SSH=1 $(CARGO) test -p carp-cli --all-features --test sync
 
 ## How many seconds of a router are simulated in a second of one processor.
 simulate-speed:

@@ -44,6 +44,11 @@ fn the_detection_time_is_three_intervals_and_the_skew() {
     assert_eq!(carp.config().active_down(), secs(6));
     let vrrp = Setup { vrrp: Some(Version::V2), advskew: 255 - 128, ..Setup::new() };
     assert_eq!(vrrp.config().active_down(), secs(3) + ms(500));
+    // Only VRRP version 3 learns the interval of the active router, and that up to a limit.
+    assert_eq!(carp.config().active_down_behind(secs(2)), secs(6));
+    assert_eq!(vrrp.config().active_down_behind(secs(2)), secs(3) + ms(500));
+    let learns = Setup { vrrp: Some(Version::V3), ..vrrp };
+    assert_eq!(learns.config().active_down_behind(secs(2)), secs(7));
 }
 
 #[test]

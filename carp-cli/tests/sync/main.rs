@@ -7,6 +7,7 @@
 mod check;
 mod clocks;
 mod database;
+mod door;
 mod failback;
 mod failover;
 mod faults;

@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use carp_node::lab::{Host, wait_until};
+use carp_node::lab::{Host, Process, wait_until};
 use libtest_mimic::Failed;
 use rustix::fs::XattrFlags;
 use rustix::io::Errno;
 use serde_json::Value;
 
-use crate::support::{Daemon, LIMIT, Rack, Tested, VIP, carp, ensure, told};
+use crate::door::{self, Door};
+use crate::support::{Daemon, LIMIT, PRIMARY, Rack, SECONDARY, Tested, VIP, carp, ensure, told};
 
 /// Every file of a tree with its content.
 pub(crate) type Tree = BTreeMap<String, Vec<u8>>;
@@ -21,6 +22,8 @@ pub(crate) type Tree = BTreeMap<String, Vec<u8>>;
 pub(crate) struct Pair<'a> {
     pub(crate) a: Node<'a>,
     pub(crate) b: Node<'a>,
+    /// What lets them in, where that is sshd.
+    _doors: Vec<Process>,
 }
 
 /// One of them.
@@ -39,16 +42,18 @@ impl<'a> Pair<'a> {
     }
 
     pub(crate) fn with(rack: &'a Rack, first: &str, second: &str) -> Result<Self, Failed> {
-        let a = Node::new(
-            rack,
-            &rack.primary,
-            "primary",
-            "secondary",
-            "advskew = 0\npreempt = true",
-            first,
-        )?;
-        let b = Node::new(rack, &rack.secondary, "secondary", "primary", "advskew = 100", second)?;
-        Ok(Self { a, b })
+        let near = Door { rack, host: &rack.primary, name: "primary", address: PRIMARY };
+        let far = Door { rack, host: &rack.secondary, name: "secondary", address: SECONDARY };
+        let (calls, doors) = if door::is_wanted() {
+            near.make_keys()?;
+            far.make_keys()?;
+            ([near.call(&far)?, far.call(&near)?], vec![near.open(&far)?, far.open(&near)?])
+        } else {
+            ([far.command(), near.command()], Vec::new())
+        };
+        let a = Node::new(&near, &far, &calls[0], "advskew = 0\npreempt = true", first)?;
+        let b = Node::new(&far, &near, &calls[1], "advskew = 100", second)?;
+        Ok(Self { a, b, _doors: doors })
     }
 
     /// Starts both, and waits until the primary serves and the secondary has a copy.
@@ -61,18 +66,19 @@ impl<'a> Pair<'a> {
 }
 
 impl<'a> Node<'a> {
+    /// `call` is what runs the other node's key, as words of a shell.
     fn new(
-        rack: &'a Rack,
-        host: &'a Host,
-        name: &'static str,
-        other: &str,
+        own: &Door<'a>,
+        other: &Door<'a>,
+        call: &str,
         router: &str,
         settings: &str,
     ) -> Result<Self, Failed> {
+        let Door { rack, host, name, .. } = *own;
+        let other = other.name;
         let share = rack.path(&format!("{name}.d/www"));
         fs::create_dir_all(&share)?;
-        let conf = rack.path(&format!("{other}.state/sync/rsyncd.conf"));
-        // What ssh would be called with is not looked at: the key's command is run, whatever is asked for.
+        // What it is called with is not looked at: the key's command is run, whatever is asked for.
         let script = format!(
             "#!/bin/sh\n\
              me={}\n\
@@ -82,9 +88,8 @@ impl<'a> Node<'a> {
              \x20 [ $left -le 1 ] && kill -STOP $(cat $me.victims) && kill -KILL $(cat $me.victims)\n\
              \x20 echo $((left - 1)) >$me.steps\n\
              fi\n\
-             exec rsync --server --daemon --config={} .\n",
+             exec {call}\n",
             rack.path(name).display(),
-            conf.display()
         );
         let rsh = rack.write(&format!("{name}.rsh"), &script, 0o755)?;
         let key = rack.write(&format!("{name}.key"), "secret", 0o600)?;
