@@ -146,9 +146,6 @@ impl Bench {
         if let Input::Permit(permitted) = input {
             self.permitted = permitted;
         }
-        if input == Input::Timeout {
-            self.ledger.timeout(self.drill.now).expect("a deadline that moves");
-        }
         self.ledger.told(input, self.drill.router.phase());
         self.drill.router.handle(self.drill.now, input);
         self.twin.handle(self.drill.now, input);
