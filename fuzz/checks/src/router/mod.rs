@@ -9,8 +9,6 @@
 //! - a bit that changes on the way is always noticed;
 //! - one datagram causes at most one advert and one announcement, and those that worse routers cause are an interval
 //!   apart;
-//! - its [books](Ledger), as the simulator keeps them, are in order. Deadlines may be as late as the input likes, so
-//!   that *timeliness* and *listens first* are not looked at;
 //! - stopped, it is in `Init` after its timeouts, whatever else does not come.
 
 use std::collections::BTreeMap;
@@ -20,7 +18,6 @@ use std::time::Duration;
 use arbitrary::{Arbitrary, Unstructured};
 use bytes::BytesMut;
 use carp_proto::election::{Advertisement, Event, Input, Phase, Posture, State};
-use carp_proto::sim::Ledger;
 use carp_proto::testing::{Drill, Extra, Setup, Step, Version};
 use carp_proto::wire::carp::HEADER_LEN;
 use carp_proto::wire::vrrp::{trailer, v2, v3};
@@ -34,9 +31,6 @@ const MOST_TIMEOUTS_AT_ONCE: usize = 4;
 
 /// More timeouts than a handover has.
 const MOST_TIMEOUTS_OF_A_STOP: usize = 8;
-
-/// Lateness that no advert exceeds: as late as the input likes.
-const ANY_LATENESS: Duration = Duration::MAX;
 
 /// Longer scenarios find nothing that shorter ones do not.
 const MOST_STEPS: usize = 256;
@@ -81,8 +75,6 @@ struct Bench {
     addresses_asked_for: bool,
     /// Whether it may become active.
     permitted: bool,
-    /// What it has said and asked for.
-    ledger: Ledger,
     /// When it last answered a datagram with an advert and went on serving, and when with an announcement.
     answered: [Option<Instant>; 2],
 }
@@ -97,7 +89,6 @@ impl Bench {
             reported: State::Init,
             addresses_asked_for: false,
             permitted: true,
-            ledger: Ledger::default(),
             answered: [None; 2],
         }
     }
@@ -123,7 +114,6 @@ impl Bench {
         let before = self.drill.router.snapshot(self.drill.now);
         let deadline = self.drill.router.poll_timeout();
         let interval = self.drill.router.advertised().interval();
-        self.ledger.heard();
         let verdict = self.drill.router.handle_datagram(self.drill.now, meta, payload);
         match verdict {
             Ok(()) => {
@@ -146,7 +136,6 @@ impl Bench {
         if let Input::Permit(permitted) = input {
             self.permitted = permitted;
         }
-        self.ledger.told(input, self.drill.router.phase());
         self.drill.router.handle(self.drill.now, input);
         self.twin.handle(self.drill.now, input);
         self.drain(before);
@@ -206,13 +195,8 @@ impl Bench {
         let message_len = self.message_len();
         let mut caused = Caused::default();
         for _ in 0..MOST_ACTIONS {
-            let interval = self.drill.router.advertised().interval();
             let action = self.drill.router.poll_action(&mut scratch);
             assert_eq!(action, self.twin.poll_action(&mut twin_scratch));
-            if let Some(action) = &action {
-                let outcome = self.ledger.acts(self.drill.now, action, interval, ANY_LATENESS);
-                outcome.expect("an action that fits the ones before");
-            }
             match action {
                 Some(Action::Send(advert)) => {
                     assert!(destinations.contains(&advert.destination));
@@ -238,9 +222,6 @@ impl Bench {
                 Some(Action::Prepare) => assert!(!self.addresses_asked_for),
                 Some(Action::Event(event)) => self.note(event),
                 None => {
-                    let router = &self.drill.router;
-                    let outcome = self.ledger.settled(router.state(), router.phase());
-                    outcome.expect("what it has become fits what it has said");
                     self.assert_consistent();
                     return caused;
                 }
