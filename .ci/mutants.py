@@ -22,7 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 LONG = ["explore::", "sim::", "bad_input", "bad_packets", "group_lan", "properties", "interference"]
 LONGEST = ["explore::two", "planted", "f42", "hosts_that_are_each_better_in_one_router_collide"]
 # Processor time of a round, in seconds: several times what all of its tests take. What is at work for longer does not end.
-ROUNDS = [(LONG, 5), (LONGEST, 40)]
+ROUNDS = [(LONG, 5), (LONGEST, 150)]
 
 SWITCH = """
 static MUTANT: core::sync::atomic::AtomicUsize = core::sync::atomic::AtomicUsize::new(0);

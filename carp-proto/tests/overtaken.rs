@@ -59,6 +59,20 @@ fn who_hears_a_resignation_while_it_is_active_does_not_believe_what_it_has_overt
     }
 }
 
+/// Of two that resign one after the other, the later one's adverts are not believed either.
+#[test]
+fn a_resignation_counts_although_another_router_has_just_resigned() {
+    let mut rig = Setup { preempt: true, ..Setup::new() }.rig().backup();
+    rig.hears(ip(9), 1, 0);
+    rig.passes(ms(1001)).hears(ip(8), 200, 0);
+    rig.input(Input::Acquired);
+    rig.hears_resignation(ip(7));
+    rig.passes(ms(10)).hears_resignation(ip(9));
+    rig.passes(ms(10)).hears(ip(9), 1, 0);
+    rig.input(Input::AnnouncementHeard);
+    assert_eq!(rig.state(), State::Active);
+}
+
 #[test]
 fn half_of_a_short_interval_is_all_that_an_advert_is_late_by() {
     for (after, believed) in [(ms(49), false), (ms(50), true)] {
