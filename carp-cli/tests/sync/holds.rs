@@ -238,7 +238,7 @@ fn rsync_setup(rack: &Rack) -> Tested {
     pair.a.write("page", "v2")?;
     let before = Both::of(&pair)?;
     sync(&second, &["hold", "--release"], 0)?;
-    let what = "rsync does not accept the call: `carp sync check` looks at it here";
+    let what = "rsync does not accept the call";
     ensure_held(&second, HoldReason::RsyncSetup, what)?;
     let text = sync(&second, &["status"], 1)?;
     ensure(text.contains(said), text)?;

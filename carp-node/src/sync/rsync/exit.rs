@@ -241,9 +241,8 @@ impl Outcome {
             Self::Program => {
                 "a program is missing: install rsync and openssh-client here, rsync on the peer"
             }
-            Self::Setup => {
-                "rsync does not accept the call: `carp sync check` looks at it here, and is to be run on both nodes"
-            }
+            // What to do stands in the hold that follows.
+            Self::Setup => "rsync does not accept the call",
             Self::Other => {
                 "rsync ended in an unexpected way, and the pass is repeated; `carp sync status` has its last lines, and \
                  `carp sync check` looks at rsync here, and is to be run on both nodes"
