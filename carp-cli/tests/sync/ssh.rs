@@ -49,7 +49,8 @@ struct Linked {
     b: Machine,
 }
 
-fn left_out(what: &str) -> bool {
+/// Whether there is no root here; then that is said.
+pub(crate) fn left_out(what: &str) -> bool {
     if is_root() {
         return false;
     }

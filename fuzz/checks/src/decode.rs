@@ -7,7 +7,6 @@
 use std::io::{self, Read};
 
 use carp_node::capture::{MAX_FRAME, Reader, Timestamp, Writer};
-
 use carp_node::census::Census;
 use carp_node::dissect::{Dissected, Layer, LinkType, Message, Verifier, dissect, guess};
 use carp_proto::Key;
