@@ -573,3 +573,28 @@ pub enum ConfigError {
         found: u8,
     },
 }
+
+#[cfg(all(test, feature = "sim"))]
+mod tests {
+    use super::*;
+
+    fn router(priority: u8) -> RouterConfig {
+        let settings = Vrrp3 { priority: Priority::from_wire(priority), ..Vrrp3::default() };
+        let address = "192.0.2.100/24".parse().unwrap();
+        RouterConfig::vrrp3(VirtualId::new(7).unwrap(), alloc::vec![address], settings).unwrap()
+    }
+
+    #[test]
+    fn another_rank_is_that_many_points_under_the_best_and_an_owner_keeps_his() {
+        let standing = |priority, worse| router(priority).reranked(worse).standing();
+        assert_eq!(standing(100, 155), router(100).standing());
+        assert_eq!(standing(100, 5), router(250).standing());
+        assert_eq!(standing(255, 5), router(255).standing());
+    }
+
+    #[test]
+    fn another_interval_counts_by_the_hundredth() {
+        let interval = |time| router(100).retimed(time).standing().interval();
+        assert_eq!(interval(Duration::from_millis(1509)), Duration::from_millis(1500));
+    }
+}

@@ -77,4 +77,22 @@ mod tests {
         assert_eq!(mix(gamma), 0xe220_a839_7b1d_cdaf);
         assert_eq!(mix(gamma.wrapping_mul(2)), 0x6e78_9e6a_a1b9_65f4);
     }
+
+    #[test]
+    fn each_refresh_comes_after_another_time() {
+        let plan =
+            AnnouncePlan { burst: 1, repeat: [None; 4], refresh: Some(Duration::from_secs(60)) };
+        // Whatever bits the seed has.
+        for seed in [0, u64::MAX] {
+            let mut timer = AnnounceTimer::new(Instant::from_nanos(0));
+            let mut times = [Duration::ZERO; 3].map(|_| {
+                let due = timer.due_at(&plan, seed).unwrap();
+                let time = due.saturating_since(timer.last_at);
+                timer.announced(due, &plan);
+                time
+            });
+            times.sort_unstable();
+            assert!(times[0] < times[1] && times[1] < times[2], "{seed:x}: {times:?}");
+        }
+    }
 }
