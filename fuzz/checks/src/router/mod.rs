@@ -8,6 +8,7 @@
 //! - it becomes active only while it is permitted to;
 //! - a bit that changes on the way is always noticed;
 //! - one datagram causes at most one advert to each destination, and one announcement;
+//! - its actions fit each other: the simulator's books of one router ([`Ledger`]) find nothing;
 //! - stopped, it is in `Init` after its timeouts, whatever else does not come.
 
 use std::collections::BTreeMap;
@@ -16,7 +17,8 @@ use std::time::Duration;
 
 use arbitrary::{Arbitrary, Unstructured};
 use bytes::BytesMut;
-use carp_proto::election::{Advertisement, Event, Input, Phase, Posture, State};
+use carp_proto::election::{Advertisement, Event, Input, LinkState, Phase, Posture, State};
+use carp_proto::sim::{Ledger, Violation};
 use carp_proto::testing::{Drill, Extra, Setup, Step, Version};
 use carp_proto::wire::carp::HEADER_LEN;
 use carp_proto::wire::vrrp::{trailer, v2, v3};
@@ -74,13 +76,23 @@ struct Bench {
     addresses_asked_for: bool,
     /// Whether it may become active.
     permitted: bool,
+    /// The simulator's books. There are none any more once the router has been given an own address of another family
+    /// than its adverts: it has nothing to send then, and no claim is on record.
+    books: Option<Ledger>,
 }
 
 impl Bench {
     fn new(setup: Setup) -> Self {
         let drill = Drill::new(setup, Instant::ZERO);
         let twin = drill.router.clone();
-        Self { drill, twin, reported: State::Init, addresses_asked_for: false, permitted: true }
+        Self {
+            drill,
+            twin,
+            reported: State::Init,
+            addresses_asked_for: false,
+            permitted: true,
+            books: Some(Ledger::default()),
+        }
     }
 
     fn step(&mut self, step: &Step) {
@@ -106,6 +118,9 @@ impl Bench {
         let verdict = self.drill.router.handle_datagram(self.drill.now, meta, payload);
         match verdict {
             Ok(()) => {
+                if let Some(books) = &mut self.books {
+                    books.heard();
+                }
                 assert_eq!(self.twin.handle_datagram(self.drill.now, meta, payload), Ok(()));
                 let Caused { claims, announcements } = self.drain(before.state);
                 let most = claims.values().copied().max().unwrap_or_default();
@@ -127,9 +142,25 @@ impl Bench {
         if let Input::Permit(permitted) = input {
             self.permitted = permitted;
         }
+        self.write_down(input);
         self.drill.router.handle(self.drill.now, input);
         self.twin.handle(self.drill.now, input);
         self.drain(before);
+    }
+
+    fn write_down(&mut self, input: Input) {
+        let phase = self.drill.router.snapshot(self.drill.now).phase;
+        let families = self.drill.router.config().addresses().iter().map(|address| address.family());
+        if let Input::Link(LinkState::Up { source }) = input
+            && !families.into_iter().any(|family| family == Family::of(source))
+        {
+            self.books = None;
+        }
+        if let Some(books) = &mut self.books {
+            books.told(input, phase);
+            // Time passes here as it likes, and deadlines are missed.
+            books.excuse_lateness();
+        }
     }
 
     /// Waits for the deadline and this much longer, and tells until it lies ahead.
@@ -166,10 +197,14 @@ impl Bench {
         let [mut scratch, mut twin_scratch] = [BytesMut::new(), BytesMut::new()];
         let destinations = self.drill.router.config().destinations().to_vec();
         let message_len = self.message_len();
+        let interval = self.drill.router.snapshot(self.drill.now).interval;
         let mut caused = Caused::default();
         for _ in 0..MOST_ACTIONS {
             let action = self.drill.router.poll_action(&mut scratch);
             assert_eq!(action, self.twin.poll_action(&mut twin_scratch));
+            if let (Some(books), Some(action)) = (&mut self.books, &action) {
+                fits(books.acts(self.drill.now, action, interval, Duration::ZERO));
+            }
             match action {
                 Some(Action::Send(advert)) => {
                     assert!(destinations.contains(&advert.destination));
@@ -196,6 +231,8 @@ impl Bench {
                 Some(Action::Event(event)) => self.note(event),
                 None => {
                     self.assert_consistent();
+                    let Snapshot { state, phase, .. } = self.drill.router.snapshot(self.drill.now);
+                    self.books.iter_mut().for_each(|books| fits(books.settled(state, phase)));
                     return caused;
                 }
             }
@@ -249,6 +286,12 @@ impl Bench {
         if snapshot.state != State::Active {
             assert!(!self.addresses_asked_for, "keeps the addresses in {}", snapshot.state);
         }
+    }
+}
+
+fn fits(found: Result<(), Violation>) {
+    if let Err(violation) = found {
+        panic!("{violation}");
     }
 }
 
