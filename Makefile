@@ -3,7 +3,7 @@
 CARGO ?= cargo
 
 .PHONY: test deps build lint doc pictures bench bench-lease bench-sync bench-protocol interop explore \
-	properties simulate-many simulate-speed fuzz coverage mutants instructions sync-histories sync-scale sync-acceptance sync-ssh
+	properties simulate-many simulate-speed known-runs-32 fuzz coverage mutants instructions sync-histories sync-scale sync-acceptance sync-ssh
 
 ## Install what the tests need (Debian's packages), then run all tests.
 test: deps
@@ -100,6 +100,12 @@ sync-ssh: deps
 simulate-speed:
 	$(CARGO) run --release -p carp-benches --bin simulate-many -- --speed
 
+## Play the simulator's tests on a machine of 32 bits: the runs of the known seeds are the same there. Under a minute.
+known-runs-32:
+	rustup target add i686-unknown-linux-musl
+	CARGO_TARGET_I686_UNKNOWN_LINUX_MUSL_LINKER=rust-lld \
+		$(CARGO) test -p carp-proto --all-features --target i686-unknown-linux-musl --test sim
+
 ## Count the instructions of what happens with every advert, and write them down as the budgets that CI compares with.
 instructions: deps
 	$(CARGO) build --release -p carp-benches --bin instructions
@@ -113,12 +119,12 @@ fuzz:
 		RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run --sanitizer none "$$target" -- $(FUZZ) || exit 1; \
 	done
 
-## Show which lines of the decoders the tests run. Wants cargo-llvm-cov.
+## Show which lines of the decoders the tests run: some minutes.
 coverage:
 	./.ci/coverage
 
 ## Change the protocol code in every way that cargo-mutants knows, and see whether a test notices: hours, or with
-## MUTANTS=--at-once a part of that; NUMBERS="7 8" tries these only.
-## MUTANTS="--shard 0/25 --sharding round-robin" is a sample. docs/mutation.md explains those that live.
+## MUTANTS=--at-once a part of that; with it, ONE_IN=25 is a sample, and NUMBERS="7 8" tries these only. docs/mutation.md
+## says more, .ci/mutants.toml explains those that live.
 mutants:
 	./.ci/mutants $(MUTANTS)

@@ -29,10 +29,14 @@ pub(crate) type Tested = Result<(), Failed>;
 /// A test: its name, which is a sentence, and what it does.
 pub(crate) type Test = (&'static str, fn(&Rack) -> Tested);
 
+/// How many tests run side by side, unless the command line says it. They wait most of the time.
+const SIDE_BY_SIDE: usize = 4;
+
 /// Runs tests in private namespaces.
 pub(crate) fn main(chapters: &[&'static [Test]]) -> ExitCode {
     lab::init();
-    let arguments = Arguments::from_args();
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(SIDE_BY_SIDE);
     let lab = match lab::enter() {
         Ok(Entered::Inside(lab)) => lab,
         Ok(Entered::Ended(status)) => return status,
