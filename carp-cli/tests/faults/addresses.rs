@@ -13,7 +13,8 @@ use libtest_mimic::Failed;
 
 use crate::scene::{Scene, Watched, vip};
 use crate::support::{
-    Daemon, LIMIT, Rack, Test, Tested, VIP, ensure, has, run_on_machine, serves, told,
+    Daemon, LIMIT, Rack, Test, Tested, VIP, ensure, forbid_sending, has, run_on_machine, serves,
+    told,
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -278,15 +279,6 @@ fn refused(rack: &Rack) -> Tested {
     ensure(fault.as_str().is_some_and(|text| text.contains(IPV6)), fault.to_string())?;
     scene.wait_until_served_by(&rack.secondary)?;
     ensure(!serves(&rack.primary), "nothing is kept of a takeover that failed")
-}
-
-/// What a host's own firewall does to its adverts.
-fn forbid_sending(host: &Host) -> Tested {
-    run_on_machine(
-        host,
-        "nft 'add table ip lab; add chain ip lab out { type filter hook output priority 0; }; \
-         add rule ip lab out ip protocol 112 drop'",
-    )
 }
 
 fn allow_sending(host: &Host) -> Tested {

@@ -210,6 +210,15 @@ pub(crate) fn run_on_machine(host: &Host, script: &str) -> Tested {
     ensure(status.success(), format!("{script}: {status}: {}", shell.said()))
 }
 
+/// What a host's own firewall does to its adverts.
+pub(crate) fn forbid_sending(host: &Host) -> Tested {
+    run_on_machine(
+        host,
+        "nft 'add table ip lab; add chain ip lab out { type filter hook output priority 0; }; \
+         add rule ip lab out ip protocol 112 drop'",
+    )
+}
+
 /// Starts a daemon on the primary, one of whose addresses becomes the primary one of its subnet, on which
 /// another address hangs: 10.7.0.1 and 10.7.0.9.
 pub(crate) fn with_dependent(rack: &Rack, settings: &str) -> Result<Daemon, Failed> {

@@ -1,13 +1,12 @@
 //! `carp sync check`: what is wrong is said before a pass finds it out.
 
 use std::fs;
-use std::path::Path;
 
 use libtest_mimic::Failed;
 use serde_json::Value;
 
-use crate::scene::{Pair, hold};
-use crate::support::{Rack, Test, Tested, carp, ensure, told};
+use crate::scene::{Node, Pair, hold};
+use crate::support::{Rack, Test, Tested, carp, ensure, run_on, told};
 
 pub(crate) const TESTS: &[Test] = &[
     ("check_finds_equal_trees_and_a_byte_that_differs", equal_and_not),
@@ -18,10 +17,10 @@ pub(crate) const TESTS: &[Test] = &[
 ];
 
 /// `carp sync check --json`: the code, and the findings of the share as a map from what to (grade, text).
-fn check(config: &Path, arguments: &[&str]) -> Result<(i32, Value), Failed> {
+fn check(node: &Node<'_>, arguments: &[&str]) -> Result<(i32, Value), Failed> {
     let mut command = carp();
-    command.args(["sync", "check", "--json", "-c"]).arg(config).args(arguments);
-    let output = command.output()?;
+    command.args(["sync", "check", "--json", "-c"]).arg(&node.config).args(arguments);
+    let output = run_on(node.host, command)?;
     let code = output.status.code().unwrap_or(-1);
     let report: Value = serde_json::from_slice(&output.stdout)
         .map_err(|error| format!("{error}: {}", told(&output).1))?;
@@ -49,7 +48,7 @@ fn equal_and_not(rack: &Rack) -> Tested {
     let (_first, second) = pair.start()?;
     pair.b.wait_for("page", Some("same"))?;
     for node in [&pair.a, &pair.b] {
-        let (code, share) = check(&node.config, &[])?;
+        let (code, share) = check(node, &[])?;
         ensure(code == 0, share.to_string())?;
         for what in ["rsync", "path", "space", "database", "key", "peer", "clocks", "marker"] {
             expect(&share, what, "good", "")?;
@@ -62,14 +61,14 @@ fn equal_and_not(rack: &Rack) -> Tested {
     pair.b.write("page", "SAME")?;
     fs::File::options().write(true).open(pair.b.share.join("page"))?.set_modified(times)?;
     pair.b.write("only", "here")?;
-    let (code, share) = check(&pair.b.config, &[])?;
+    let (code, share) = check(&pair.b, &[])?;
     ensure(code == 0, share.to_string())?;
     expect(&share, "trees", "remark", "3 of 3 entries differ")?;
     let listed = share["differences"].to_string();
     ensure(listed.contains(r#"{"kind":"content","path":"page"}"#), listed.clone())?;
     ensure(listed.contains(r#"{"kind":"here","path":"only"}"#), listed)?;
     ensure(pair.b.read("page").as_deref() == Some("SAME"), "nothing is changed by looking")?;
-    let (_, share) = check(&pair.b.config, &["--fast"])?;
+    let (_, share) = check(&pair.b, &["--fast"])?;
     ensure(finding(&share, "trees").0.is_empty(), "--fast compares nothing")
 }
 
@@ -80,21 +79,21 @@ fn what_is_wrong(rack: &Rack) -> Tested {
     hold(&second)?;
     fs::create_dir(pair.b.share.join("data"))?;
     fs::write(pair.b.share.join("data/ibdata1"), "x")?;
-    let (code, share) = check(&pair.b.config, &[])?;
+    let (code, share) = check(&pair.b, &[])?;
     ensure(code == 1, share.to_string())?;
     expect(&share, "database", "bad", "InnoDB")?;
     fs::remove_file(pair.a.share.join(".share-id"))?;
-    let (code, share) = check(&pair.b.config, &[])?;
+    let (code, share) = check(&pair.b, &[])?;
     ensure(code == 1, share.to_string())?;
     expect(&share, "marker", "bad", "mounted")?;
     let aside = rack.path("aside");
     fs::rename(&pair.b.share, &aside)?;
-    let (code, share) = check(&pair.b.config, &[])?;
+    let (code, share) = check(&pair.b, &[])?;
     ensure(code == 1, share.to_string())?;
     expect(&share, "path", "bad", "")?;
     fs::rename(&aside, &pair.b.share)?;
     pair.b.cut(true)?;
-    let (code, share) = check(&pair.b.config, &[])?;
+    let (code, share) = check(&pair.b, &[])?;
     ensure(code == 1, share.to_string())?;
     expect(&share, "peer", "bad", "")?;
     let mut unknown = carp();
@@ -136,13 +135,13 @@ fn strangers(rack: &Rack) -> Tested {
     let pair = Pair::new(rack, "")?;
     pair.a.write("theirs", "1")?;
     std::os::unix::fs::chown(pair.a.share.join("theirs"), Some(54_321), None)?;
-    let (_, share) = check(&pair.a.config, &[])?;
+    let (_, share) = check(&pair.a, &[])?;
     expect(&share, "owners", "remark", "user 54321 of 1 entries has no name here")
 }
 
 fn nobody_there(rack: &Rack) -> Tested {
     let pair = Pair::new(rack, "")?;
-    let (code, share) = check(&pair.a.config, &[])?;
+    let (code, share) = check(&pair.a, &[])?;
     ensure(code == 1, share.to_string())?;
     expect(&share, "path", "good", "")?;
     expect(&share, "peer", "bad", "secondary")

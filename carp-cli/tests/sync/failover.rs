@@ -7,12 +7,15 @@ use std::time::{Duration, Instant};
 use carp_node::lab::wait_until;
 use libtest_mimic::Failed;
 
+use crate::door;
 use crate::scene::{
     Pair, Tree, ensure_within, equal, events, explain, living_here, living_there, passes,
     rescue_list, share, sync, wait_in_sync,
 };
 use crate::stuck::StuckDisk;
-use crate::support::{Daemon, LIMIT, Rack, Test, Tested, ensure, serves, wait_for_owner};
+use crate::support::{
+    Daemon, LIMIT, Rack, Test, Tested, ensure, forbid_sending, serves, wait_for_owner,
+};
 
 pub(crate) const TESTS: &[Test] = &[
     ("f3_f4_a_crash_and_a_return_lose_nothing", crash_and_return),
@@ -279,7 +282,12 @@ fn stays_away(
 fn live_peer(rack: &Rack) -> Tested {
     let pair = Pair::new(rack, "")?;
     let (first, second) = pair.start()?;
-    rack.secondary.cut()?;
+    if door::is_wanted() {
+        // Its word goes the way of the adverts.
+        forbid_sending(&rack.primary)?;
+    } else {
+        rack.secondary.cut()?;
+    }
     wait_until(LIMIT, "the takeover is put off", || {
         second.status().is_some_and(|router| {
             router["fault"].as_str().is_some_and(|fault| fault.contains("put off"))

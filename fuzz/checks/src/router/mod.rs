@@ -150,7 +150,8 @@ impl Bench {
 
     fn write_down(&mut self, input: Input) {
         let phase = self.drill.router.snapshot(self.drill.now).phase;
-        let families = self.drill.router.config().addresses().iter().map(|address| address.family());
+        let families =
+            self.drill.router.config().addresses().iter().map(|address| address.family());
         if let Input::Link(LinkState::Up { source }) = input
             && !families.into_iter().any(|family| family == Family::of(source))
         {
