@@ -376,9 +376,13 @@ pub(crate) fn events(daemon: &Daemon) -> String {
     daemon.ask(&["events"]).map(|output| told(&output).1).unwrap_or_default()
 }
 
-/// An error, with what both nodes say.
+/// An error, with what both nodes say; of a daemon that has ended, with its last words.
 pub(crate) fn explain(error: &Failed, nodes: [&Daemon; 2]) -> Failed {
-    let [one, two] = nodes.map(|it| format!("{}: {}", share(it), events(it)));
+    let said = |daemon: &Daemon| match daemon.process.exit_status() {
+        Ok(None) => format!("{}: {}", share(daemon), events(daemon)),
+        ended => format!("{ended:?}: {}", daemon.process.last_words()),
+    };
+    let [one, two] = nodes.map(said);
     Failed::from(format!("{error:?}\n{one}\n{two}"))
 }
 
