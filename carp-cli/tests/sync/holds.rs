@@ -9,6 +9,7 @@ use carp_node::sync::hold::HoldReason;
 use carp_node::sync::lineage::{NodeId, Stamp};
 use carp_node::sync::record::Memory;
 use libtest_mimic::Failed;
+use serde_json::Value;
 
 use crate::scene::{
     Pair, equal, events, explain, hold, share, shell, sync, wait_held, wait_in_sync,
@@ -24,6 +25,9 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_share_that_was_set_up_anew_holds_until_it_is_adopted", other_share),
     ("a_tree_older_than_all_that_the_peer_remembers_holds", history_too_short),
     ("an_rsync_that_does_not_accept_the_call_holds", rsync_setup),
+    ("what_holds_stays_told_while_the_peer_is_dead", dead_peer),
+    ("what_holds_stays_told_while_the_peer_is_not_heard_until_the_operator_decides", silent_peer),
+    ("a_mass_delete_stays_asked_about_while_the_peer_is_dead", mass_delete_of_the_dead),
 ];
 
 /// Waits for a hold, and finds what is wrong and what to do in the status.
@@ -35,6 +39,50 @@ fn ensure_held(daemon: &Daemon, reason: HoldReason, what: &str) -> Tested {
     ensure(share(daemon)["in_sync"] == false, "what is held is not in sync")?;
     let told = events(daemon);
     ensure(told.contains(reason.remedy()), told)
+}
+
+/// What a node has told of a hold.
+pub(crate) struct HoldTold {
+    held: Value,
+    message: String,
+    /// How often it was told that it is held so, and that it is no longer held.
+    often: [usize; 2],
+}
+
+impl HoldTold {
+    pub(crate) fn by(daemon: &Daemon) -> Result<Self, Failed> {
+        let held = share(daemon)["held"].clone();
+        let message = held["message"].as_str().ok_or("no hold")?.to_owned();
+        let mut told = Self { held, message, often: [0; 2] };
+        wait_until(LIMIT, "the hold is told", || {
+            told.often = told.often(daemon);
+            told.often[0] > 0
+        })?;
+        Ok(told)
+    }
+
+    fn often(&self, daemon: &Daemon) -> [usize; 2] {
+        let begun = format!("fault: share www: {}", self.message);
+        let ended = daemon.process.said().matches("share www: no longer held").count();
+        [events(daemon).matches(&begun).count(), ended]
+    }
+
+    /// The peer says nothing any more, and the share is held as before: for this reason, in the same words, without a break.
+    pub(crate) fn ensure_stays(&self, daemon: &Daemon) -> Tested {
+        wait_until(LIMIT, "the peer is silent", || {
+            let status = share(daemon);
+            let doing = status["doing"].as_str().unwrap_or_default();
+            status["peer_alive"] == false && doing.contains("cannot be read, or does not change")
+        })?;
+        let now = share(daemon);
+        ensure(now["held"] == self.held, format!("it was held as {}: {now}", self.held))?;
+        ensure(now["in_sync"] == false, "what is held is not in sync")?;
+        let text = sync(daemon, &["status"], 1)?;
+        ensure(text.contains(&format!("! held: {}\n", self.message)), text)?;
+        // Whoever is told that it is over, and then again that it is not, looks twice.
+        let often = self.often(daemon);
+        ensure(often == self.often, format!("{:?}, and then {often:?}", self.often))
+    }
 }
 
 fn wait_released(daemon: &Daemon) -> Tested {
@@ -245,6 +293,77 @@ fn rsync_setup(rack: &Rack) -> Tested {
     before.ensure_untouched("held because of the call")?;
     pair.b.replace_rsync(None)?;
     pair.b.wait_for("page", Some("v2"))?;
+    wait_in_sync(&second)?;
+    wait_released(&second)
+}
+
+/// What an old copy would do in place of a dead peer is no part of these.
+const NEVER: &str = "cold_start_wait = \"0s\"\nstale_takeover = \"never\"";
+
+fn dead_peer(rack: &Rack) -> Tested {
+    let pair = Pair::new(rack, NEVER)?;
+    let (first, second) = given_up(&pair)?;
+    let told = HoldTold::by(&second)?;
+    let before = Both::of(&pair)?;
+    first.kill_with_guard(&rack.primary)?;
+    told.ensure_stays(&second)?;
+    before.ensure_untouched("the peer is dead")?;
+    ensure(second.state() == "backup" && !serves(&rack.secondary), "nobody serves another tree")?;
+    // The one that comes back is asked about as before.
+    let _first = pair.a.start()?;
+    ensure_held(&second, HoldReason::NotAdopted, "was never in step with that of primary")?;
+    ensure(share(&second)["held"] == told.held, share(&second).to_string())?;
+    before.ensure_untouched("nobody has decided")?;
+    sync(&second, &["resolve", "--keep", "peer"], 0)?;
+    ensure_kept(&pair, &second)?;
+    wait_released(&second)
+}
+
+fn silent_peer(rack: &Rack) -> Tested {
+    let pair = Pair::new(rack, NEVER)?;
+    let (first, second) = given_up(&pair)?;
+    let told = HoldTold::by(&second)?;
+    let before = Both::of(&pair)?;
+    // Its adverts are heard as before.
+    pair.b.cut(true)?;
+    told.ensure_stays(&second)?;
+    ensure(first.state() == "active" && second.state() == "backup", "the primary serves on")?;
+    sync(&second, &["resolve", "--keep", "peer"], 0)?;
+    wait_released(&second)?;
+    before.ensure_untouched("the peer is not heard")?;
+    pair.b.cut(false)?;
+    ensure_kept(&pair, &second)?;
+    wait_released(&second)
+}
+
+/// What a pass has found out is told as long as no pass can look again.
+fn mass_delete_of_the_dead(rack: &Rack) -> Tested {
+    let pair = Pair::new(rack, &format!("max_delete = 5\nmax_lag = \"2s\"\n{NEVER}"))?;
+    for file in 0..20 {
+        pair.a.write(&format!("f{file}"), "1")?;
+    }
+    let (first, second) = pair.start()?;
+    pair.b.wait_for("f19", Some("1"))?;
+    hold(&second)?;
+    for file in 0..20 {
+        fs::remove_file(pair.a.share.join(format!("f{file}")))?;
+    }
+    sync(&second, &["hold", "--release"], 0)?;
+    wait_held(&second, "mass-delete")?;
+    // An old copy is not served here, so that it stays the copy of a standby.
+    wait_until(LIMIT, "the copy is too old", || share(&second)["alarm"] == true)?;
+    let told = HoldTold::by(&second)?;
+    ensure(told.message.contains("would delete 20 files"), &*told.message)?;
+    let before = Both::of(&pair)?;
+    first.kill_with_guard(&rack.primary)?;
+    told.ensure_stays(&second)?;
+    before.ensure_untouched("the peer is dead")?;
+    ensure(second.state() == "backup" && !serves(&rack.secondary), "an old copy is not served")?;
+    // The word may be given meanwhile.
+    sync(&second, &["approve"], 0)?;
+    let first = pair.a.start()?;
+    first.wait_for_state("active")?;
+    pair.b.wait_for("f0", None).map_err(|error| explain(&error, [&first, &second]))?;
     wait_in_sync(&second)?;
     wait_released(&second)
 }

@@ -6,6 +6,7 @@ use carp_node::lab::wait_until;
 use libtest_mimic::Failed;
 use serde_json::Value;
 
+use crate::holds::HoldTold;
 use crate::scene::{
     Node, Pair, equal, events, explain, rescue_list, share, shell, sync, wait_held, wait_in_sync,
 };
@@ -17,6 +18,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("f7_what_both_sides_wrote_is_asked_about_and_the_peer_may_count", peer_counts),
     ("f7_what_both_sides_wrote_is_asked_about_and_the_one_that_serves_may_count", server_counts),
     ("f7_what_both_sides_wrote_is_asked_about_and_the_standby_may_count", standby_counts),
+    ("f7_what_both_sides_wrote_stays_asked_about_while_the_peer_is_dead", peer_dies),
     ("what_both_sides_wrote_is_not_asked_about_with_auto_resolve", elected_counts),
     ("f8_a_restored_disk_is_never_copied_and_never_served_before_the_newer_one", restored_disk),
 ];
@@ -182,6 +184,24 @@ fn standby_counts(rack: &Rack) -> Tested {
     ensure(!left.contains("did not have everything in time"), left)?;
     counts(&pair, "secondary")
         .map_err(|error| Failed::from(format!("{error:?}: {}: {}", share(&first), events(&first))))
+}
+
+fn peer_dies(rack: &Rack) -> Tested {
+    let pair = Pair::new(rack, "cold_start_wait = \"0s\"\nstale_takeover = \"never\"")?;
+    let (first, second) = asked(&pair, rack)?;
+    let told = HoldTold::by(&second)?;
+    let before = Both::of(&pair)?;
+    first.kill_with_guard(&rack.primary)?;
+    told.ensure_stays(&second)?;
+    before.ensure_untouched("both sides wrote, and one of them is dead")?;
+    ensure(second.state() == "backup" && !serves(&rack.secondary), "nobody has decided")?;
+    // The service is wanted more than what only the dead one has, of which nothing is lost.
+    sync(&second, &["resolve", "--keep", "local"], 0)?;
+    second.wait_for_state("active")?;
+    wait_until(LIMIT, "the secondary serves", || serves(&rack.secondary))?;
+    sync(&second, &["status"], 0)?;
+    let first = pair.a.start()?;
+    counts(&pair, "secondary").map_err(|error| explain(&error, [&first, &second]))
 }
 
 fn elected_counts(rack: &Rack) -> Tested {
