@@ -19,6 +19,7 @@ mod kills;
 #[expect(dead_code, reason = "the guide uses more of it")]
 mod machine;
 mod misuse;
+mod overflow;
 mod renaming;
 mod rescue;
 mod routers;
@@ -41,6 +42,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     support::main(&[
         steady::TESTS,
+        overflow::TESTS,
         failover::TESTS,
         web::TESTS,
         failback::TESTS,
