@@ -13,6 +13,10 @@ use crate::support::{Daemon, LIMIT, Rack, Test, Tested, ensure};
 pub(crate) const TESTS: &[Test] = &[
     ("a_daemon_killed_between_a_copy_and_its_memory_copies_again", before_the_memory),
     ("a_daemon_killed_while_files_take_their_places_leaves_each_old_or_new", renames),
+    ("a_daemon_killed_at_any_call_of_a_pass_that_deletes_leaves_what_that_call_found", calls),
+    ("a_daemon_killed_at_any_call_of_a_pass_that_keeps_leaves_what_that_call_found", keeping_calls),
+    ("a_daemon_killed_in_the_middle_of_a_file_leaves_the_tree_as_it_was", received),
+    ("a_daemon_killed_while_files_are_deleted_deletes_the_others_later", deletes),
     ("a_daemon_killed_while_a_file_is_kept_leaves_it_in_its_place", keeps_one),
     ("a_daemon_killed_in_a_pass_that_keeps_files_has_a_report_of_them_later", keeps),
 ];
@@ -182,4 +186,190 @@ fn keeps(rack: &Rack) -> Tested {
 
 fn keeps_one(rack: &Rack) -> Tested {
     keeping(rack, &Point::after(rack, "--backup-dir", "/^link", 2))
+}
+
+/// Where a pass stands still before it calls rsync in this way.
+struct Call {
+    what: &'static str,
+    /// As a pattern of a shell, for all words of the call.
+    words: &'static str,
+    /// Whether the files that are new are in their places, and those that are gone are away.
+    found: (bool, bool),
+}
+
+/// A pass that deletes does so when it has asked once more whether the marker is there.
+const DELETING: [Call; 4] = [
+    Call {
+        what: "it copies",
+        words: "*--delete-delay*--max-delete=0?--no-h*",
+        found: (false, false),
+    },
+    Call { what: "it looks for the marker", words: "*/www.marker", found: (true, false) },
+    Call { what: "it deletes", words: "*--delete-delay*--max-delete=[1-9]*", found: (true, false) },
+    Call { what: "it reads the record again", words: "*/www.after", found: (true, true) },
+];
+
+/// One that keeps what it replaces counts first.
+const KEEPING: [Call; 4] = [
+    Call { what: "it looks for the marker", words: "*/www.marker", found: (false, false) },
+    Call { what: "it counts", words: "*--dry-run*", found: (false, false) },
+    Call { what: "it copies and keeps", words: "*--backup-dir=*", found: (false, false) },
+    Call { what: "it reads the record again", words: "*/www.after", found: (true, true) },
+];
+
+impl Call {
+    /// A script that stands still there once. What a pass calls that was stopped before may still run, and has found
+    /// another page.
+    fn script(&self, rack: &Rack, node: &Node<'_>, page: &str) -> Result<String, Failed> {
+        let (flag, there) = (rack.path("stops"), rack.path("there"));
+        fs::write(&flag, "")?;
+        Ok(format!(
+            "case \"$*\" in {words}) if [ \"$(cat {page_file})\" = {page} ] && rm {flag} 2>/dev/null; \
+             then : >{there}; sleep 1000; fi;; esac",
+            words = self.words,
+            page_file = node.share.join("page").display(),
+            flag = flag.display(),
+            there = there.display()
+        ))
+    }
+
+    /// Waits until it is there, and kills the daemon.
+    fn kill(&self, rack: &Rack, pair: &Pair<'_>, daemon: &Daemon) -> Tested {
+        let there = rack.path("there");
+        wait_until(LIMIT, &format!("a pass is where {}", self.what), || there.exists())
+            .map_err(|error| Failed::from(format!("{error}: {}", share(daemon))))?;
+        kill(rack, pair, daemon)?;
+        Ok(fs::remove_file(there)?)
+    }
+}
+
+fn calls(rack: &Rack) -> Tested {
+    let pair = Pair::new(rack, "")?;
+    pair.a.write("page", "0")?;
+    pair.a.write("new0", "0")?;
+    let (first, mut second) = (pair.a.start()?, pair.b.start_with_rsync(":")?);
+    first.wait_for_state("active")?;
+    pair.b.wait_for("page", Some("0"))?;
+    wait_in_sync(&second)?;
+    for (number, call) in DELETING.iter().enumerate() {
+        let (old, new) = (number.to_string(), (number + 1).to_string());
+        all_at_once(&second, || {
+            let page = if call.found.0 { &new } else { &old };
+            pair.b.replace_rsync(Some(&call.script(rack, &pair.b, page)?))?;
+            pair.a.write("page", &new)?;
+            pair.a.write(&format!("new{new}"), &new)?;
+            Ok(fs::remove_file(pair.a.share.join(format!("new{old}")))?)
+        })?;
+        let source = pair.a.tree()?;
+        call.kill(rack, &pair, &second)?;
+        let copy = pair.b.tree()?;
+        let found =
+            (copy.get("page") == source.get("page"), !copy.contains_key(&format!("new{old}")));
+        ensure(found == call.found, format!("where {}: {copy:?}", call.what))?;
+        ensure(copy.contains_key(&format!("new{new}")) == call.found.0, format!("{copy:?}"))?;
+        ensure(pair.a.tree()? == source, "the source is as it was")?;
+        second = pair.b.start_with_rsync(":")?;
+        pair.b.wait_for("page", Some(&new))?;
+        pair.b.wait_for(&format!("new{old}"), None)?;
+        are_equal(&pair, &second)?;
+    }
+    Ok(())
+}
+
+fn keeping_calls(rack: &Rack) -> Tested {
+    let pair = Pair::new(rack, "")?;
+    pair.a.write("page", "theirs")?;
+    pair.b.write("page", "mine")?;
+    pair.b.write("own", "1")?;
+    let (first, mut second) = (pair.a.start()?, pair.b.start_with_rsync(":")?);
+    first.wait_for_state("active")?;
+    wait_until(LIMIT, "it is held", || share(&second)["held"]["reason"] == "not-adopted")?;
+    pair.a.wait_for_marker()?;
+    for (number, call) in KEEPING.iter().enumerate() {
+        let page = if call.found.0 { "theirs" } else { "mine" };
+        let script = call.script(rack, &pair.b, page)?;
+        if number == 0 {
+            pair.b.replace_rsync(Some(&script))?;
+            sync(&second, &["resolve", "--keep", "peer"], 0)?;
+        } else {
+            // The operator's word is good for one complete pass, and there was none.
+            second = pair.b.start_with_rsync(&script)?;
+        }
+        call.kill(rack, &pair, &second)?;
+        let (copy, source) = (pair.b.tree()?, pair.a.tree()?);
+        if call.found.0 {
+            ensure(copy == source, format!("where {}: {copy:?}", call.what))?;
+            let kept = [pair.b.rescued("page"), pair.b.rescued("own")];
+            ensure(kept == [["mine"], ["1"]], format!("what was here is kept: {kept:?}"))?;
+        } else {
+            let names: Vec<&str> = copy.keys().map(String::as_str).collect();
+            ensure(names == ["own", "page"], format!("where {}: {names:?}", call.what))?;
+            ensure(pair.b.read("page").as_deref() == Some("mine"), "nothing was replaced")?;
+        }
+    }
+    let second = pair.b.start_with_rsync(":")?;
+    are_equal(&pair, &second)?;
+    let kept = [pair.b.rescued("page"), pair.b.rescued("own")];
+    ensure(kept == [["mine"], ["1"]], format!("what was here is kept, once: {kept:?}"))?;
+    let unended = |list: &serde_json::Value| {
+        let sets = list["sets"].as_array().cloned().unwrap_or_default();
+        sets.is_empty() || sets.iter().any(|set| set["ended"] != true)
+    };
+    let list = rescue_list(&second)?;
+    ensure(!unended(&list), format!("all sets have a report: {list}"))
+}
+
+fn received(rack: &Rack) -> Tested {
+    const SLOW: &str = "bandwidth = 200";
+    let pair = Pair::with(rack, "", SLOW)?;
+    pair.a.write("page", "1")?;
+    let (_first, second) = pair.start()?;
+    pair.b.wait_for("page", Some("1"))?;
+    let before = pair.b.tree()?;
+    all_at_once(&second, || {
+        pair.a.write("page", "2")?;
+        pair.a.put("large", &vec![7; 20 << 20])
+    })?;
+    // It takes longer than any condition.
+    wait_until(LIMIT, "a part of it is here", || {
+        share(&second)["progress"]["bytes"].as_u64().is_some_and(|bytes| bytes > 0)
+    })?;
+    kill(rack, &pair, &second)?;
+    ensure(pair.b.tree()? == before, "nothing of it is visible")?;
+    let text = fs::read_to_string(&pair.b.config)?;
+    fs::write(&pair.b.config, text.replacen(SLOW, "", 1))?;
+    let second = pair.b.start()?;
+    pair.b.wait_for("page", Some("2"))?;
+    are_equal(&pair, &second)?;
+    ensure(!pair.b.share.join(".sync-partial").exists(), "what was left of it is removed")
+}
+
+fn deletes(rack: &Rack) -> Tested {
+    let pair = Pair::new(rack, "")?;
+    write_all(&pair.a, "old")?;
+    pair.a.write("page", "1")?;
+    let point = Point::after(rack, "--max-delete=[1-9]", "/unlink", 3);
+    let (first, second) = (pair.a.start()?, pair.b.start_with_rsync(&point.script)?);
+    first.wait_for_state("active")?;
+    pair.b.wait_for("f6", Some("old"))?;
+    wait_in_sync(&second)?;
+    all_at_once(&second, || {
+        for file in FILES {
+            fs::remove_file(pair.a.share.join(file))?;
+        }
+        pair.a.write("page", "2")?;
+        point.arm()
+    })?;
+    point.wait()?;
+    kill(rack, &pair, &second)?;
+    let left = having(&pair, "old");
+    ensure(
+        !left.is_empty() && left.len() < FILES.len(),
+        format!("it was in the middle: {left:?}"),
+    )?;
+    ensure(pair.b.read("page").as_deref() == Some("2"), "what is new came first")?;
+    let second = pair.b.start()?;
+    pair.b.wait_for("f1", None)?;
+    are_equal(&pair, &second)?;
+    ensure(having(&pair, "old").is_empty(), "the others are deleted too")
 }
