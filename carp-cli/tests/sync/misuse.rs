@@ -26,57 +26,116 @@ pub(crate) struct Thief<'a> {
     pub(crate) climb: &'a str,
 }
 
+/// Something that is tried with a key, and how it is refused.
+pub(crate) struct Attempt {
+    pub(crate) what: &'static str,
+    pub(crate) script: String,
+    /// What it ends with. Which of the two ends of a connection notices first decides between some.
+    pub(crate) codes: &'static [i32],
+    /// What it says, in one of these ways; nothing at all, if there is none.
+    pub(crate) says: &'static [&'static str],
+}
+
 impl Thief<'_> {
     /// All that can be tried with rsync; `run` runs a script, and returns all that it said.
     pub(crate) fn try_everything(&self, run: impl Fn(&str) -> Result<String, Failed>) -> Tested {
+        for attempt in self.attempts() {
+            self.expect_refusal(&attempt, &run)?;
+        }
+        // The same key is good for what it is for.
+        let Self { rsh, victim, home, .. } = self;
+        let got = format!("{home}/got");
+        let fetch = format!("rsync -e '{rsh}' {victim}::www/page {got}");
+        let said = run(&format!("{fetch}; cat {got}; rm {got}"))?;
+        ensure(said == "v1\n", format!("the share itself: {said}"))
+    }
+
+    fn attempts(&self) -> Vec<Attempt> {
+        const WRITES: (&[i32], &[&str]) = (&[1], &["ERROR: module is read only"]);
+        // rsync at the other end says 4, and this one that the connection broke.
+        const REFUSED: &[i32] = &[4, 12];
         let Self { rsh, victim, home, secret, climb } = self;
         let rsync = format!("rsync -e '{rsh}'");
         let got = format!("{home}/got");
-        for (what, script) in [
-            ("a file of another folder", format!("{rsync} {victim}::www/{climb} {got}")),
-            ("another module", format!("{rsync} {victim}::root{secret} {got}")),
-            ("a path without a module", format!("{rsync} {victim}:{secret} {got}")),
-            ("what a link leads to", format!("{rsync} -L {victim}::www/link {got}")),
+        let attempts: [(_, _, (&[i32], &[&str])); 10] = [
+            (
+                "a file of another folder",
+                format!("{rsync} {victim}::www/{climb} {got}"),
+                // Above the root there is nothing.
+                (&[23], &["(in www) failed: No such file or directory"]),
+            ),
+            (
+                "another module",
+                format!("{rsync} {victim}::root{secret} {got}"),
+                (&[5], &["@ERROR: Unknown module 'root'"]),
+            ),
+            (
+                "a path without a module",
+                format!("{rsync} {victim}:{secret} {got}"),
+                // No other command than the daemon's is run, which greets.
+                (&[2, 12, 255], &["protocol version mismatch"]),
+            ),
+            (
+                "what a link leads to",
+                format!("{rsync} -L {victim}::www/link {got}"),
+                (REFUSED, &["configured to refuse --copy-links"]),
+            ),
             (
                 "the same in other words",
                 format!("{rsync} --copy-unsafe-links {victim}::www/link {got}"),
+                (REFUSED, &["configured to refuse --copy-unsafe-links"]),
             ),
-            ("the list of modules", format!("{rsync} {victim}::")),
-            ("a push", format!("echo x >{home}/x; {rsync} {home}/x {victim}::www/pushed")),
+            ("the list of modules", format!("{rsync} {victim}::"), (&[0], &[])),
+            ("a push", format!("echo x >{home}/x; {rsync} {home}/x {victim}::www/pushed"), WRITES),
             (
                 "a push into what is told",
                 format!("echo x >{home}/x; {rsync} {home}/x {victim}::carp-state/x"),
+                WRITES,
             ),
             (
                 "a deletion",
                 format!("mkdir -p {home}/none; {rsync} -r --delete {home}/none/ {victim}::www/"),
+                WRITES,
             ),
-            ("a move", format!("{rsync} --remove-source-files {victim}::www/page {home}/moved")),
-        ] {
-            self.expect_nothing(
-                what,
-                &run(&format!("( {script} ) </dev/null 2>&1 || true"))?,
-                &run,
-            )?;
-        }
-        // The same key is good for what it is for.
-        let said = run(&format!("{rsync} {victim}::www/page {got}; cat {got}; rm {got}"))?;
-        ensure(said == "v1\n", format!("the share itself: {said}"))
+            (
+                "a move",
+                format!("{rsync} --remove-source-files {victim}::www/page {home}/moved"),
+                (REFUSED, &["configured to refuse --remove-source-files"]),
+            ),
+        ];
+        let attempt = |(what, script, (codes, says))| Attempt { what, script, codes, says };
+        attempts.into_iter().map(attempt).collect()
     }
 
-    /// Neither what was said nor a file that is left has what was wanted.
-    pub(crate) fn expect_nothing(
+    /// It ends with one of its codes, and says why; and neither what was said nor a file that is left has what was wanted.
+    pub(crate) fn expect_refusal(
         &self,
-        what: &str,
-        said: &str,
+        attempt: &Attempt,
         run: &impl Fn(&str) -> Result<String, Failed>,
     ) -> Tested {
+        let Attempt { what, script, codes, says } = attempt;
+        let tried = format!(
+            "code=0; ( {script} ) </dev/null 2>&1 || code=$?; printf '\\nended with %s\\n' $code"
+        );
+        let text = run(&tried)?;
         let got = run(&format!("cd {}; cat got 2>/dev/null || true; rm -f got", self.home))?;
         // The third is how rsync lists modules.
         for hint in ["precious", "SSH-2.0", "www   "] {
-            ensure(!got.contains(hint) && !said.contains(hint), format!("{what}: {said}: {got}"))?;
+            ensure(!got.contains(hint) && !text.contains(hint), format!("{what}: {text}: {got}"))?;
         }
-        Ok(())
+        let (said, rest) =
+            text.split_once("\nended with ").ok_or_else(|| format!("{what} has no end: {text}"))?;
+        // The other end of the connection may say something when this one is through.
+        let (code, late) = rest.split_once('\n').unwrap_or((rest, ""));
+        let said = [said, late].concat();
+        let code: i32 = code.trim().parse()?;
+        ensure(codes.contains(&code), format!("{what} ended with {code}, not {codes:?}: {said}"))?;
+        let told = if says.is_empty() {
+            said.trim().is_empty()
+        } else {
+            says.iter().any(|it| said.contains(it))
+        };
+        ensure(told, format!("{what} was to say {says:?}, and said: {said}"))
     }
 }
 

@@ -10,7 +10,7 @@ use libtest_mimic::Failed;
 use serde_json::Value;
 
 use crate::machine::{Machine, is_root};
-use crate::misuse::Thief;
+use crate::misuse::{Attempt, Thief};
 use crate::scene::ensure_within;
 use crate::support::{LIMIT, PRIMARY, Rack, SECONDARY, Test, Tested, VIP, ensure};
 
@@ -290,13 +290,24 @@ fn misused_key(rack: &Rack) -> Tested {
         climb: "../../../root/secret",
     };
     let run = |script: &str| b.run(script, LIMIT);
-    for (what, script) in [
-        ("a shell", format!("{SSH} {PRIMARY} cat /root/secret")),
-        ("a shell with a terminal", format!("{SSH} -tt {PRIMARY} cat /root/secret")),
-        ("a connection onwards", format!("{SSH} -W 127.0.0.1:22 {PRIMARY}")),
-    ] {
-        let said = run(&format!("( {script} ) </dev/null 2>&1 || true"))?;
-        thief.expect_nothing(what, &said, &run)?;
+    // The one command that the key runs is rsync's daemon, which greets, and ends with its input.
+    let says_rsync: &[&str] = &["@RSYNCD: "];
+    let attempts: [(_, _, &[&str]); 3] = [
+        ("a shell", format!("{SSH} {PRIMARY} cat /root/secret"), says_rsync),
+        (
+            "a shell with a terminal",
+            format!("{SSH} -tt {PRIMARY} cat /root/secret"),
+            &["PTY allocation request failed", "@RSYNCD: "],
+        ),
+        (
+            "a connection onwards",
+            format!("{SSH} -W 127.0.0.1:22 {PRIMARY}"),
+            // Over the connection that is open already, or over one of its own.
+            &["Session open refused by peer", "administratively prohibited"],
+        ),
+    ];
+    for (what, script, says) in attempts {
+        thief.expect_refusal(&Attempt { what, script, codes: &[255], says }, &run)?;
     }
     thief.try_everything(run)?;
     let there = a.run(&format!("ls {SHARE}; ls /var/lib/carp/sync/export"), LIMIT)?;
@@ -314,9 +325,8 @@ fn unknown_key(linked: &Linked) -> Tested {
     b.run(&format!("{SSH} -O exit {PRIMARY} 2>/dev/null || true"), LIMIT)?;
     a.run(&format!("echo unseen >{SHARE}/page"), LIMIT)?;
     linked.wait_for_trouble("the refusal is noticed", "refused")?;
-    let said = b.run("carp sync status || true", LIMIT)?;
-    ensure(said.contains("refuses this node's key") && said.contains("Permission denied"), &*said)?;
-    ensure(said.contains("`carp sync pair` prints"), said)?;
+    let remedy = "the peer refuses this node's key; put the line that `carp sync pair` prints into its authorized_keys";
+    expect_trouble(b, &[remedy, "Permission denied (publickey"])?;
     ensure(b.run(&format!("cat {SHARE}/page"), LIMIT)? == "v1\n", "nothing is transferred")?;
     a.run(
         &format!("mv /root/.ssh/aside /root/.ssh/authorized_keys; echo v1 >{SHARE}/page"),
@@ -326,6 +336,20 @@ fn unknown_key(linked: &Linked) -> Tested {
         let share = &status["sync"][0];
         share["peer_outcome"].is_null() && share["in_sync"] == true
     })
+}
+
+/// Both the status and the check say so. The first one ends well, because what passes by itself holds nothing.
+fn expect_trouble(machine: &Machine, says: &[&str]) -> Tested {
+    for (command, code) in [("carp sync status", "0"), ("carp sync check", "1")] {
+        let script =
+            format!("code=0; {command} 2>&1 || code=$?; printf '\\nended with %s\\n' $code");
+        let said = machine.run(&script, LIMIT)?;
+        for what in says {
+            ensure(said.contains(what), format!("{command} does not say {what:?}: {said}"))?;
+        }
+        ensure(said.ends_with(&format!("\nended with {code}\n")), format!("{command}: {said}"))?;
+    }
+    Ok(())
 }
 
 fn another_host_key(linked: &Linked) -> Tested {
@@ -339,8 +363,9 @@ fn another_host_key(linked: &Linked) -> Tested {
     b.run(&format!("{SSH} -O exit {PRIMARY} 2>/dev/null || true"), LIMIT)?;
     a.run(&format!("echo v2 >{SHARE}/page"), LIMIT)?;
     linked.wait_for_trouble("the other key is noticed", "host-key")?;
-    let said = b.run("carp sync status || true", LIMIT)?;
-    ensure(said.contains("Host key verification failed") && said.contains("carp sync pair"), said)?;
+    let remedy = "the peer's host key is not the one that was agreed on; if the peer was installed anew, run \
+                  `carp sync pair` again, otherwise find out who answers there";
+    expect_trouble(b, &[remedy, "Host key verification failed"])?;
     let again = b.run("carp sync pair --fingerprint SHA256:x 2>&1 || echo code $?", LIMIT)?;
     ensure(again.contains("is not the one in") && again.contains("code 6"), again)?;
     ensure(b.run(&format!("cat {SHARE}/page"), LIMIT)? == "v1\n", "nothing is transferred")
