@@ -22,6 +22,7 @@ pub(crate) const TESTS: &[Test] = &[
         "f11_a_network_cut_in_both_directions_leaves_nobody_behind_and_is_resumed",
         network_cut_both_ways,
     ),
+    ("a_peer_whose_sshd_is_stopped_is_unreachable_until_it_runs_again", stopped_sshd),
     ("f13_a_key_that_is_misused_gets_nothing_and_another_host_key_gets_no_transfer", misused_key),
 ];
 
@@ -369,6 +370,56 @@ fn another_host_key(linked: &Linked) -> Tested {
     let again = b.run("carp sync pair --fingerprint SHA256:x 2>&1 || echo code $?", LIMIT)?;
     ensure(again.contains("is not the one in") && again.contains("code 6"), again)?;
     ensure(b.run(&format!("cat {SHARE}/page"), LIMIT)? == "v1\n", "nothing is transferred")
+}
+
+fn stopped_sshd(rack: &Rack) -> Tested {
+    if left_out("a sshd that is stopped") {
+        return Ok(());
+    }
+    let linked = Linked::start(rack, "")?;
+    let (a, b) = (&linked.a, &linked.b);
+    a.run(&format!("echo v1 >{SHARE}/page"), LIMIT)?;
+    linked.wait("the page is there", b, |_| {
+        b.run(&format!("cat {SHARE}/page"), LIMIT).is_ok_and(|it| it == "v1\n")
+    })?;
+    linked.wait("it is in sync", b, |status| status["sync"][0]["in_sync"] == true)?;
+    a.run(
+        "pid=$(cat /run/sshd.pid); kill $pid; while [ -e /proc/$pid ]; do sleep 0.1; done",
+        LIMIT,
+    )?;
+    // The connection that is open would go on without it.
+    b.run(&format!("{SSH} -O exit {PRIMARY} 2>/dev/null || true"), LIMIT)?;
+    linked.wait("a call is refused", b, |status| {
+        status["sync"][0]["peer_outcome"] == "unreachable"
+    })?;
+    a.run(&format!("echo unseen >{SHARE}/page"), LIMIT)?;
+    let (source, copy) = (tree(a)?, tree(b)?);
+    linked.wait_for_trouble("nothing is known of the peer", "unreachable")?;
+    let remedy =
+        "the peer cannot be reached over ssh; check its address, its sshd, and the network";
+    expect_trouble(b, &[remedy, "Connection refused"])?;
+    let now = status(b);
+    let share = &now["sync"][0];
+    ensure(share["held"].is_null(), format!("it passes by itself: {share}"))?;
+    ensure(share["in_sync"] == false, format!("a copy of unknown age is not in sync: {share}"))?;
+    // Its adverts are heard as before.
+    ensure(now["routers"][0]["state"] == "backup", format!("nobody takes over: {now}"))?;
+    ensure(status(a)["routers"][0]["state"] == "active", "the primary serves on")?;
+    let told = b.run("carp events", LIMIT)?;
+    ensure(told.contains(&format!("the peer's record: {remedy}")), told)?;
+    ensure(tree(a)? == source && tree(b)? == copy, "neither tree has changed")?;
+    a.run("systemctl restart ssh", LIMIT)?;
+    linked.wait("the peer is heard again", b, |status| {
+        let share = &status["sync"][0];
+        share["peer_outcome"].is_null()
+            && share["peer_trouble"].is_null()
+            && share["in_sync"] == true
+    })?;
+    linked
+        .wait("what was written meanwhile is there", b, |_| tree(b).is_ok_and(|it| it == source))?;
+    ensure(tree(a)? == source, "the source is as it was")?;
+    let said = b.run("cat /var/log/carp.log", LIMIT)?;
+    ensure(said.contains("the peer's record can be read again"), said)
 }
 
 /// The contract's example has one: `peer = "sync@…"`.
