@@ -10,9 +10,10 @@ use carp_node::control::Client as Control;
 use carp_node::control::client::ClientError;
 use carp_node::lab::LabError;
 use carp_node::sync::engine::Order;
-use carp_node::sync::rescue::{Entry, Kind, RescueSet};
+use carp_node::sync::rescue::{Entry, Kind};
 
 use super::model::Who;
+use crate::command::sync::report_of;
 
 /// The name of the share.
 pub(super) const SHARE: &str = "www";
@@ -157,11 +158,11 @@ pub(super) fn put_orphans_back(socket: &Path, tree: &Path) -> Result<usize, LabE
     let (mut restored, sets) = (0, order(Order::RescueList)?);
     for set in sets["sets"].as_array().into_iter().flatten() {
         let set = text(&set["set"]);
-        let shown = text(&order(Order::RescueShow { set: set.clone() })?["path"]);
-        let unreadable =
-            |source| LabError::System { doing: format!("read the report of {shown}"), source };
-        let kept = RescueSet::at(Path::new(&shown)).ok_or(io::ErrorKind::InvalidInput.into());
-        let report = kept.and_then(|kept| kept.report()).map_err(unreadable)?;
+        let (_, report) =
+            report_of(socket, Some(SHARE.to_owned()), set.clone()).map_err(|why| {
+                let doing = format!("read the report of {set}");
+                LabError::System { doing, source: io::Error::other(why.to_string()) }
+            })?;
         let entries = report.into_iter().flat_map(|report| report.entries);
         for Entry { path, .. } in entries.filter(|entry| entry.kind == Kind::Orphan) {
             if tree.join(&path).exists() {

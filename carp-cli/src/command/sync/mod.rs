@@ -17,6 +17,7 @@ use std::path::Path;
 use carp_node::sync::engine::Order;
 use serde_json::Value;
 
+pub(crate) use self::rescue::report_of;
 pub(crate) use self::status::too_old;
 use super::client;
 use crate::args::{Sync, SyncVerb};

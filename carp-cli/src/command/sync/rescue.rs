@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use carp_node::sync::engine::Order;
-use carp_node::sync::rescue::{Entry, Pruning, RescueSet};
+use carp_node::sync::rescue::{Entry, Pruning, Report, RescueSet};
 
 use super::{order, print_json, say};
 use crate::args::RescueVerb;
@@ -77,7 +77,13 @@ fn list(socket: &Path, share: Option<String>, json: bool) -> Result<(), Failure>
     print(&table.render())
 }
 
-fn show(socket: &Path, share: Option<String>, set: String, json: bool) -> Result<(), Failure> {
+/// A rescue set, and its report; none if its pass has not ended. The daemon says where the set is; the report may be
+/// long, and is read here.
+pub(crate) fn report_of(
+    socket: &Path,
+    share: Option<String>,
+    set: String,
+) -> Result<(RescueSet, Option<Report>), Failure> {
     let answer = order(socket, share, Order::RescueShow { set })?;
     let path = Path::new(answer["path"].as_str().unwrap_or_default());
     let set = RescueSet::at(path)
@@ -89,6 +95,11 @@ fn show(socket: &Path, share: Option<String>, set: String, json: bool) -> Result
         };
         Failure::failed(format!("{}: {error}{remedy}", path.join("report.json").display()))
     })?;
+    Ok((set, report))
+}
+
+fn show(socket: &Path, share: Option<String>, set: String, json: bool) -> Result<(), Failure> {
+    let (set, report) = report_of(socket, share, set)?;
     let Some(report) = report else {
         return Err(Failure::new(Exit::Refused, "its pass has not ended yet"));
     };
