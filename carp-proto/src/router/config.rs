@@ -574,7 +574,8 @@ pub enum ConfigError {
     },
 }
 
-#[cfg(all(test, feature = "sim"))]
+#[cfg(feature = "sim")]
+#[cfg(test)]
 mod tests {
     use super::*;
 
