@@ -18,6 +18,11 @@ pub(crate) fn is_wanted() -> bool {
     std::env::var_os("SYNC_SSH").is_some() && !left_out("SYNC_SSH")
 }
 
+/// A lag that a standby keeps to. A login takes a part of a second, and one rests from a pass three times as long as it took.
+pub(crate) fn max_lag() -> &'static str {
+    if is_wanted() { "8s" } else { "2s" }
+}
+
 /// A node as others reach it.
 pub(crate) struct Door<'a> {
     pub(crate) rack: &'a Rack,

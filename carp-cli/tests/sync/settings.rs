@@ -6,6 +6,7 @@ use carp_node::lab::wait_until;
 use libtest_mimic::Failed;
 use serde_json::Value;
 
+use crate::door::max_lag;
 use crate::scene::{
     Pair, attribute, events, explain, set_attribute, share, sync, wait_held, wait_in_sync,
 };
@@ -109,7 +110,7 @@ fn not_required(rack: &Rack) -> Tested {
 }
 
 fn never(rack: &Rack) -> Tested {
-    let settings = "stale_takeover = \"never\"\nmax_lag = \"2s\"";
+    let settings = &format!("stale_takeover = \"never\"\nmax_lag = \"{}\"", max_lag());
     let pair = Pair::new(rack, settings)?;
     pair.a.write("page", "1")?;
     let (first, second) = pair.start()?;
@@ -117,11 +118,12 @@ fn never(rack: &Rack) -> Tested {
     pair.b.cut_off(&second)?;
     wait_until(LIMIT, "the copy is too old", || share(&second)["alarm"] == true)?;
     let text = sync(&second, &["status"], 0)?;
-    ensure(text.contains("! alarm: the copy is older than max_lag (2s)"), text)?;
+    let older = format!("! alarm: the copy is older than max_lag ({})", max_lag());
+    ensure(text.contains(&older), text)?;
     let (_, text) = told(&second.ask(&["status"])?);
     ensure(text.contains("! share www: alarm: the copy is older"), text)?;
     let text = events(&second);
-    ensure(text.contains("that is more than max_lag (2s)"), text)?;
+    ensure(text.contains(&format!("that is more than max_lag ({})", max_lag())), text)?;
     first.kill_with_guard(&rack.primary)?;
     let refusal = || {
         let status = second.status().unwrap_or_default();
@@ -141,12 +143,13 @@ fn never(rack: &Rack) -> Tested {
     pair.a.wait_for("page", Some("2"))?;
     wait_until(LIMIT, "the alarm is over", || share(&second)["alarm"] == false)?;
     let text = events(&second);
-    ensure(text.contains("less than max_lag (2s) again"), text)
+    ensure(text.contains(&format!("less than max_lag ({}) again", max_lag())), text)
 }
 
 /// A memory alone knows nothing of what the peer has.
 fn never_after_a_restart(rack: &Rack) -> Tested {
-    let pair = Pair::new(rack, "stale_takeover = \"never\"\nmax_lag = \"2s\"")?;
+    let pair =
+        Pair::new(rack, &format!("stale_takeover = \"never\"\nmax_lag = \"{}\"", max_lag()))?;
     pair.a.write("page", "1")?;
     let (first, second) = pair.start()?;
     pair.b.wait_for("page", Some("1"))?;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use carp_node::lab::wait_until;
 use libtest_mimic::Failed;
 
+use crate::door::max_lag;
 use crate::scene::{Pair, equal, events, explain, share, wait_in_sync};
 use crate::support::{Daemon, LIMIT, Rack, Test, Tested, ensure, serves, wait_for_owner};
 
@@ -74,7 +75,7 @@ fn returns(pair: &Pair<'_>, rack: &Rack, second: &Daemon) -> Tested {
 }
 
 fn old_copy_waits(rack: &Rack) -> Tested {
-    let settings = format!("max_lag = \"2s\"\nstale_takeover = \"{}s\"", WAIT.as_secs());
+    let settings = format!("max_lag = \"{}\"\nstale_takeover = \"{}s\"", max_lag(), WAIT.as_secs());
     let pair = Pair::new(rack, &settings)?;
     let (second, killed) = dies_with_an_old_copy(&pair, rack)?;
     wait_until(LIMIT, "the takeover is put off", || events(&second).contains("put off"))
@@ -91,7 +92,7 @@ fn old_copy_waits(rack: &Rack) -> Tested {
 }
 
 fn old_copy_does_not_wait(rack: &Rack) -> Tested {
-    let pair = Pair::new(rack, "max_lag = \"2s\"\nstale_takeover = \"0s\"")?;
+    let pair = Pair::new(rack, &format!("max_lag = \"{}\"\nstale_takeover = \"0s\"", max_lag()))?;
     let (second, _) = dies_with_an_old_copy(&pair, rack)?;
     second.wait_for_state("active")?;
     wait_until(LIMIT, "the secondary serves", || serves(&rack.secondary))?;
