@@ -87,7 +87,10 @@ impl RouterState {
     pub(super) fn note(&mut self, status: &[RouterStatus], now: Instant) {
         let mine = || self.seats.iter().filter_map(|seat| status.get(*seat));
         let is = |state: &str| mine().any(|router| router.state == state);
+        let takes_over = |router: &RouterStatus| router.phase.as_deref() == Some("taking-over");
         let role = match (is("active"), is("backup")) {
+            // The engine is asked before addresses are taken: until it has allowed that, nothing is served.
+            (true, _) if mine().all(|it| it.state != "active" || takes_over(it)) => self.role,
             (true, _) => Role::Active,
             (false, true) => Role::Backup,
             (false, false) => Role::Init,
