@@ -18,6 +18,7 @@ mod handle;
 mod handover;
 mod hooks;
 mod leaving;
+mod look;
 mod orders;
 mod pass;
 mod passes;
@@ -41,6 +42,7 @@ use tokio::sync::{mpsc, oneshot};
 pub use self::build::start;
 use self::handle::{Answer, Request};
 pub use self::handle::{Seat, Setup, SyncHandle, Verdict};
+use self::look::Found;
 pub use self::orders::Order;
 use self::pass::End;
 use self::peer::{Heard, PeerState, Trouble, now, wall_stamp};
@@ -80,6 +82,10 @@ enum Done {
     Walked {
         share: usize,
         walk: Result<Walk, Unwalked>,
+    },
+    Looked {
+        share: usize,
+        found: Found,
     },
     Purged {
         share: usize,
@@ -238,6 +244,7 @@ impl Engine {
             Done::Peer { peer, heard } => self.peer_read(peer, heard),
             Done::Pass { share, end } => self.pass_ended(share, *end),
             Done::Walked { share, walk } => self.walked(share, walk, now()),
+            Done::Looked { share, found } => self.looked(share, found),
             Done::Purged { share, purged } => self.purged(share, purged),
             Done::Tidied { share, tidied } => self.tidied(share, tidied),
             Done::Hook { router, share, report } => self.hook_ended(router, share, &report),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use carp_proto::Instant;
 use carp_proto::election::Bar;
 use tokio::sync::oneshot;
 use tokio::task::spawn_local;
@@ -13,10 +14,9 @@ use super::router::Promoting;
 use super::share::Share;
 use super::{Engine, Role};
 use crate::node::Restraint;
-use crate::remedy::Told;
 use crate::sync::TICK;
 use crate::sync::decide::{Decision, Me, Wait};
-use crate::sync::guards::{marker, place};
+use crate::sync::guards::marker;
 use crate::sync::policy::Policy;
 use crate::sync::standing::{Delay, Held, Moments, Takeover, standing};
 
@@ -40,20 +40,25 @@ impl Engine {
             });
             self.routers[number].promoting = Some(Promoting { reply: both });
         }
-        for share in self.shares.iter_mut().filter(|share| share.router == number) {
-            share.stop_pass();
+        for share in self.mine(number) {
+            self.shares[share].stop_pass();
+            // What was found before is not what is there now.
+            self.shares[share].looks.forget();
+            if expected(&self.shares[share]).is_some() {
+                self.look(share, None);
+            }
         }
         self.promote_if_ready(number);
     }
 
-    /// Begins an epoch, once nothing is pulled any more.
+    /// Begins an epoch, once nothing is pulled any more and it is known what there is to serve.
     pub(super) fn promote_if_ready(&mut self, number: usize) {
         if self.routers[number].promoting.is_none() {
             return;
         }
-        let mine: Vec<usize> =
-            (0..self.shares.len()).filter(|share| self.shares[*share].router == number).collect();
-        if mine.iter().any(|share| self.shares[*share].pass.is_some()) {
+        let mine = self.mine(number);
+        let waits = |share: &Share| share.pass.is_some() || is_looked_for(share, now());
+        if mine.iter().any(|share| waits(&self.shares[*share])) {
             return;
         }
         let verdict = mine.iter().try_for_each(|share| self.promote(*share));
@@ -77,7 +82,7 @@ impl Engine {
             return Err(format!("share {name}: {}", share.fault().unwrap_or_default()));
         }
         let stale = self.takeover_of(number)?;
-        absent(share).map_or(Ok(()), |why| Err(format!("share {name}: {why}")))?;
+        absent(share, now()).map_or(Ok(()), |why| Err(format!("share {name}: {why}")))?;
         // What the last pass changed is older than the epoch, and whatever is written from now on is not.
         let rest = TICK.saturating_sub(now().saturating_since(self.shares[number].ended));
         std::thread::sleep(rest);
@@ -143,16 +148,22 @@ impl Engine {
     }
 }
 
-/// Why the tree cannot be served that the router waits for: its disk is not mounted.
-fn absent(share: &Share) -> Option<String> {
-    let expected = share.memory.share_id.as_deref().filter(|_| share.spec.policy.require)?;
-    let root = match place::real_root(&share.spec.path) {
-        Ok(root) => root,
-        Err(hold) => return Some(format!("{}; the address is not taken over", hold.message)),
-    };
-    match marker::read(&root) {
-        Ok(found) => marker::check_promoted(expected, found.as_ref(), &root),
-        Err(error) => Some(format!("{}: {}", root.join(marker::MARKER).display(), Told(&error))),
+/// What the marker of the tree has to say that the router waits for; `None` if it waits for none.
+fn expected(share: &Share) -> Option<&str> {
+    share.memory.share_id.as_deref().filter(|_| share.spec.policy.require)
+}
+
+/// Whether it is not known yet if that tree is there.
+fn is_looked_for(share: &Share, now: Instant) -> bool {
+    expected(share).is_some() && share.looks.is_awaited(now)
+}
+
+/// Why that tree cannot be served: its disk is not mounted, or does not answer.
+fn absent(share: &Share, now: Instant) -> Option<String> {
+    let expected = expected(share)?;
+    match share.looks.found(&share.spec.path, now)? {
+        Ok(root) => marker::check_promoted(expected, root.marker.as_ref(), &root.path),
+        Err(why) => Some(format!("{why}; the address is not taken over")),
     }
 }
 
