@@ -2,15 +2,18 @@
 
 use std::fs;
 use std::net::Ipv6Addr;
+use std::path::{Path, PathBuf};
 
 use carp_node::lab::wait_until;
+use libtest_mimic::Failed;
 
-use crate::scene::{Node, Pair, equal, explain, wait_in_sync};
+use crate::scene::{Node, Pair, equal, events, explain, sync, wait_in_sync};
 use crate::support::{LIMIT, Rack, Test, Tested, ensure, has, serves};
 
 pub(crate) const TESTS: &[Test] = &[
     ("a_share_follows_a_router_of_both_families", both_families),
     ("a_share_of_one_router_moves_the_group", group),
+    ("of_two_shares_none_begins_an_epoch_where_the_other_one_keeps_the_address_away", one_of_two),
 ];
 
 /// Of the network that the machines have IPv6 addresses of.
@@ -55,6 +58,52 @@ fn group(rack: &Rack) -> Tested {
         })?;
     }
     dies_and_returns(rack, &pair, |host| serves(host) && has(host, SECOND))
+}
+
+/// The primary dies while the disk of one of the secondary's shares is away.
+fn one_of_two(rack: &Rack) -> Tested {
+    let pair = Pair::new(rack, "cold_start_wait = \"0s\"")?;
+    for node in [&pair.a, &pair.b] {
+        fs::create_dir(zone(node))?;
+        rewrite(node, |text| {
+            let (_, www) = text.split_once("[sync.www]\n").unwrap_or_default();
+            let path = |path: &Path| path.display().to_string();
+            format!("{text}\n[sync.zone]\n{}", www.replace(&path(&node.share), &path(&zone(node))))
+        })?;
+    }
+    let (first, second) = pair.start()?;
+    let shares = || second.report().map(|report| report["sync"].clone()).unwrap_or_default();
+    let are_in_sync = || [0, 1].iter().all(|share| shares()[share]["in_sync"] == true);
+    wait_until(LIMIT, "both shares are in sync", are_in_sync)?;
+    for share in ["www", "zone"] {
+        sync(&second, &["hold", share], 0)?;
+    }
+    let are_held = || [0, 1].iter().all(|share| shares()[share]["held"].is_object());
+    wait_until(LIMIT, "both shares are held", are_held)?;
+    let history = || Ok::<_, Failed>(pair.b.told()?["history"].clone());
+    let before = history()?;
+    let away = pair.b.share.with_file_name("away");
+    fs::rename(zone(&pair.b), &away)?;
+    fs::create_dir(zone(&pair.b))?;
+    first.kill_with_guard(&rack.primary)?;
+    let refused = || events(&second).contains("share zone: ");
+    wait_until(LIMIT, "the takeover is refused", || {
+        refused() && events(&second).contains("the address is not taken over; mount the share")
+    })?;
+    let beat = pair.b.beat()?;
+    wait_until(LIMIT, "two records more", || pair.b.beat().is_ok_and(|now| now >= beat + 2))?;
+    ensure(second.state() == "backup" && !serves(&rack.secondary), "the address stays away")?;
+    ensure(history()? == before, "the other share has begun no epoch")?;
+    fs::remove_dir(zone(&pair.b))?;
+    fs::rename(&away, zone(&pair.b))?;
+    second.wait_for_state("active")?;
+    wait_until(LIMIT, "its epoch begins", || history().is_ok_and(|now| now != before))?;
+    Ok(())
+}
+
+/// The root of the second share.
+fn zone(node: &Node<'_>) -> PathBuf {
+    node.share.with_file_name("zone")
 }
 
 /// The primary dies, the secondary is written to, and the primary returns: it takes everything back when it has

@@ -51,7 +51,7 @@ impl Engine {
         self.promote_if_ready(number);
     }
 
-    /// Begins an epoch, once nothing is pulled any more and it is known what there is to serve.
+    /// Takes over or refuses, once nothing is pulled any more and it is known what there is to serve.
     pub(super) fn promote_if_ready(&mut self, number: usize) {
         if self.routers[number].promoting.is_none() {
             return;
@@ -61,7 +61,7 @@ impl Engine {
         if mine.iter().any(|share| waits(&self.shares[*share])) {
             return;
         }
-        let verdict = mine.iter().try_for_each(|share| self.promote(*share));
+        let verdict = self.promote(&mine);
         let Some(promoting) = self.routers[number].promoting.take() else { return };
         if verdict.is_ok() {
             self.routers[number].role = Role::Active;
@@ -75,17 +75,30 @@ impl Engine {
         let _ = promoting.reply.send(verdict);
     }
 
-    fn promote(&mut self, number: usize) -> Verdict {
+    /// Begins the epochs of a router's shares. All are asked before the first one begins: an epoch without a takeover
+    /// is one that nobody has served.
+    fn promote(&mut self, shares: &[usize]) -> Verdict {
+        let stale =
+            shares.iter().map(|share| self.may_begin(*share)).collect::<Result<Vec<_>, _>>()?;
+        shares.iter().zip(stale).try_for_each(|(share, stale)| self.begin_epoch(*share, stale))
+    }
+
+    /// Whether the epoch of a share may begin, and whether its copy is an old one.
+    fn may_begin(&self, number: usize) -> Result<bool, String> {
         let share = &self.shares[number];
-        let name = share.spec.name.clone();
-        if share.lingers.is_some() {
-            return Err(format!("share {name}: {}", share.fault().unwrap_or_default()));
+        let refused = |why: String| format!("share {}: {why}", share.spec.name);
+        if share.bars_takeover() {
+            return Err(refused(share.fault().unwrap_or_default()));
         }
         let stale = self.takeover_of(number)?;
-        absent(share, now()).map_or(Ok(()), |why| Err(format!("share {name}: {why}")))?;
+        absent(share, now()).map_or(Ok(stale), |why| Err(refused(why)))
+    }
+
+    fn begin_epoch(&mut self, number: usize, stale: bool) -> Verdict {
         // What the last pass changed is older than the epoch, and whatever is written from now on is not.
         let rest = TICK.saturating_sub(now().saturating_since(self.shares[number].ended));
         std::thread::sleep(rest);
+        let name = self.shares[number].spec.name.clone();
         let nonce = random().map_err(|error| format!("share {name}: {error}"))?;
         let memory =
             self.shares[number].memory.after_promotion(&self.node_id, wall_stamp(), nonce, stale);
