@@ -229,6 +229,9 @@ fn hangs_at_takeover(rack: &Rack) -> Tested {
     hold(&second)?;
     let history = pair.b.told()?["history"].clone();
     let marker = hang(&pair.b)?;
+    sync(&second, &["hold", "--release"], 0)?;
+    // Passes begin each second.
+    lives_on(&pair.b)?;
     first.kill_with_guard(&rack.primary)?;
     // Twice, because only the first look is waited for.
     let told = "www has not answered for 3 s; look at its disk, or at the server of its network file system; the \
