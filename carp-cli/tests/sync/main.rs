@@ -18,10 +18,12 @@ mod kills;
 #[path = "../guide/machine.rs"]
 #[expect(dead_code, reason = "the guide uses more of it")]
 mod machine;
+mod memory;
 mod misuse;
 mod overflow;
 mod renaming;
 mod rescue;
+mod roots;
 mod routers;
 mod scale;
 mod scene;
@@ -48,7 +50,9 @@ fn main() -> ExitCode {
         failback::TESTS,
         routers::TESTS,
         split::TESTS,
+        roots::TESTS,
         guards::TESTS,
+        memory::TESTS,
         holds::TESTS,
         database::TESTS,
         hooks::TESTS,

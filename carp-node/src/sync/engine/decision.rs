@@ -15,10 +15,16 @@ impl Engine {
         let router = &mut self.routers[number];
         let before = router.role;
         router.note(status, now);
-        let role = router.role;
-        if before == role {
+        if before == router.role {
             return;
         }
+        self.role_changed(number, before, now);
+        self.close_connections();
+    }
+
+    /// What was found out in the role before says nothing about this one.
+    pub(super) fn role_changed(&mut self, number: usize, before: Role, now: Instant) {
+        let role = self.routers[number].role;
         if before == Role::Active {
             self.stepped_down(number, now);
         }
@@ -30,12 +36,12 @@ impl Engine {
             share.guard = None;
             share.held_before = None;
             share.approved = false;
+            // What is served is no copy whose age anybody has to know, and a new copy begins with a clock as it is.
             share.clock_set = None;
             if role == Role::Active {
                 share.stop_pass();
             }
         }
-        self.close_connections();
     }
 
     pub(super) fn decide(&mut self, number: usize, now: Instant) {

@@ -164,10 +164,6 @@ impl Engine {
     pub(super) fn became_active(&mut self, number: usize, now: Instant) {
         let output = self.routers[number].requester.handle(now, RequesterInput::Active);
         self.requester_says(number, output);
-        for share in self.shares.iter_mut().filter(|share| share.router == number) {
-            // What is served is no copy whose age anybody has to know.
-            share.clock_set = None;
-        }
     }
 
     /// A node that is about to leave says that its writers stand still, although nobody asked.

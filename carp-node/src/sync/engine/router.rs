@@ -24,7 +24,7 @@ pub(super) struct RouterState {
     pub(super) preempts: bool,
     pub(super) rank: RankStatus,
     pub(super) role: Role,
-    /// When it became active, for as long as the status may still say otherwise.
+    /// The addresses that its own adverts come from.
     pub(super) speaks_from: Vec<IpAddr>,
     /// Who was heard last, and is heard at present.
     pub(super) heard: Option<IpAddr>,

@@ -156,7 +156,20 @@ impl Share {
         lingers
             .or(unwritten)
             .or_else(|| self.own_fault.clone())
+            .or_else(|| self.forgotten())
             .or_else(|| self.clock_set.as_ref().map(|set| set.text.clone()))
+    }
+
+    /// What is served although nobody knows where it comes from, because no other node could be asked.
+    fn forgotten(&self) -> Option<String> {
+        let served = matches!(self.decision, Some(Decision::Serve(_)));
+        let damage =
+            self.memory.damage.as_ref().filter(|_| served && self.memory.keeps.is_none())?;
+        Some(format!(
+            "it is served although what was known of it could not be believed ({damage}): whether the peer has newer \
+             data is not known; once it can be reached, look at both trees (`carp sync diff`), and say with `carp sync \
+             resolve --keep local` that this one counts, or serve the other one"
+        ))
     }
 
     /// Whether something has to be mended before the share can be served here.

@@ -64,8 +64,11 @@ impl Engine {
         let verdict = self.promote(&mine);
         let Some(promoting) = self.routers[number].promoting.take() else { return };
         if verdict.is_ok() {
-            self.routers[number].role = Role::Active;
-            self.became_active(number, now());
+            let before = std::mem::replace(&mut self.routers[number].role, Role::Active);
+            // Of two elections of one router, the second one changes nothing.
+            if before != Role::Active {
+                self.role_changed(number, before, now());
+            }
             for share in mine {
                 self.purge(share);
             }
