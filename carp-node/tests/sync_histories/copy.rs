@@ -190,7 +190,7 @@ impl World<'_> {
         for input in [ServerInput::Tick, ServerInput::PeerWants(want)] {
             match node.server.handle(now, input) {
                 Some(ServerOutput::Quiesce) => {
-                    node.frozen = true;
+                    node.frozen = self.stops_writers;
                     node.server.handle(now, ServerInput::HookDone);
                 }
                 Some(ServerOutput::Unquiesce(_)) => node.frozen = false,

@@ -196,12 +196,32 @@ fn wait(world: &mut World<'_>) -> Result<(), Violation> {
     Ok(())
 }
 
-fn run(policy: &Policy, ops: &[Op], keep: Keep, brain: &dyn Brain) -> Result<Seen, Violation> {
-    let mut world = World::new(policy.clone(), brain);
-    for op in ops {
+/// A history with what it is played under.
+#[derive(Clone, Debug)]
+struct Case {
+    policy: Policy,
+    ops: Vec<Op>,
+    /// What whoever is asked at the end answers.
+    keep: Keep,
+    stops_writers: bool,
+}
+
+fn case() -> impl Strategy<Value = Case> {
+    let keep = any::<bool>().prop_map(|peer| if peer { Keep::Peer } else { Keep::Local });
+    (policy(), history(), keep, any::<bool>()).prop_map(|(policy, ops, keep, stops_writers)| Case {
+        policy,
+        ops,
+        keep,
+        stops_writers,
+    })
+}
+
+fn run(case: &Case, brain: &dyn Brain) -> Result<Seen, Violation> {
+    let mut world = World::new(case.policy.clone(), case.stops_writers, brain);
+    for op in &case.ops {
         apply(&mut world, *op)?;
     }
-    settle(&mut world, keep)?;
+    settle(&mut world, case.keep)?;
     Ok(world.seen)
 }
 
@@ -223,11 +243,9 @@ fn histories(cases: u32, real: bool, brain: &dyn Brain) -> Result<Seen, String> 
         max_shrink_iters: if real { 20_000 } else { 0 },
         ..Config::default()
     };
-    let keep = any::<bool>().prop_map(|peer| if peer { Keep::Peer } else { Keep::Local });
-    let history = (policy(), history(), keep);
     let total = std::cell::Cell::new(Seen::default());
-    let outcome = TestRunner::new(config).run(&history, |(policy, ops, keep)| {
-        match run(&policy, &ops, keep, brain) {
+    let outcome = TestRunner::new(config).run(&case(), |case| {
+        match run(&case, brain) {
             Ok(seen) => total.set(total.get().and(seen)),
             // A fault has to be found by what it does, not by what it leaves undone.
             Err(undone) if !real && undone.starts_with(UNSETTLED) => {}
@@ -248,6 +266,7 @@ impl Seen {
             handovers: self.handovers + more.handovers,
             superseded: self.superseded + more.superseded,
             vetoes: self.vetoes + more.vetoes,
+            late: self.late + more.late,
         }
     }
 }
@@ -265,6 +284,7 @@ fn no_history_loses_a_value_or_replaces_a_tree_without_leave() {
         seen.handovers,
         seen.superseded,
         seen.vetoes,
+        seen.late,
     ] {
         assert!(count > 20, "{seen:?}");
     }

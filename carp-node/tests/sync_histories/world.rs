@@ -117,6 +117,8 @@ pub(crate) struct World<'a> {
     pub(crate) policy: Policy,
     pub(crate) linked: bool,
     pub(crate) adverts: bool,
+    /// Hooks stop the writers while a handover lasts. Without them, clients write until the other one serves.
+    pub(crate) stops_writers: bool,
     /// Somebody's clock was set: moments can no longer be compared.
     pub(crate) clocks_set: bool,
     pub(crate) required: BTreeSet<Value>,
@@ -142,10 +144,12 @@ pub(crate) struct Seen {
     pub(crate) handovers: u32,
     pub(crate) superseded: u32,
     pub(crate) vetoes: u32,
+    /// Writes to a node while it hands over.
+    pub(crate) late: u32,
 }
 
 impl<'a> World<'a> {
-    pub(crate) fn new(policy: Policy, brain: &'a dyn Brain) -> Self {
+    pub(crate) fn new(policy: Policy, stops_writers: bool, brain: &'a dyn Brain) -> Self {
         let now = Instant::from_nanos(1_000_000_000_000);
         let node = |name: &str, last: u8, rank, ahead| Node {
             name: NodeId::try_from(name.to_owned()).unwrap(),
@@ -176,6 +180,7 @@ impl<'a> World<'a> {
             policy,
             linked: true,
             adverts: true,
+            stops_writers,
             clocks_set: false,
             required: BTreeSet::new(),
             on_both: BTreeSet::new(),
@@ -230,6 +235,7 @@ impl<'a> World<'a> {
         let Some(n) = self.server(prefer) else { return };
         self.values += 1;
         let (value, changed) = (self.values, self.touch(n));
+        self.seen.late += u32::from(self.nodes[n].server.quiesced().is_some());
         self.required.insert(value);
         let old = self.nodes[n].disk.tree.insert(path, Cell { value, changed });
         self.give_up(old);
