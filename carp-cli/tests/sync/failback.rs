@@ -1,16 +1,20 @@
 //! `carp sync failback`: the address returns when the operator says so.
 
-use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::FileTypeExt;
+use std::time::Duration;
+use std::{fs, thread};
 
 use carp_node::lab::wait_until;
 use libtest_mimic::Failed;
 use serde_json::Value;
 
-use crate::scene::{Pair, events, explain, share, sync, wait_held, wait_in_sync};
+use crate::scene::{Node, Pair, events, explain, share, sync, wait_held, wait_in_sync};
 use crate::support::{Daemon, LIMIT, Rack, Test, Tested, ensure, serves};
 
 pub(crate) const TESTS: &[Test] = &[
     ("a_manual_failback_waits_for_the_word_and_then_loses_nothing", by_hand),
+    ("a_failback_waits_for_a_disk_that_answers_late", late_disk),
     ("a_failback_that_cannot_be_done_says_what_is_missing", refused),
     ("a_failback_that_is_not_done_in_time_leaves_the_address_where_it_was", in_vain),
 ];
@@ -20,10 +24,17 @@ const MANUAL: &str =
 
 /// The secondary serves, and the primary is back, in sync, and waits for the word.
 fn wait_for_word(pair: &Pair<'_>) -> Result<(Daemon, Daemon), Failed> {
+    wait_for_word_of(pair, |node| node.start())
+}
+
+fn wait_for_word_of(
+    pair: &Pair<'_>,
+    start: impl Fn(&Node<'_>) -> Result<Daemon, Failed>,
+) -> Result<(Daemon, Daemon), Failed> {
     let second = pair.b.start()?;
     second.wait_for_state("active")?;
     pair.b.write("page", "of the secondary")?;
-    let first = pair.a.start()?;
+    let first = start(&pair.a)?;
     let waits = || share(&first)["failback"] == "carp sync failback www";
     wait_until(LIMIT, "only a word is missing", waits)
         .map_err(|error| Failed::from(format!("{error}: {}: {}", share(&first), events(&first))))?;
@@ -58,6 +69,40 @@ fn by_hand(rack: &Rack) -> Tested {
     wait_in_sync(&second)?;
     let text = sync(&second, &["failback", "www"], 6)?;
     ensure(text.contains("`carp yield web`"), text)
+}
+
+/// The takeover at the end looks at the root once more, and gets no answer for a second.
+fn late_disk(rack: &Rack) -> Tested {
+    let late = rack.path("late");
+    let hook = format!("quiesce = [\"/usr/bin/touch\", \"{}\"]", late.display());
+    let pair = Pair::new(rack, &format!("{MANUAL}{hook}"))?;
+    let (marker, away) = (pair.a.share.join(".share-id"), pair.a.share.with_file_name("marker"));
+    // The first pass after writers stand still leaves a marker that nobody can read.
+    let script = format!(
+        "case \"$*\" in *primary.d/www*) ;; *) exec /usr/bin/rsync \"$@\" ;; esac
+/usr/bin/rsync \"$@\"
+code=$?
+[ -e '{}' ] && [ ! -e '{away}' ] && mv '{marker}' '{away}' && mkfifo '{marker}'
+exit $code",
+        late.display(),
+        away = away.display(),
+        marker = marker.display(),
+    );
+    let (first, second) = wait_for_word_of(&pair, |node| node.start_with_rsync(&script))?;
+    let answers = thread::spawn(move || -> io::Result<()> {
+        let is_late = || fs::metadata(&marker).is_ok_and(|it| it.file_type().is_fifo());
+        wait_until(LIMIT, "the disk is late", is_late).map_err(io::Error::other)?;
+        thread::sleep(Duration::from_secs(1));
+        fs::File::options().write(true).open(&marker)?.write_all(&fs::read(&away)?)?;
+        fs::rename(&away, &marker)
+    });
+    let text =
+        sync(&first, &["failback"], 0).map_err(|error| explain(&error, [&first, &second]))?;
+    answers.join().map_err(|_| "it was never late")??;
+    let freeze = share(&first)["freeze_ms"].as_f64().unwrap_or_default();
+    ensure(freeze >= 1000.0, format!("the disk was waited for, not for {freeze} ms: {text}"))?;
+    ensure(first.state() == "active" && serves(&rack.primary), "the primary serves")?;
+    ensure(pair.a.read("page").as_deref() == Some("of the secondary"), "with the last page")
 }
 
 fn refused(rack: &Rack) -> Tested {

@@ -79,7 +79,11 @@ impl HoldTold {
         ensure(now["in_sync"] == false, "what is held is not in sync")?;
         let text = sync(daemon, &["status"], 1)?;
         ensure(text.contains(&format!("! held: {}\n", self.message)), text)?;
-        // Whoever is told that it is over, and then again that it is not, looks twice.
+        self.ensure_told_once(daemon)
+    }
+
+    /// Whoever is told that it is over, and then again that it is not, looks twice.
+    fn ensure_told_once(&self, daemon: &Daemon) -> Tested {
         let often = self.often(daemon);
         ensure(often == self.often, format!("{:?}, and then {often:?}", self.often))
     }
@@ -313,6 +317,7 @@ fn dead_peer(rack: &Rack) -> Tested {
     let _first = pair.a.start()?;
     ensure_held(&second, HoldReason::NotAdopted, "was never in step with that of primary")?;
     ensure(share(&second)["held"] == told.held, share(&second).to_string())?;
+    told.ensure_told_once(&second)?;
     before.ensure_untouched("nobody has decided")?;
     sync(&second, &["resolve", "--keep", "peer"], 0)?;
     ensure_kept(&pair, &second)?;

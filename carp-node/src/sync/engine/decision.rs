@@ -6,7 +6,7 @@ use super::build::random;
 use super::peer::wall_stamp;
 use super::{Engine, Role};
 use crate::control::proto::RouterStatus;
-use crate::sync::decide::{Decision, Me, Wait, decide};
+use crate::sync::decide::{Decision, Me, decide};
 use crate::sync::record::Memory;
 use crate::sync::standing::{Held, Moments, standing};
 
@@ -47,11 +47,15 @@ impl Engine {
     pub(super) fn decide(&mut self, number: usize, now: Instant) {
         let share = &self.shares[number];
         let router = &self.routers[share.router];
+        if router.promoting.is_some() {
+            // No pass begins, and if nothing comes of the takeover, what was decided before it still holds.
+            return;
+        }
         let peer = self.peers[share.peer].peer();
         let me = Me {
             node: &self.node_id,
             share: &share.spec.name,
-            role: if router.promoting.is_some() { Role::Active } else { router.role },
+            role: router.role,
             memory: &share.memory,
             clock: wall_stamp(),
         };
@@ -84,7 +88,9 @@ impl Engine {
         let share = &mut self.shares[number];
         match &decision {
             Decision::Hold(hold) => share.held_before = Some(hold.clone()),
-            Decision::Wait(Wait::PeerSilent) => {}
+            Decision::Wait(wait) => {
+                share.held_before = share.held_before.take().filter(|hold| hold.outlasts(*wait));
+            }
             _ => share.held_before = None,
         }
         share.decision = Some(decision);
@@ -97,9 +103,6 @@ impl Engine {
         match decision {
             Decision::Serve(renewal) => {
                 self.shares[number].stop_pulling();
-                if self.routers[self.shares[number].router].promoting.is_some() {
-                    return;
-                }
                 if let Some(renewal) = renewal {
                     let Ok(nonce) = random() else { return };
                     let memory = &self.shares[number].memory;

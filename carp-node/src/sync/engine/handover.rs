@@ -47,6 +47,10 @@ impl Engine {
 /// The side that wants to serve.
 impl Engine {
     fn request_handover(&mut self, number: usize, now: Instant) {
+        if self.routers[number].promoting.is_some() {
+            // The election has moved, and the peer's writers go on as soon as it has heard that.
+            return;
+        }
         let (mine, counted) = (self.mine(number), self.counted(number));
         let inputs = {
             let router = &self.routers[number];
