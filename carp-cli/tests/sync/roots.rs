@@ -1,21 +1,17 @@
-//! F9: the root of a share that is not there, is not the share, or does not answer.
+//! F9: the root of a share that is not there, or is not the share.
 
 use std::fs;
-use std::path::PathBuf;
 
 use carp_node::lab::wait_until;
-use libtest_mimic::Failed;
 
-use crate::scene::{Node, Pair, equal, events, hold, share, shell, sync, wait_held, wait_in_sync};
-use crate::support::{LIMIT, Rack, Test, Tested, ensure, serves};
+use crate::scene::{Pair, equal, events, hold, share, shell, sync, wait_held, wait_in_sync};
+use crate::support::{LIMIT, Rack, Test, Tested, ensure};
 use crate::trees::{Both, Snapshot};
 
 pub(crate) const TESTS: &[Test] = &[
     ("f9_a_source_without_its_marker_is_not_copied", no_marker),
     ("f9_a_source_whose_folder_is_gone_is_not_copied", no_folder),
     ("f9_a_standby_whose_disk_is_away_takes_nothing_over", absent_at_takeover),
-    ("a_standby_whose_disk_hangs_lives_on_and_takes_nothing_over", hangs_at_takeover),
-    ("a_share_that_is_not_required_is_taken_over_with_a_disk_that_hangs", hangs_and_is_served),
     ("a_marker_that_was_deleted_comes_back_as_the_message_says", deleted_marker),
 ];
 
@@ -138,83 +134,4 @@ fn absent_at_takeover(rack: &Rack) -> Tested {
     fs::rename(&away, &pair.b.share)?;
     second.wait_for_state("active")?;
     ensure(pair.b.read("page").as_deref() == Some("v1"), "the page is there")
-}
-
-/// The primary dies while the standby's disk hangs: whoever opens the marker there gets no answer.
-fn hangs_at_takeover(rack: &Rack) -> Tested {
-    let pair = Pair::new(rack, "cold_start_wait = \"0s\"")?;
-    pair.a.write("page", "v1")?;
-    let (first, second) = pair.start()?;
-    wait_in_sync(&second)?;
-    hold(&second)?;
-    let history = pair.b.told()?["history"].clone();
-    let marker = hang(&pair.b)?;
-    sync(&second, &["hold", "--release"], 0)?;
-    // Passes begin each second.
-    lives_on(&pair.b)?;
-    first.kill_with_guard(&rack.primary)?;
-    // Twice, because only the first look is waited for.
-    let told = "www has not answered for 3 s; look at its disk, or at the server of its network file system; the \
-                address is not taken over";
-    wait_until(LIMIT, "it is told", || events(&second).matches(told).count() >= 2)
-        .map_err(|error| Failed::from(format!("{error}: {}", events(&second))))?;
-    lives_on(&pair.b)?;
-    ensure(pair.b.told()?["history"] == history, "no epoch has begun")?;
-    ensure(second.state() == "backup" && !serves(&rack.secondary), "the address stays away")?;
-    marker.answer()?;
-    second.wait_for_state("active")?;
-    ensure(pair.b.read("page").as_deref() == Some("v1"), "the page is there")
-}
-
-fn hangs_and_is_served(rack: &Rack) -> Tested {
-    let pair = Pair::new(rack, "cold_start_wait = \"0s\"\nrequire = false")?;
-    pair.a.write("page", "v1")?;
-    let (first, second) = pair.start()?;
-    wait_in_sync(&second)?;
-    hold(&second)?;
-    let marker = hang(&pair.b)?;
-    first.kill_with_guard(&rack.primary)?;
-    second.wait_for_state("active")?;
-    let says = || share(&second)["fault"].as_str().unwrap_or_default().to_owned();
-    wait_until(LIMIT, "it is told", || says().contains("www has not answered for 3 s"))?;
-    lives_on(&pair.b)?;
-    ensure(pair.b.told()?["marked"] == false, "its marker is not known to be there")?;
-    ensure(second.state() == "active" && serves(&rack.secondary), "and it serves")?;
-    marker.answer()?;
-    wait_until(LIMIT, "its marker is there", || {
-        says().is_empty() && pair.b.told().is_ok_and(|told| told["marked"] == true)
-    })?;
-    Ok(())
-}
-
-/// A marker that hangs whoever opens it.
-struct Hanging {
-    marker: PathBuf,
-    away: PathBuf,
-}
-
-fn hang(node: &Node<'_>) -> Result<Hanging, Failed> {
-    let hanging =
-        Hanging { marker: node.share.join(".share-id"), away: node.share.with_file_name("marker") };
-    fs::rename(&hanging.marker, &hanging.away)?;
-    shell(&format!("mkfifo '{}'", hanging.marker.display()))?;
-    Ok(hanging)
-}
-
-impl Hanging {
-    /// Whoever has opened it gets an answer, and whoever opens it from now on finds the marker.
-    fn answer(self) -> Tested {
-        let writer = fs::File::options().write(true).open(&self.marker)?;
-        fs::rename(&self.away, &self.marker)?;
-        drop(writer);
-        Ok(())
-    }
-}
-
-/// Its record is written each second.
-fn lives_on(node: &Node<'_>) -> Tested {
-    let beat = node.beat()?;
-    Ok(wait_until(LIMIT, "five seconds of its life", || {
-        node.beat().is_ok_and(|now| now >= beat + 5)
-    })?)
 }

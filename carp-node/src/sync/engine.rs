@@ -18,7 +18,6 @@ mod handle;
 mod handover;
 mod hooks;
 mod leaving;
-mod look;
 mod orders;
 mod pass;
 mod passes;
@@ -42,7 +41,6 @@ use tokio::sync::{mpsc, oneshot};
 pub use self::build::start;
 use self::handle::{Answer, Request};
 pub use self::handle::{Seat, Setup, SyncHandle, Verdict};
-use self::look::Found;
 pub use self::orders::Order;
 use self::pass::End;
 use self::peer::{Heard, PeerState, Trouble, now, wall_stamp};
@@ -82,10 +80,6 @@ enum Done {
     Walked {
         share: usize,
         walk: Result<Walk, Unwalked>,
-    },
-    Looked {
-        share: usize,
-        found: Found,
     },
     Purged {
         share: usize,
@@ -244,7 +238,6 @@ impl Engine {
             Done::Peer { peer, heard } => self.peer_read(peer, heard),
             Done::Pass { share, end } => self.pass_ended(share, *end),
             Done::Walked { share, walk } => self.walked(share, walk, now()),
-            Done::Looked { share, found } => self.looked(share, found),
             Done::Purged { share, purged } => self.purged(share, purged),
             Done::Tidied { share, tidied } => self.tidied(share, tidied),
             Done::Hook { router, share, report } => self.hook_ended(router, share, &report),

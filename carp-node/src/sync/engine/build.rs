@@ -11,7 +11,6 @@ use tokio::task::LocalSet;
 
 use super::alarm::{Alarm, Rescues};
 use super::handle::{Seat, Setup, SyncHandle};
-use super::look::Looks;
 use super::peer::{PeerState, now};
 use super::router::RouterState;
 use super::share::Share;
@@ -134,7 +133,6 @@ impl Parts {
                 standing: None,
                 idle: false,
                 watching: None,
-                looks: Looks::default(),
                 marked: false,
                 walking: false,
                 walk_at: None,

@@ -109,7 +109,7 @@ impl Engine {
                     let memory = memory.after_renewal(&self.node_id, wall_stamp(), nonce, renewal);
                     self.remember(number, memory);
                 }
-                self.see_to_root(number, now);
+                self.see_to_root(number);
             }
             Decision::Pull(pull) => {
                 let share = &self.shares[number];

@@ -231,29 +231,6 @@ async fn delete_last(
 
 /// Looks at everything on this node that must be right before a pass.
 async fn guard(plan: &Plan, patterns: &Patterns, stop: &Notify) -> Result<PathBuf, Stop> {
-    let planned = plan.clone();
-    let looking = on_disk(move || Ok(own_root(&planned)));
-    let looked = unless_stopped(stop, looking).await?;
-    let root = looked.map_err(|error| Stop::own(plan.path.display(), &error)).flatten()?;
-    if plan.pull.rescue.is_some() {
-        let (searched, patterns) = (root.clone(), patterns.clone());
-        let looking = on_disk(move || database::find(&searched, &patterns));
-        let found = unless_stopped(stop, looking).await?;
-        let found = found.map_err(|error| {
-            Stop::own(
-                "nobody can say that there is no database in the tree, so nothing is copied",
-                &error,
-            )
-        })?;
-        if let Some(database) = found {
-            return Err(Hold::of_database(&database).into());
-        }
-    }
-    Ok(root)
-}
-
-/// The root on this node, if it is there, is the share, can be written, and what the pass replaces can be kept.
-fn own_root(plan: &Plan) -> Result<PathBuf, Stop> {
     let root = place::real_root(&plan.path)?;
     if let Some(hold) = place::read_only(&root) {
         return Err(hold.into());
@@ -268,6 +245,18 @@ fn own_root(plan: &Plan) -> Result<PathBuf, Stop> {
     }
     if plan.pull.rescue.is_some() {
         place::rescue_directory(&root, &plan.name)?;
+        let (searched, patterns) = (root.clone(), patterns.clone());
+        let looking = on_disk(move || database::find(&searched, &patterns));
+        let found = unless_stopped(stop, looking).await?;
+        let found = found.map_err(|error| {
+            Stop::own(
+                "nobody can say that there is no database in the tree, so nothing is copied",
+                &error,
+            )
+        })?;
+        if let Some(database) = found {
+            return Err(Hold::of_database(&database).into());
+        }
     }
     Ok(root)
 }

@@ -40,8 +40,8 @@ impl From<io::Error> for Unwalked {
 
 impl Engine {
     /// Sees to the root of a share that is served: its marker, and what must not be in it.
-    pub(super) fn see_to_root(&mut self, number: usize, now: Instant) {
-        self.mark(number, now);
+    pub(super) fn see_to_root(&mut self, number: usize) {
+        self.mark(number);
         let share = &mut self.shares[number];
         let Some(watching) = share.watching.as_ref().filter(|_| share.own_fault.is_none()) else {
             return;
@@ -58,39 +58,55 @@ impl Engine {
         }
     }
 
-    /// Sees to its marker, by what the last look has found, and looks again.
-    fn mark(&mut self, number: usize, now: Instant) {
-        if self.shares[number].looks.are_due(now) {
-            self.look_and_make(number);
-        }
+    /// Sees to its marker.
+    fn mark(&mut self, number: usize) {
         let share = &mut self.shares[number];
         share.marked = false;
-        match (share.looks.found(&share.spec.path, now), &share.memory.share_id) {
-            (None, _) => {}
-            (Some(Err(why)), _) => share.own_fault = Some(why),
-            (Some(Ok(root)), Some(known)) => {
-                let fault = marker::check_served(known, root.marker.as_ref(), &root.path);
+        let root = match place::real_root(&share.spec.path) {
+            Ok(root) => root,
+            Err(hold) => {
+                self.shares[number].own_fault = Some(hold.message);
+                return;
+            }
+        };
+        let found = marker::read(&root);
+        let id = match (found, &share.memory.share_id) {
+            (Ok(Some(found)), None) => found,
+            (Ok(None), None) => {
+                let mut bytes = [0; 16];
+                if getrandom(&mut bytes, GetRandomFlags::empty()).is_err() {
+                    return;
+                }
+                let id = marker::ShareId::from_random(bytes);
+                if let Err(error) = marker::create(&root, &id) {
+                    let text = format!(
+                        "cannot make {} in {}: {}",
+                        marker::MARKER,
+                        root.display(),
+                        Told(&error)
+                    );
+                    self.shares[number].own_fault = Some(text);
+                    return;
+                }
+                id
+            }
+            (Ok(found), Some(known)) => {
+                let fault = marker::check_served(known, found.as_ref(), &root);
+                let share = &mut self.shares[number];
                 share.marked = fault.is_none();
                 share.own_fault = fault;
+                return;
             }
-            (Some(Ok(root)), None) => {
-                let Some(found) = &root.marker else { return };
-                let share_id = Some(found.to_string());
-                let memory = Memory { share_id, ..share.memory.clone() };
-                self.remember(number, memory);
+            (Err(error), _) => {
+                let marker = root.join(marker::MARKER);
+                self.shares[number].own_fault =
+                    Some(format!("{}: {}", marker.display(), Told(&error)));
+                return;
             }
-        }
-    }
-
-    /// Looks at the root, and makes its marker if the share never had one.
-    fn look_and_make(&mut self, number: usize) {
-        let mut bytes = [0; 16];
-        let fresh = match self.shares[number].memory.share_id {
-            Some(_) => None,
-            None if getrandom(&mut bytes, GetRandomFlags::empty()).is_err() => return,
-            None => Some(marker::ShareId::from_random(bytes)),
         };
-        self.look(number, fresh);
+        let memory = &self.shares[number].memory;
+        let memory = Memory { share_id: Some(id.to_string()), ..memory.clone() };
+        self.remember(number, memory);
     }
 
     /// Walks through the tree of a share, if it is there and is the share: what an empty mount point says counts for

@@ -10,7 +10,6 @@ use super::alarm::{Alarm, Rescues};
 use super::call::Shown;
 use super::changes::Watching;
 use super::figures::Figures;
-use super::look::Looks;
 use super::pass::End;
 use super::wall::ClockSet;
 use crate::config::SyncSpec;
@@ -42,8 +41,7 @@ pub(super) struct Share {
     pub(super) idle: bool,
     /// Counts what changes, while this node serves it.
     pub(super) watching: Option<Watching>,
-    pub(super) looks: Looks,
-    /// Whether the marker was in the root when this node looked last, which it does all the time while it serves.
+    /// Whether the marker was in the root when this node looked last: each time that it decides to serve.
     pub(super) marked: bool,
     /// Whether the tree is being walked through.
     pub(super) walking: bool,

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use carp_proto::Instant;
 use carp_proto::election::Bar;
 use tokio::sync::oneshot;
 use tokio::task::spawn_local;
@@ -14,9 +13,10 @@ use super::router::Promoting;
 use super::share::Share;
 use super::{Engine, Role};
 use crate::node::Restraint;
+use crate::remedy::Told;
 use crate::sync::TICK;
 use crate::sync::decide::{Decision, Me, Wait};
-use crate::sync::guards::marker;
+use crate::sync::guards::{marker, place};
 use crate::sync::policy::Policy;
 use crate::sync::standing::{Delay, Held, Moments, Takeover, standing};
 
@@ -42,30 +42,24 @@ impl Engine {
         }
         for share in self.mine(number) {
             self.shares[share].stop_pass();
-            // What was found before is not what is there now.
-            self.shares[share].looks.forget();
-            if expected(&self.shares[share]).is_some() {
-                self.look(share, None);
-            }
         }
         self.promote_if_ready(number);
     }
 
-    /// Takes over or refuses, once nothing is pulled any more and it is known what there is to serve.
+    /// Takes over or refuses, once nothing is pulled any more.
     pub(super) fn promote_if_ready(&mut self, number: usize) {
         if self.routers[number].promoting.is_none() {
             return;
         }
         let mine = self.mine(number);
-        let waits = |share: &Share| share.pass.is_some() || is_looked_for(share, now());
-        if mine.iter().any(|share| waits(&self.shares[*share])) {
+        if mine.iter().any(|share| self.shares[*share].pass.is_some()) {
             return;
         }
         let verdict = self.promote(&mine);
         let Some(promoting) = self.routers[number].promoting.take() else { return };
         if verdict.is_ok() {
             let before = std::mem::replace(&mut self.routers[number].role, Role::Active);
-            // Of two elections of one router, the second one changes nothing.
+            // To the second one of two elections of a router it is nothing new.
             if before != Role::Active {
                 self.role_changed(number, before, now());
             }
@@ -94,7 +88,7 @@ impl Engine {
             return Err(refused(share.fault().unwrap_or_default()));
         }
         let stale = self.takeover_of(number)?;
-        absent(share, now()).map_or(Ok(stale), |why| Err(refused(why)))
+        absent(share).map_or(Ok(stale), |why| Err(refused(why)))
     }
 
     fn begin_epoch(&mut self, number: usize, stale: bool) -> Verdict {
@@ -164,22 +158,16 @@ impl Engine {
     }
 }
 
-/// What the marker of the tree has to say that the router waits for; `None` if it waits for none.
-fn expected(share: &Share) -> Option<&str> {
-    share.memory.share_id.as_deref().filter(|_| share.spec.policy.require)
-}
-
-/// Whether it is not known yet if that tree is there.
-fn is_looked_for(share: &Share, now: Instant) -> bool {
-    expected(share).is_some() && share.looks.is_awaited(now)
-}
-
-/// Why that tree cannot be served: its disk is not mounted, or does not answer.
-fn absent(share: &Share, now: Instant) -> Option<String> {
-    let expected = expected(share)?;
-    match share.looks.found(&share.spec.path, now)? {
-        Ok(root) => marker::check_promoted(expected, root.marker.as_ref(), &root.path),
-        Err(why) => Some(format!("{why}; the address is not taken over")),
+/// Why the tree cannot be served that the router waits for: its disk is not mounted.
+fn absent(share: &Share) -> Option<String> {
+    let expected = share.memory.share_id.as_deref().filter(|_| share.spec.policy.require)?;
+    let root = match place::real_root(&share.spec.path) {
+        Ok(root) => root,
+        Err(hold) => return Some(format!("{}; the address is not taken over", hold.message)),
+    };
+    match marker::read(&root) {
+        Ok(found) => marker::check_promoted(expected, found.as_ref(), &root),
+        Err(error) => Some(format!("{}: {}", root.join(marker::MARKER).display(), Told(&error))),
     }
 }
 
