@@ -99,6 +99,17 @@ fn verbs_of_sync_that_need_no_daemon_need_a_configuration() {
 }
 
 #[test]
+fn a_socket_is_not_for_verbs_of_sync_that_need_no_daemon() {
+    for verb in ["check", "pair"] {
+        let output = carp(&["sync", verb, "--socket", "/no/such/socket"]);
+        assert_eq!(output.status.code(), Some(2), "{verb}: {}", err(&output));
+        assert!(err(&output).contains("--socket is for the verbs that ask the daemon"));
+    }
+    let output = carp(&["sync", "status", "--socket", "/no/such/socket"]);
+    assert_eq!(output.status.code(), Some(5), "{}", err(&output));
+}
+
+#[test]
 fn pairing_takes_only_what_another_node_has_printed() {
     let directory = tempfile::tempdir().expect("a directory");
     let config = |name: &str, rsh: &str| {

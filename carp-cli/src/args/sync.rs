@@ -4,18 +4,20 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{DEFAULT_CONFIG, Socket};
+use super::DEFAULT_CONFIG;
 
 /// `carp sync`.
 #[derive(Debug, Args)]
 pub(crate) struct Sync {
     #[command(subcommand)]
     pub(crate) verb: SyncVerb,
-    #[command(flatten)]
-    pub(crate) socket: Socket,
+    /// The daemon's control socket, for the verbs that ask it: not for check and pair [default: /run/carp/control.sock]
+    #[arg(long, value_name = "PATH", global = true)]
+    pub(crate) socket: Option<PathBuf>,
 }
 
-/// The verbs of `carp sync`. Where there is one share only, it need not be named.
+/// The verbs of `carp sync`. The share need not be named where there is one only, or where only one can be meant: the
+/// one that is held, that waits for approval, or that has this rescue set.
 #[derive(Debug, Subcommand)]
 pub(crate) enum SyncVerb {
     /// Show how far behind the standby is, and what goes on; exits with 1 if a share is held
@@ -25,11 +27,11 @@ pub(crate) enum SyncVerb {
         /// Print one JSON object
         #[arg(long)]
         json: bool,
-        /// Again and again
+        /// Twice a second, until it is interrupted; a terminal shows the latest only
         #[arg(long)]
         watch: bool,
     },
-    /// Begin a pass now
+    /// Begin a pass now, on the standby
     Now {
         /// The share
         name: Option<String>,
@@ -47,7 +49,7 @@ may not take over, and says what is missing.")]
         #[arg(long)]
         json: bool,
     },
-    /// Pull nothing any more, until it is released
+    /// Pull nothing any more on this node, until it is released; it outlasts restarts and changes of roles
     Hold {
         /// The share
         name: Option<String>,
@@ -67,6 +69,9 @@ may not take over, and says what is missing.")]
         json: bool,
     },
     /// Say which tree counts, where both sides wrote; the other side's versions are kept
+    #[command(after_help = "\
+On the node whose share is held. `--keep local` works on the node that serves, too; `--keep peer` does not, because
+it would replace what is being served.")]
     Resolve {
         /// The share
         name: Option<String>,
@@ -79,7 +84,7 @@ may not take over, and says what is missing.")]
         #[command(subcommand)]
         verb: RescueVerb,
     },
-    /// Let one pass delete more files than the limit
+    /// Let one pass delete more files than the limit, on the standby whose share is held for that
     Approve {
         /// The share
         name: Option<String>,
@@ -144,7 +149,7 @@ pub(crate) enum Keep {
 pub(crate) enum RescueVerb {
     /// List the sets
     List {
-        /// The share
+        /// The share; all if none is named
         name: Option<String>,
         /// Print one JSON object
         #[arg(long)]
@@ -179,9 +184,15 @@ pub(crate) enum RescueVerb {
         /// The share
         name: Option<String>,
     },
-    /// Remove the sets that are old, or too many, and that nobody waits for
+    /// Remove the sets that nobody waits for and that are older than 30 days, and the oldest above 10 GiB
+    #[command(after_help = "\
+A set is waited for as long as it has orphans that nobody has acknowledged (`carp sync rescue ack`), and while its
+pass has not ended: that is never removed. The daemon does the same once a day.")]
     Prune {
-        /// The share
+        /// The share; all if none is named
         name: Option<String>,
+        /// All that nobody waits for, however young they are
+        #[arg(long)]
+        all: bool,
     },
 }

@@ -37,7 +37,7 @@ fn no_connection(rack: &Rack) -> Tested {
     for (said, outcome, remedy) in [
         ("ssh: connect to host primary port 22: Connection refused", "unreachable", "its sshd"),
         ("Host key verification failed.", "host-key", "carp sync pair"),
-        ("root@primary: Permission denied (publickey).", "refused", "authorized_keys"),
+        ("root@primary: Permission denied (publickey).", "refused", "`carp sync pair` prints here"),
     ] {
         pair.b.cut_saying(said)?;
         wait_until(LIMIT, &format!("the state {outcome}"), || {

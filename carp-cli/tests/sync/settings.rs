@@ -225,6 +225,9 @@ fn one_of_two_required(rack: &Rack) -> Tested {
     ensure(pair.b.read("page").as_deref() == Some("2"), "it has what was written last")
 }
 
+/// What the status of the node that serves says of the operator's hold.
+const LATER: &str = "held by the operator as soon as this node does not serve: for later";
+
 fn two_shares(rack: &Rack) -> Tested {
     let pair = Pair::with(rack, &images(rack, "primary", "")?, &images(rack, "secondary", "")?)?;
     let images = [&pair.a, &pair.b].map(|node| node.share.with_file_name("img"));
@@ -249,9 +252,21 @@ fn two_shares(rack: &Rack) -> Tested {
     fs::write(images[0].join("logo"), "2")?;
     wait_until(LIMIT, "the other share goes on", || image().as_deref() == Some("2"))?;
     ensure(pair.b.read("page").as_deref() == Some("1"), "the held one is as it was")?;
-    sync(&second, &["hold", "www", "--release"], 0)?;
+    // Only one can be meant, so that the remedy works as it is printed.
+    sync(&second, &["hold", "--release"], 0)?;
     pair.b.wait_for("page", Some("2"))?;
     wait_in_sync(&second)?;
+    let text = sync(&second, &["hold", "--release"], 1)?;
+    ensure(text.contains("name one of the shares: www, img"), text)?;
+    let text = sync(&second, &["rescue", "list"], 0)?;
+    ensure(text.contains("www:\nSET") && text.contains("img:\nSET"), text)?;
+    // The node that serves pulls nothing in any case, and says what is to come.
+    let text = sync(&first, &["hold", "img", "--reason", "for later"], 0)?;
+    ensure(text.contains("when it does not serve any more, nothing is pulled"), text)?;
+    let later = || sync(&first, &["status", "img"], 0).is_ok_and(|it| it.contains(LATER));
+    wait_until(LIMIT, "the status says so", later)?;
+    sync(&first, &["hold", "--release"], 0)?;
+    wait_until(LIMIT, "no longer", || !later())?;
     // The roles change for both, and back for both.
     pair.a.write("page", "3")?;
     fs::write(images[0].join("logo"), "3")?;

@@ -150,14 +150,25 @@ fn peer_counts(rack: &Rack) -> Tested {
     wait_in_sync(&second)?;
     wait_until(LIMIT, "the orphans are told", || share(&second)["rescue"]["orphans"] == 2)?;
     let text = sync(&second, &["status"], 0)?;
-    ensure(text.contains("2 entries that only this node had are kept, in 1 rescue sets"), text)?;
+    ensure(
+        text.contains(
+            "2 orphans that nobody has acknowledged, in 1 rescue set: `carp sync rescue list`",
+        ),
+        text,
+    )?;
     let list = rescue_list(&second)?;
     ensure(list["schema"] == "carp.sync-rescue/1" && list["share"] == "www", list.to_string())?;
     let set = list["sets"][0]["set"].as_str().unwrap_or_default();
     sync(&second, &["rescue", "ack", set], 0)?;
     wait_until(LIMIT, "nobody is waited for", || share(&second)["rescue"]["sets"] == 0)?;
     let text = sync(&second, &["status"], 0)?;
-    ensure(!text.contains("rescue sets"), text)
+    ensure(!text.contains("rescue set"), text)?;
+    // It is young and small, and goes all the same if its space is wanted.
+    let text = sync(&second, &["rescue", "prune"], 0)?;
+    ensure(text.contains("no sets removed: one goes after 30 days"), text)?;
+    let text = sync(&second, &["rescue", "prune", "--all"], 0)?;
+    ensure(text == format!("removed {set}\n1 set removed\n"), text)?;
+    ensure(rescue_list(&second)?["sets"].as_array().is_some_and(Vec::is_empty), "it is gone")
 }
 
 fn server_counts(rack: &Rack) -> Tested {

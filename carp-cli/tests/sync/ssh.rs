@@ -326,7 +326,8 @@ fn unknown_key(linked: &Linked) -> Tested {
     b.run(&format!("{SSH} -O exit {PRIMARY} 2>/dev/null || true"), LIMIT)?;
     a.run(&format!("echo unseen >{SHARE}/page"), LIMIT)?;
     linked.wait_for_trouble("the refusal is noticed", "refused")?;
-    let remedy = "the peer refuses this node's key; put the line that `carp sync pair` prints into its authorized_keys";
+    let remedy =
+        "the peer refuses this node's key; run there the command that `carp sync pair` prints here";
     expect_trouble(b, &[remedy, "Permission denied (publickey"])?;
     ensure(b.run(&format!("cat {SHARE}/page"), LIMIT)? == "v1\n", "nothing is transferred")?;
     a.run(

@@ -233,7 +233,7 @@ impl HoldReason {
             }
             Self::RootMissing => "mount it, or correct `path`",
             Self::RescueSpace => {
-                "free the space, or give up old sets: `carp sync rescue list`, `ack` and `prune`"
+                "free the space, or give up old sets: `carp sync rescue list`, `ack`, and `prune --all`"
             }
             Self::RescueElsewhere => {
                 "the folder above the share has to be on the same file system: make the share a folder \

@@ -14,20 +14,27 @@ mod status;
 
 use std::path::Path;
 
-use carp_node::sync::engine::Order;
+use carp_node::control::DEFAULT_SOCKET;
+use carp_node::sync::engine::{Order, ShareStatus};
 use serde_json::Value;
 
 pub(crate) use self::rescue::report_of;
 pub(crate) use self::status::too_old;
 use super::client;
 use crate::args::{Sync, SyncVerb};
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
 use crate::output::print;
 
 /// Does what was asked for; returns the exit code.
 pub(crate) fn run(arguments: Sync) -> Result<u8, Failure> {
     let Sync { verb, socket } = arguments;
-    let socket = &*socket.path;
+    if socket.is_some() && matches!(verb, SyncVerb::Check(_) | SyncVerb::Pair(_)) {
+        return Err(Failure::new(
+            Exit::Usage,
+            "--socket is for the verbs that ask the daemon: check and pair read the configuration (--config)",
+        ));
+    }
+    let socket = socket.as_deref().unwrap_or(Path::new(DEFAULT_SOCKET));
     match verb {
         SyncVerb::Status { name, json, watch } => {
             return status::run(socket, name.as_deref(), json, watch);
@@ -43,6 +50,24 @@ pub(crate) fn run(arguments: Sync) -> Result<u8, Failure> {
         SyncVerb::Pair(arguments) => pair::run(&arguments),
     }?;
     Ok(0)
+}
+
+/// The shares of the daemon, or the one of this name.
+///
+/// # Errors
+/// That there is none.
+fn shares(socket: &Path, name: Option<&str>) -> Result<Vec<ShareStatus>, Failure> {
+    let report = client::connect(socket)?.status(None).map_err(|error| client::failure(&error))?;
+    let known: Vec<String> = report.sync.iter().map(|share| share.name.clone()).collect();
+    let shares: Vec<ShareStatus> =
+        report.sync.into_iter().filter(|it| name.is_none_or(|name| it.name == name)).collect();
+    if !shares.is_empty() {
+        return Ok(shares);
+    }
+    Err(Failure::failed(match (name, known.as_slice()) {
+        (Some(name), [_, ..]) => format!("no share {name:?}: this daemon has {}", known.join(", ")),
+        (_, _) => "no share is configured: add a table like [sync.www]".to_owned(),
+    }))
 }
 
 /// Has the daemon do something with a share.

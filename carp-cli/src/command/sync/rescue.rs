@@ -6,14 +6,16 @@ use std::path::Path;
 use carp_node::sync::engine::Order;
 use carp_node::sync::rescue::{Entry, Pruning, Report, RescueSet};
 
-use super::{order, print_json, say};
+use super::{order, print_json, say, shares};
 use crate::args::RescueVerb;
 use crate::exit::{Exit, Failure};
 use crate::output::{Table, counted, print};
 
 pub(super) fn run(socket: &Path, verb: RescueVerb) -> Result<(), Failure> {
     match verb {
-        RescueVerb::List { name, json } => list(socket, name, json),
+        RescueVerb::List { name, json } => {
+            for_each(socket, name.as_deref(), !json, |share| list(socket, share, json))
+        }
         RescueVerb::Show { set, name, json } => show(socket, name, set, json),
         RescueVerb::Restore { set, path, to, name } => {
             say(socket, name, Order::RescueRestore { set, path, to })
@@ -24,14 +26,32 @@ pub(super) fn run(socket: &Path, verb: RescueVerb) -> Result<(), Failure> {
             let orphans = counted(orphans.unwrap_or_default(), "orphan");
             print(&format!("{orphans} acknowledged: the set may be pruned\n"))
         }
-        RescueVerb::Prune { name } => {
-            let answer = order(socket, name, Order::RescuePrune)?;
-            print(&pruned(&answer))
-        }
+        RescueVerb::Prune { name, all } => for_each(socket, name.as_deref(), true, |share| {
+            let answer = order(socket, Some(share), Order::RescuePrune { all })?;
+            print(&pruned(&answer, all))
+        }),
     }
 }
 
-fn pruned(answer: &serde_json::Value) -> String {
+/// Does it with the share of this name; without one with each, and says which is which if there are several.
+fn for_each(
+    socket: &Path,
+    name: Option<&str>,
+    heads: bool,
+    mut what: impl FnMut(String) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let shares = shares(socket, name)?;
+    let heads = heads && shares.len() > 1;
+    for share in shares {
+        if heads {
+            print(&format!("{}:\n", share.name))?;
+        }
+        what(share.name)?;
+    }
+    Ok(())
+}
+
+fn pruned(answer: &serde_json::Value, all: bool) -> String {
     let removed = answer["removed"].as_array().map_or(&[][..], Vec::as_slice);
     let mut text: String = removed
         .iter()
@@ -39,7 +59,9 @@ fn pruned(answer: &serde_json::Value) -> String {
         .map(|set| format!("removed {set}\n"))
         .collect();
     text += &format!("{} removed", counted(removed.len(), "set"));
-    if removed.is_empty() {
+    if removed.is_empty() && all {
+        text += ": none goes while its orphans wait for `carp sync rescue ack`";
+    } else if removed.is_empty() {
         let Pruning { age, bytes } = Pruning::default();
         text += &format!(
             ": one goes after {} days, or when all are more than {} GiB, and never while its orphans wait for \
@@ -51,8 +73,8 @@ fn pruned(answer: &serde_json::Value) -> String {
     text + "\n"
 }
 
-fn list(socket: &Path, share: Option<String>, json: bool) -> Result<(), Failure> {
-    let answer = order(socket, share, Order::RescueList)?;
+fn list(socket: &Path, share: String, json: bool) -> Result<(), Failure> {
+    let answer = order(socket, Some(share), Order::RescueList)?;
     if json {
         return print_json(&answer);
     }

@@ -1,6 +1,7 @@
 //! `carp sync status`: how far behind the standby is, and what goes on.
 
 use std::fmt::Write as _;
+use std::io::IsTerminal as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -9,12 +10,15 @@ use carp_node::sync::engine::ShareStatus;
 use carp_node::sync::record::Role;
 use serde_json::json;
 
-use crate::command::client;
+use super::shares;
 use crate::exit::{Exit, Failure};
-use crate::output::{age, print};
+use crate::output::{age, counted, print};
 
 /// How often `--watch` looks.
 const WATCH: Duration = Duration::from_millis(500);
+
+/// Has a terminal show what follows from its upper left corner, and nothing else.
+const CLEAR: &str = "\x1b[2J\x1b[H";
 
 /// How many lines of rsync's errors are shown: the last ones.
 const ERROR_LINES: usize = 20;
@@ -27,26 +31,14 @@ pub(super) fn run(
     watch: bool,
 ) -> Result<u8, Failure> {
     loop {
-        let report =
-            client::connect(socket)?.status(None).map_err(|error| client::failure(&error))?;
-        let known: Vec<String> = report.sync.iter().map(|share| share.name.clone()).collect();
-        let shares: Vec<ShareStatus> =
-            report.sync.into_iter().filter(|it| name.is_none_or(|name| it.name == name)).collect();
-        if shares.is_empty() {
-            let message = match (name, known.as_slice()) {
-                (Some(name), [_, ..]) => {
-                    format!("no share {name:?}: this daemon has {}", known.join(", "))
-                }
-                (_, _) => "no share is configured: add a table like [sync.www]".to_owned(),
-            };
-            return Err(Failure::failed(message));
-        }
+        let shares = shares(socket, name)?;
         let text = if json {
             format!("{}\n", json!({ "schema": "carp.sync-status/1", "shares": shares }))
         } else {
             shares.iter().map(render).collect()
         };
-        print(&text)?;
+        let redraws = watch && !json && std::io::stdout().is_terminal();
+        print(&format!("{}{text}", if redraws { CLEAR } else { "" }))?;
         if !watch {
             let held = shares.iter().any(|share| share.held.is_some() || share.standby_held);
             return Ok(if held { Exit::Failed.code() } else { 0 });
@@ -108,6 +100,12 @@ fn render(share: &ShareStatus) -> String {
     if let Some(command) = &share.failback {
         let _ = writeln!(text, "  in sync; the address comes here with `{command}`");
     }
+    if let Some(why) = &share.held_later {
+        let _ = writeln!(
+            text,
+            "  held by the operator as soon as this node does not serve: {why}; `carp sync hold --release`"
+        );
+    }
     let alarm = too_old(share);
     let held = share.held.as_ref().map(|hold| format!("held: {}", hold.message));
     let standby = share.standby_held.then(|| {
@@ -116,10 +114,12 @@ fn render(share: &ShareStatus) -> String {
     let put_off = share.put_off.as_ref().map(|why| format!("no takeover now: {why}"));
     let rescue = share.rescue;
     let awaited = (rescue.sets > 0).then(|| {
+        let counted =
+            |count: u64, what| counted(usize::try_from(count).unwrap_or(usize::MAX), what);
         format!(
-            "{} entries that only this node had are kept, in {} rescue sets that nobody has acknowledged: \
-             `carp sync rescue list`",
-            rescue.orphans, rescue.sets
+            "{} that nobody has acknowledged, in {}: `carp sync rescue list`",
+            counted(rescue.orphans, "orphan"),
+            counted(rescue.sets, "rescue set")
         )
     });
     let trouble = share.peer_trouble.as_ref().map(|it| format!("the peer: {it}"));

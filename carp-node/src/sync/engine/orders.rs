@@ -65,7 +65,10 @@ pub enum Order {
         set: String,
     },
     /// Remove what may go.
-    RescuePrune,
+    RescuePrune {
+        /// All that nobody waits for, however young and small they are.
+        all: bool,
+    },
 }
 
 impl Order {
@@ -87,7 +90,7 @@ fn failed(error: &io::Error) -> ControlError {
 
 impl Engine {
     pub(super) fn order(&mut self, share: Option<&str>, order: Order, reply: Answer) {
-        let number = match self.named(share) {
+        let number = match self.meant(share, &order) {
             Ok(number) => number,
             Err(error) => {
                 // Whoever asked may have gone.
@@ -120,17 +123,19 @@ impl Engine {
                 self.shares[number].rescues.changed = true;
                 Ok(json!({ "set": set.name().to_string(), "orphans": report.orphans }))
             }),
-            Order::RescuePrune => self.prune(number),
+            Order::RescuePrune { all } => self.prune(number, all),
             Order::Diff | Order::Failback => return,
         };
         let _ = reply.send(answer);
     }
 
-    /// The share of this name, or the only one.
-    fn named(&self, name: Option<&str>) -> Result<usize, ControlError> {
+    /// The share of this name; without one, the only share that can be meant.
+    fn meant(&self, name: Option<&str>, order: &Order) -> Result<usize, ControlError> {
         let known: Vec<&str> = self.shares.iter().map(|share| share.spec.name.as_str()).collect();
+        let mut asked = (0..known.len()).filter(|share| self.waits_for(*share, order));
         match (name, known.as_slice()) {
             (None, [_]) => Ok(0),
+            (None, _) if let (Some(share), None) = (asked.next(), asked.next()) => Ok(share),
             (None, _) => {
                 let message = format!("name one of the shares: {}", known.join(", "));
                 Err(ControlError::new(ErrorCode::UnknownRouter, message))
@@ -139,6 +144,25 @@ impl Engine {
                 let message = format!("no share {name:?}: this daemon has {}", known.join(", "));
                 ControlError::new(ErrorCode::UnknownRouter, message)
             }),
+        }
+    }
+
+    /// Whether this is what the share waits for, so that who says it need not say of which: the remedy of a hold
+    /// works as it is printed.
+    fn waits_for(&self, number: usize, order: &Order) -> bool {
+        let share = &self.shares[number];
+        match order {
+            Order::Approve => share.probes(),
+            Order::Release => share.memory.hold.is_some(),
+            Order::Resolve { .. } | Order::Diff => share.hold().is_some(),
+            Order::RescueShow { set }
+            | Order::RescueRestore { set, .. }
+            | Order::RescueAck { set } => self.set(number, set).is_ok(),
+            Order::Now
+            | Order::Hold { .. }
+            | Order::Failback
+            | Order::RescueList
+            | Order::RescuePrune { .. } => false,
         }
     }
 
@@ -165,9 +189,14 @@ impl Engine {
 
     fn set_hold(&mut self, number: usize, reason: Option<String>) -> Result<Value, ControlError> {
         let memory = self.shares[number].memory.clone();
-        let text = match &reason {
-            Some(_) => "nothing is pulled until `carp sync hold --release`",
-            None => "released",
+        let serves = self.routers[self.shares[number].router].role == Role::Active;
+        let text = match (&reason, serves) {
+            (Some(_), false) => "nothing is pulled until `carp sync hold --release`",
+            (Some(_), true) => {
+                "this node serves, and pulls nothing in any case; when it does not serve any more, nothing is pulled until \
+                 `carp sync hold --release`"
+            }
+            (None, _) => "released",
         };
         let memory = crate::sync::record::Memory { hold: reason, ..memory };
         self.store_order(number, memory)?;
@@ -208,9 +237,10 @@ impl Engine {
         };
         let keep = if local { Keep::Local } else { Keep::Peer };
         if active && !local {
-            let message =
-                "this node serves: yield first (`carp yield`), or resolve on the other node";
-            return Err(refused(message));
+            let router = &self.routers[share.router].name;
+            return Err(refused(format!(
+                "this node serves: yield first (`carp yield {router}`), or resolve on the other node"
+            )));
         }
         let memory = share.memory.after_resolve(keep, tip);
         self.store_order(number, memory)?;
@@ -359,10 +389,11 @@ impl Engine {
         Ok(json!({ "text": format!("restored {}", root.join(to).display()) }))
     }
 
-    fn prune(&mut self, number: usize) -> Result<Value, ControlError> {
+    fn prune(&mut self, number: usize, all: bool) -> Result<Value, ControlError> {
         let (_, directory) = self.rescue_directory(number)?;
         self.shares[number].rescues.changed = true;
-        let removed = rescue::prune(&directory, Pruning::default(), WallTime(wall_time()))
+        let keep = if all { Pruning::NOTHING } else { Pruning::default() };
+        let removed = rescue::prune(&directory, keep, WallTime(wall_time()))
             .map_err(|error| failed(&error))?;
         let removed: Vec<String> = removed.iter().map(ToString::to_string).collect();
         Ok(json!({ "removed": removed }))

@@ -158,8 +158,8 @@ impl Engine {
         }
         if let Some(report) = &end.report {
             let what = format_args!(
-                "{} entries that only this node had and {} that the other one replaced are kept: \
-                 `carp sync rescue list`",
+                "what the pass replaced is kept: {} that only this node had (orphans), {} that the other one had \
+                 replaced: `carp sync rescue list`",
                 report.orphans, report.superseded
             );
             self.tell_log(number, what);

@@ -35,6 +35,9 @@ pub struct ShareStatus {
     pub in_sync: bool,
     /// Why nothing is copied until somebody has looked, with what to do.
     pub held: Option<Hold>,
+    /// The operator's hold, while this node serves: it counts as soon as it does not.
+    #[serde(default)]
+    pub held_later: Option<String>,
     /// Whether the standby's copy is held, as the node that serves reads in its record: its own status says why.
     #[serde(default)]
     pub standby_held: bool,
@@ -157,6 +160,7 @@ impl Engine {
             role: router.role,
             in_sync: share.standing.as_ref().is_some_and(|standing| standing.in_sync),
             held: share.hold().cloned(),
+            held_later: share.memory.hold.clone().filter(|_| router.role == Role::Active),
             put_off: put_off(share).filter(|_| router.role != Role::Active).map(str::to_owned),
             standby_held: router.role == Role::Active
                 && fresh.and_then(|peer| peer.share(&share.spec.name)).is_some_and(|it| it.held),

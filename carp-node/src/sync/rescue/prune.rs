@@ -19,6 +19,11 @@ pub struct Pruning {
     pub bytes: u64,
 }
 
+impl Pruning {
+    /// All goes that nobody waits for.
+    pub const NOTHING: Self = Self { age: Duration::ZERO, bytes: 0 };
+}
+
 impl Default for Pruning {
     /// 30 days, 10 GiB.
     fn default() -> Self {

@@ -15,6 +15,7 @@ use super::name::SetName;
 use super::report::{Awaited, Kind, REPORT_SCHEMA, Report, Summary};
 use crate::control::units::WallTime;
 use crate::sync::decide::Rescue;
+use crate::sync::guards::marker::MARKER;
 use crate::sync::lineage::Epoch;
 use crate::sync::pattern::Patterns;
 use crate::sync::tree::{Go, at};
@@ -295,6 +296,11 @@ impl RescueSet {
     /// Removes carp's own files, and then directories that are empty. What rsync or anybody put there
     /// keeps its directory, and that is no error.
     fn remove_if_empty(&self) -> io::Result<Option<Summary>> {
+        // Of a tree that was given up, the pass keeps the marker as well.
+        match fs::remove_file(self.files().join(MARKER)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
         remove_empty(&self.files())?;
         if self.files().exists() {
             let what = format!("{} has files, and does not say of which pass", self.path.display());

@@ -10,6 +10,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::control::units::WallTime;
 use crate::sync::decide::Rescue;
+use crate::sync::guards::marker::MARKER;
 use crate::sync::lineage::Stamp;
 use crate::sync::pattern::Patterns;
 use crate::sync::record::tests::history;
@@ -134,6 +135,23 @@ fn a_set_in_which_nothing_is_goes_and_one_that_is_not_understood_stays() {
 }
 
 #[test]
+fn a_set_in_which_only_the_marker_of_the_old_tree_is_goes_too() {
+    let place = Place::new();
+    let set = place.begin(EVERYTHING);
+    place.put(MARKER.as_bytes(), "an id");
+    place.put(b"d/page", "1");
+    place.keep(&set, MARKER.as_bytes());
+    assert_eq!(set.finish(true, WallTime::now()).unwrap(), None);
+    assert!(!set.path().exists());
+    // Beside a file it stays, and counts for nothing.
+    let set = place.begin(EVERYTHING);
+    place.put(MARKER.as_bytes(), "an id");
+    place.keep(&set, MARKER.as_bytes());
+    place.keep(&set, b"d/page");
+    assert_eq!(set.finish(true, WallTime::now()).unwrap().map(|it| it.orphans), Some(1));
+}
+
+#[test]
 fn two_passes_of_one_second_have_two_sets() {
     let place = Place::new();
     let to = history("b", 7).tip().unwrap().clone();
@@ -159,7 +177,7 @@ fn orphans_that_nobody_has_seen_are_never_pruned() {
     let place = Place::new();
     let now = WallTime::now();
     let old = now.earlier(Duration::from_secs(1000));
-    let nothing = Pruning { age: Duration::ZERO, bytes: 0 };
+    let nothing = Pruning::NOTHING;
     let orphan = place.set(EVERYTHING, old);
     let superseded = place.set(NOTHING, old);
     let open = place.begin(EVERYTHING);

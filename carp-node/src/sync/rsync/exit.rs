@@ -226,8 +226,7 @@ impl Outcome {
                  run `carp sync pair` again, otherwise find out who answers there"
             }
             Self::Refused => {
-                "the peer refuses this node's key; put the line that `carp sync pair` prints into its \
-                 authorized_keys"
+                "the peer refuses this node's key; run there the command that `carp sync pair` prints here"
             }
             Self::Module => {
                 "the peer does not offer this share; compare the names under [sync] on both nodes"
