@@ -512,7 +512,7 @@ impl RouterConfig {
         }
     }
 
-    pub(super) fn election(&self) -> ElectionConfig {
+    pub(crate) fn election(&self) -> ElectionConfig {
         ElectionConfig {
             policy: self.policy(),
             standing: self.standing(),

@@ -225,3 +225,89 @@ impl Relative<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::leaving::Goal;
+    use super::*;
+    use crate::id::{Demotion, VirtualId};
+    use crate::router::{RouterConfig, Vrrp3};
+    use crate::sim::TraceHash;
+
+    const NOW: Instant = Instant::from_nanos(100_000_000_000);
+
+    fn after(seconds: u64) -> Instant {
+        NOW + Duration::from_secs(seconds)
+    }
+
+    fn mixed(change: impl FnOnce(&mut Machine)) -> TraceHash {
+        let address = "192.0.2.100/24".parse().unwrap();
+        let id = VirtualId::new(7).unwrap();
+        let router = RouterConfig::vrrp3(id, alloc::vec![address], Vrrp3::default()).unwrap();
+        let mut machine = Machine::new(router.election());
+        change(&mut machine);
+        let mut mixer = Mixer::new();
+        machine.mix_relative(NOW, &mut mixer);
+        mixer.finish()
+    }
+
+    #[test]
+    fn what_counts_until_then_is_the_same_from_then_on() {
+        let held = |at| mixed(|machine| machine.hold_until = at);
+        let past = Instant::from_nanos(NOW.as_nanos() - 1);
+        assert_eq!(held(None), held(Some(past)));
+        assert_eq!(held(None), held(Some(NOW)));
+        assert_ne!(held(None), held(Some(after(5))));
+        assert_ne!(held(Some(after(6))), held(Some(after(5))));
+    }
+
+    #[test]
+    fn machines_that_will_do_something_else_are_told_apart() {
+        let link = |last| {
+            let source = IpAddr::from([192, 0, 2, last]);
+            mixed(|machine| machine.link = LinkState::Up { source })
+        };
+        let serving = |next, advert| {
+            let mut announce = AnnounceTimer::new(NOW);
+            announce.next = next;
+            let serving = Serving { advert_at: after(advert), announce, reacquiring: None };
+            mixed(|machine| machine.stage = Stage::Serving(serving))
+        };
+        let leaving = |release_at, window| {
+            let leaving = Leaving {
+                goal: Goal::Stop,
+                resign_again_at: None,
+                release_at,
+                window_ends: after(window),
+                successor: None,
+            };
+            mixed(|machine| machine.stage = Stage::Leaving(leaving))
+        };
+        let mut known = BTreeMap::new();
+        for (what, hash) in [
+            ("new", mixed(|_| {})),
+            ("running", mixed(|machine| machine.running = true)),
+            ("not permitted", mixed(|machine| machine.permitted = false)),
+            ("awaits a handover", mixed(|machine| machine.awaits_handover = true)),
+            ("held", mixed(|machine| machine.handicap.held = true)),
+            ("demoted", mixed(|machine| machine.handicap.demotion = Demotion::clamped(1))),
+            ("barred while the peer is heard", mixed(|machine| machine.bar = Bar::Silence)),
+            ("barred", mixed(|machine| machine.bar = Bar::Takeover)),
+            ("link", link(1)),
+            ("another source", link(2)),
+            ("serves", serving(0, 1)),
+            ("announces next", serving(1, 1)),
+            ("adverts later", serving(0, 2)),
+            ("leaves", leaving(None, 1)),
+            ("leaves until then", leaving(Some(after(1)), 1)),
+            ("leaves until later", leaving(Some(after(2)), 1)),
+            ("waits longer for a successor", leaving(None, 2)),
+        ] {
+            if let Some(same) = known.insert(hash, what) {
+                panic!("{what} is mixed as {same} is");
+            }
+        }
+    }
+}
