@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::os::unix::fs::FileTypeExt;
+use std::thread::JoinHandle;
 use std::time::Duration;
 use std::{fs, thread};
 
@@ -15,6 +16,7 @@ use crate::support::{Daemon, LIMIT, Rack, Test, Tested, ensure, serves};
 pub(crate) const TESTS: &[Test] = &[
     ("a_manual_failback_waits_for_the_word_and_then_loses_nothing", by_hand),
     ("a_failback_waits_for_a_disk_that_answers_late", late_disk),
+    ("a_failback_that_a_disk_holds_up_for_too_long_takes_nothing_over", too_late_disk),
     ("a_failback_that_cannot_be_done_says_what_is_missing", refused),
     ("a_failback_that_is_not_done_in_time_leaves_the_address_where_it_was", in_vain),
 ];
@@ -24,12 +26,12 @@ const MANUAL: &str =
 
 /// The secondary serves, and the primary is back, in sync, and waits for the word.
 fn wait_for_word(pair: &Pair<'_>) -> Result<(Daemon, Daemon), Failed> {
-    wait_for_word_of(pair, |node| node.start())
+    wait_for_word_of(pair, Node::start)
 }
 
-fn wait_for_word_of(
-    pair: &Pair<'_>,
-    start: impl Fn(&Node<'_>) -> Result<Daemon, Failed>,
+fn wait_for_word_of<'a>(
+    pair: &Pair<'a>,
+    start: impl Fn(&Node<'a>) -> Result<Daemon, Failed>,
 ) -> Result<(Daemon, Daemon), Failed> {
     let second = pair.b.start()?;
     second.wait_for_state("active")?;
@@ -73,29 +75,8 @@ fn by_hand(rack: &Rack) -> Tested {
 
 /// The takeover at the end looks at the root once more, and gets no answer for a second.
 fn late_disk(rack: &Rack) -> Tested {
-    let late = rack.path("late");
-    let hook = format!("quiesce = [\"/usr/bin/touch\", \"{}\"]", late.display());
-    let pair = Pair::new(rack, &format!("{MANUAL}{hook}"))?;
-    let (marker, away) = (pair.a.share.join(".share-id"), pair.a.share.with_file_name("marker"));
-    // The first pass after writers stand still leaves a marker that nobody can read.
-    let script = format!(
-        "case \"$*\" in *primary.d/www*) ;; *) exec /usr/bin/rsync \"$@\" ;; esac
-/usr/bin/rsync \"$@\"
-code=$?
-[ -e '{}' ] && [ ! -e '{away}' ] && mv '{marker}' '{away}' && mkfifo '{marker}'
-exit $code",
-        late.display(),
-        away = away.display(),
-        marker = marker.display(),
-    );
-    let (first, second) = wait_for_word_of(&pair, |node| node.start_with_rsync(&script))?;
-    let answers = thread::spawn(move || -> io::Result<()> {
-        let is_late = || fs::metadata(&marker).is_ok_and(|it| it.file_type().is_fifo());
-        wait_until(LIMIT, "the disk is late", is_late).map_err(io::Error::other)?;
-        thread::sleep(Duration::from_secs(1));
-        fs::File::options().write(true).open(&marker)?.write_all(&fs::read(&away)?)?;
-        fs::rename(&away, &marker)
-    });
+    let pair = Pair::new(rack, &format!("{MANUAL}{}", stops_writers(rack)))?;
+    let (first, second, answers) = with_late_disk(rack, &pair, Duration::from_secs(1))?;
     let text =
         sync(&first, &["failback"], 0).map_err(|error| explain(&error, [&first, &second]))?;
     answers.join().map_err(|_| "it was never late")??;
@@ -103,6 +84,54 @@ exit $code",
     ensure(freeze >= 1000.0, format!("the disk was waited for, not for {freeze} ms: {text}"))?;
     ensure(first.state() == "active" && serves(&rack.primary), "the primary serves")?;
     ensure(pair.a.read("page").as_deref() == Some("of the secondary"), "with the last page")
+}
+
+/// The answer comes when the peer's writers may have gone on.
+fn too_late_disk(rack: &Rack) -> Tested {
+    let settings = format!("{MANUAL}handover_timeout = \"5s\"\n{}", stops_writers(rack));
+    let pair = Pair::new(rack, &settings)?;
+    let (first, second, answers) = with_late_disk(rack, &pair, Duration::from_secs(4))?;
+    let history = pair.a.told()?["history"].clone();
+    let text = sync(&first, &["failback"], 1)?;
+    ensure(text.contains("the address is where it was, and writers go on"), text)?;
+    answers.join().map_err(|_| "it was never late")??;
+    second.wait_for_state("active").map_err(|error| explain(&error, [&first, &second]))?;
+    first.wait_for_state("backup")?;
+    ensure(pair.a.told()?["history"] == history, "no epoch has begun")
+}
+
+/// A hook that leaves a file where it has run.
+fn stops_writers(rack: &Rack) -> String {
+    format!("quiesce = [\"/usr/bin/touch\", \"{}\"]", rack.path("late").display())
+}
+
+/// As [`wait_for_word`]. The first pass after writers stand still leaves a marker that nobody can read for so long.
+fn with_late_disk(
+    rack: &Rack,
+    pair: &Pair<'_>,
+    time: Duration,
+) -> Result<(Daemon, Daemon, JoinHandle<io::Result<()>>), Failed> {
+    let (marker, away) = (pair.a.share.join(".share-id"), pair.a.share.with_file_name("marker"));
+    let late = rack.path("late");
+    let script = format!(
+        "case \"$*\" in *primary.d/www*) ;; *) exec /usr/bin/rsync \"$@\" ;; esac
+/usr/bin/rsync \"$@\"
+code=$?
+[ -e '{}' ] && mkdir '{away}.once' 2>/dev/null && mv '{marker}' '{away}' && mkfifo '{marker}'
+exit $code",
+        late.display(),
+        away = away.display(),
+        marker = marker.display(),
+    );
+    let (first, second) = wait_for_word_of(pair, |node| node.start_with_rsync(&script))?;
+    let answers = thread::spawn(move || -> io::Result<()> {
+        let is_late = || fs::metadata(&marker).is_ok_and(|it| it.file_type().is_fifo());
+        wait_until(LIMIT, "the disk is late", is_late).map_err(io::Error::other)?;
+        thread::sleep(time);
+        fs::File::options().write(true).open(&marker)?.write_all(&fs::read(&away)?)?;
+        fs::rename(&away, &marker)
+    });
+    Ok((first, second, answers))
 }
 
 fn refused(rack: &Rack) -> Tested {

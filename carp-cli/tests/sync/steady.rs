@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, chown, lchown};
+use std::process::{Command, Stdio};
 use std::time::SystemTime;
 
 use carp_node::lab::wait_until;
@@ -21,6 +22,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_change_is_copied_long_before_the_interval_is_over", early),
     ("progress_is_told_while_a_pass_runs", progress),
     ("one_line_tells_what_a_failover_would_lose", the_line),
+    ("a_terminal_shows_the_latest_status_only", redrawn),
 ];
 
 /// An access list as the kernel has it: the owner reads and writes, user 0 reads, nobody else does. Version 2, and for each
@@ -203,7 +205,7 @@ fn progress(rack: &Rack) -> Tested {
     })?;
     let mut watch = carp();
     watch.args(["sync", "status", "--watch", "--socket"]).arg(&second.socket);
-    let watch = watch.stdout(std::process::Stdio::piped()).spawn()?;
+    let watch = watch.stdout(Stdio::piped()).spawn()?;
     let lines = told_twice(watch)?;
     ensure(lines.contains("bytes/s") && lines.contains(" left; files: "), lines)
 }
@@ -221,4 +223,21 @@ fn told_twice(mut child: std::process::Child) -> Result<String, Failed> {
     child.kill()?;
     child.wait()?;
     Ok(text)
+}
+
+/// Twice a second, as `--watch` looks: into a pipe one after the other, and on a terminal one in place of the other.
+fn redrawn(rack: &Rack) -> Tested {
+    const CLEAR: &str = "\x1b[2J\x1b[H";
+    let pair = Pair::new(rack, "")?;
+    let (_first, second) = pair.start()?;
+    let program = carp().get_program().to_string_lossy().into_owned();
+    let socket = second.socket.display();
+    let watch = format!("timeout 5 '{program}' sync status --watch --socket '{socket}'");
+    let shown = |command: &mut Command| -> Result<String, Failed> {
+        Ok(String::from_utf8_lossy(&command.stdin(Stdio::null()).output()?.stdout).into_owned())
+    };
+    let piped = shown(Command::new("sh").args(["-c", &watch]))?;
+    ensure(piped.matches("www (backup").count() > 1 && !piped.contains(CLEAR), piped)?;
+    let terminal = shown(Command::new("script").args(["-qec", &watch, "/dev/null"]))?;
+    ensure(terminal.matches(&format!("{CLEAR}www (backup")).count() > 1, terminal)
 }

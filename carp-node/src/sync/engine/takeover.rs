@@ -17,6 +17,7 @@ use crate::remedy::Told;
 use crate::sync::TICK;
 use crate::sync::decide::{Decision, Me, Wait};
 use crate::sync::guards::{marker, place};
+use crate::sync::handover::{RequesterInput, RequesterOutput};
 use crate::sync::policy::Policy;
 use crate::sync::standing::{Delay, Held, Moments, Takeover, standing};
 
@@ -55,7 +56,7 @@ impl Engine {
         if mine.iter().any(|share| self.shares[*share].pass.is_some()) {
             return;
         }
-        let verdict = self.promote(&mine);
+        let verdict = self.promote(number, &mine);
         let Some(promoting) = self.routers[number].promoting.take() else { return };
         if verdict.is_ok() {
             let before = std::mem::replace(&mut self.routers[number].role, Role::Active);
@@ -74,9 +75,17 @@ impl Engine {
 
     /// Begins the epochs of a router's shares. All are asked before the first one begins: an epoch without a takeover
     /// is one that nobody has served.
-    fn promote(&mut self, shares: &[usize]) -> Verdict {
+    fn promote(&mut self, number: usize, shares: &[usize]) -> Verdict {
         let stale =
             shares.iter().map(|share| self.may_begin(*share)).collect::<Result<Vec<_>, _>>()?;
+        // A disk may have been slow: of a handover that is over, the peer's writers go on.
+        let output = self.routers[number].requester.handle(now(), RequesterInput::Tick);
+        if let Some(RequesterOutput::GivenUp(_)) = output {
+            self.requester_says(number, output);
+            return Err(
+                "the handover was over before this node could serve: look at its disks".to_owned()
+            );
+        }
         shares.iter().zip(stale).try_for_each(|(share, stale)| self.begin_epoch(*share, stale))
     }
 
