@@ -1,6 +1,7 @@
 //! Plays a scenario: one router alone, of which everything is written down, or several on one link, which hear each
 //! other without delay and take addresses at once.
 
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -10,32 +11,47 @@ use carp_proto::{Action, Instant, RxMeta, VirtualRouter};
 
 use crate::read::{Line, Scenario, shown};
 use crate::support::owned;
-use crate::words::{Happening, Member};
+use crate::words::{Happening, Member, Sent, asked};
 
 /// A router of the scenario.
 struct Node {
     name: String,
     member: Member,
     router: VirtualRouter,
-    /// What it did and nobody has written down yet, with the times.
-    did: Vec<(Duration, String)>,
+    /// What it did and nobody has written down yet.
+    did: Vec<Did>,
+}
+
+/// Something that a router did.
+#[derive(Debug)]
+struct Did {
+    time: Duration,
+    words: String,
+    /// What a line may ask for beyond the words, if it was an advert.
+    sent: Option<Sent>,
 }
 
 struct Link {
     now: Duration,
     nodes: Vec<Node>,
+    /// What the lines of a router that is alone ask for, an advert each.
+    asked: VecDeque<Vec<String>>,
 }
 
 /// The transcript as it really goes.
 pub(crate) fn play(scenario: &Scenario) -> Vec<String> {
     let nodes = scenario.routers.iter().map(|words| Node::new(words)).collect();
-    let mut link = Link { now: Duration::ZERO, nodes };
+    let of_adverts = scenario.lines.iter().filter_map(|line| match line {
+        Line::Output(_, _, words) => asked(words),
+        Line::Input(..) | Line::Is(..) => None,
+    });
+    let mut link = Link { now: Duration::ZERO, nodes, asked: of_adverts.collect() };
     let mut actual = Vec::new();
     for line in &scenario.lines {
         match line {
             Line::Input(time, who, words) => {
                 link.run(*time, &mut actual);
-                actual.push(format!("{} {who} < {words}", shown(*time)));
+                actual.push(line.to_string());
                 let node = link.node(who);
                 link.happens(node, words);
                 link.write_down(&mut actual);
@@ -45,14 +61,19 @@ pub(crate) fn play(scenario: &Scenario) -> Vec<String> {
             Line::Output(time, who, words) => {
                 link.run(*time, &mut actual);
                 let node = link.node(who);
-                let did = &mut link.nodes[node].did;
-                let place = did.iter().position(|it| *it == (*time, words.clone()));
+                let asked = asked(words).unwrap_or_default();
+                let Node { member, did, .. } = &mut link.nodes[node];
+                let in_words = |it: &Did| it.in_words(member, &asked);
+                let place = did.iter().position(|it| it.time == *time && in_words(it) == *words);
                 match place {
                     Some(place) => {
-                        let (time, words) = did.remove(place);
-                        actual.push(format!("{} {who} > {words}", shown(time)));
+                        did.remove(place);
+                        actual.push(line.to_string());
                     }
-                    None => actual.push(format!("{} {who} did {did:?}", shown(*time))),
+                    None => {
+                        let did = did.iter().map(|it| (it.time, in_words(it))).collect::<Vec<_>>();
+                        actual.push(format!("{} {who} did {did:?}", shown(*time)));
+                    }
                 }
             }
             Line::Is(time, who, _) => {
@@ -71,6 +92,14 @@ impl Node {
         let member = Member::read(words);
         let router = VirtualRouter::new(member.config());
         Self { name: words[0].clone(), member, router, did: Vec::new() }
+    }
+}
+
+impl Did {
+    /// What it was, with that of an advert which a line asks for.
+    fn in_words(&self, member: &Member, asked: &[String]) -> String {
+        let rest = self.sent.as_ref().map(|sent| member.of_advert(sent, asked));
+        format!("{}{}", self.words, rest.unwrap_or_default())
     }
 }
 
@@ -126,7 +155,7 @@ impl Link {
         let now = self.instant();
         if let Err(reject) = self.nodes[node].router.handle_datagram(now, meta, message) {
             let words = format!("rejects {}", reject.label());
-            self.nodes[node].did.push((self.now, words));
+            self.nodes[node].did.push(Did { time: self.now, words, sent: None });
         }
         self.drain(node);
     }
@@ -137,7 +166,9 @@ impl Link {
         let (mut sent, mut acquires, mut announces) = (Vec::new(), false, false);
         let Node { router, member, did, .. } = &mut self.nodes[node];
         while let Some(action) = router.poll_action(&mut scratch) {
-            did.push((self.now, member.effect(&owned(&action))));
+            let words = member.effect(&owned(&action));
+            let sent_now = if let Action::Send(it) = &action { Some(Sent::read(it)) } else { None };
+            did.push(Did { time: self.now, words, sent: sent_now });
             match action {
                 Action::Send(it) => {
                     let meta = RxMeta { source: it.source, destination: it.destination, ttl: 255 };
@@ -175,9 +206,12 @@ impl Link {
 
     /// Writes down everything that a router did that is alone.
     fn write_down(&mut self, actual: &mut Vec<String>) {
-        if let [Node { name, did, .. }] = &mut self.nodes[..] {
-            let lines = did.drain(..);
-            actual.extend(lines.map(|(time, words)| format!("{} {name} > {words}", shown(time))));
+        if let [Node { name, member, did, .. }] = &mut self.nodes[..] {
+            for it in did.drain(..) {
+                let asked = it.sent.as_ref().and_then(|_| self.asked.pop_front());
+                let words = it.in_words(member, &asked.unwrap_or_default());
+                actual.push(format!("{} {name} > {words}", shown(it.time)));
+            }
         }
     }
 }

@@ -85,9 +85,82 @@ fn the_scenarios_are_many_and_each_has_a_name_of_its_own_and_a_source() {
 #[test]
 fn what_a_router_does_differently_is_noticed() {
     for (path, text) in files() {
-        // In a transcript, and not in a title or a comment.
-        let changed = text.replacen("is active\n", "is backup\n", 1);
-        assert_ne!(changed, text, "{}", path.display());
-        assert_ne!(played(&changed), changed, "{}", path.display());
+        let (mut states, mut outputs) = (0, 0);
+        for mut scenario in read::scenarios(&text) {
+            for nth in 0..scenario.lines.len() {
+                let line = scenario.lines[nth].clone();
+                for changed in changes(&line) {
+                    match line {
+                        Line::Output(..) => outputs += 1,
+                        Line::Input(..) | Line::Is(..) => states += 1,
+                    }
+                    scenario.lines[nth] = changed.clone();
+                    let written: Vec<_> = scenario.lines.iter().map(Line::to_string).collect();
+                    let (name, place) = (&scenario.name, path.display());
+                    assert_ne!(link::play(&scenario), written, "{place}: {name}: {changed}");
+                }
+                scenario.lines[nth] = line;
+            }
+        }
+        assert!(states > 0 && outputs > 0, "{}: {states}, {outputs}", path.display());
     }
+}
+
+#[test]
+fn where_there_are_peers_an_advert_has_to_say_to_whom_it_goes() {
+    let mut adverts = 0;
+    for (_, text) in files() {
+        for mut scenario in read::scenarios(&text) {
+            let has_peers = |router: &Vec<String>| router.iter().any(|word| word == "peers");
+            if !scenario.routers.iter().all(has_peers) {
+                continue;
+            }
+            for nth in 0..scenario.lines.len() {
+                let line = scenario.lines[nth].clone();
+                let Line::Output(time, who, words) = &line else { continue };
+                let Some((before, rest)) = words.split_once(" to ") else { continue };
+                if words::asked(words).is_none() {
+                    continue;
+                }
+                let behind = rest.split_once(' ').map(|(_, behind)| format!(" {behind}"));
+                let words = before.to_owned() + &behind.unwrap_or_default();
+                scenario.lines[nth] = Line::Output(*time, who.clone(), words);
+                let written: Vec<_> = scenario.lines.iter().map(Line::to_string).collect();
+                assert_ne!(link::play(&scenario), written, "{}: {line}", scenario.name);
+                scenario.lines[nth] = line;
+                adverts += 1;
+            }
+        }
+    }
+    assert!(adverts >= 12, "{adverts}");
+}
+
+/// A line that asserts something, each time with another of its words changed.
+fn changes(line: &Line) -> Vec<Line> {
+    match line {
+        Line::Input(..) => vec![],
+        Line::Is(time, who, state) => vec![Line::Is(*time, who.clone(), another(state))],
+        Line::Output(time, who, words) => {
+            let words: Vec<_> = words.split(' ').collect();
+            let change = |nth: usize| {
+                let mut words: Vec<_> = words.iter().map(|word| (*word).to_owned()).collect();
+                words[nth] = another(&words[nth]);
+                Line::Output(*time, who.clone(), words.join(" "))
+            };
+            (0..words.len()).map(change).collect()
+        }
+    }
+}
+
+/// A word that differs in its last character: a digit in another one, so that a number stays a number.
+fn another(word: &str) -> String {
+    let mut word = word.to_owned();
+    let last = word.pop();
+    word.push(match last {
+        Some('1') => '2',
+        Some('0'..='9') => '1',
+        Some('x') => 'y',
+        _ => 'x',
+    });
+    word
 }

@@ -1,5 +1,6 @@
 //! From text to scenarios.
 
+use std::fmt;
 use std::time::Duration;
 
 /// One scenario of a file.
@@ -24,6 +25,17 @@ pub(crate) enum Line {
     Output(Duration, String, String),
     /// `TIME NAME is STATE`.
     Is(Duration, String, String),
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (time, who, sign, words) = match self {
+            Self::Input(time, who, words) => (time, who, "<", words),
+            Self::Output(time, who, words) => (time, who, ">", words),
+            Self::Is(time, who, state) => (time, who, "is", state),
+        };
+        write!(out, "{} {who} {sign} {words}", shown(*time))
+    }
 }
 
 pub(crate) fn scenarios(text: &str) -> Vec<Scenario> {

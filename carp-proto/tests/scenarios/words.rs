@@ -10,9 +10,10 @@ use carp_proto::wire::carp::{self, Advert};
 use carp_proto::wire::ip::{GROUP_IPV4, GROUP_IPV6};
 use carp_proto::wire::vrrp::v3::{self, Carrier};
 use carp_proto::wire::vrrp::{AddressList, Authentication, ChecksumForm, v2};
+use carp_proto::wire::{Kind, classify};
 use carp_proto::{
     AdvBase, AdvSkew, Authenticator, CarpInterval, Centiseconds, Demotion, Key, Priority, Protocol,
-    RouterConfig, RxMeta, Seconds, VirtualAddress, VirtualId, Vrrp2, Vrrp3,
+    RouterConfig, RxMeta, Seconds, Transmit, VirtualAddress, VirtualId, Vrrp2, Vrrp3,
 };
 
 use crate::read::{shown, time};
@@ -23,6 +24,64 @@ pub(crate) enum Happening {
     Input(Input),
     LinkUp,
     Datagram(RxMeta, Vec<u8>),
+}
+
+/// What a line may say of an advert that is sent, read as its receivers do.
+#[derive(Debug)]
+pub(crate) struct Sent {
+    from: IpAddr,
+    to: IpAddr,
+    id: u8,
+    /// What only VRRP has in words of its own: CARP's interval is its rank, and its addresses are in the digest.
+    vrrp: Option<(Duration, Vec<IpAddr>)>,
+}
+
+impl Sent {
+    pub(crate) fn read(transmit: &Transmit<'_>) -> Self {
+        let Transmit { source: from, destination: to, payload, .. } = *transmit;
+        let (id, vrrp) = match classify(payload) {
+            Kind::Carp => (carp::parse(payload).unwrap().advert.vhid, None),
+            Kind::Vrrp2 => {
+                let v2::Advert { vrid, interval, addresses, .. } =
+                    v2::parse(payload).unwrap().advert;
+                (vrid, Some((interval.advert(), addresses.iter().collect())))
+            }
+            Kind::Vrrp3 => {
+                let meta = RxMeta { source: from, destination: to, ttl: 255 };
+                let v3::Advert { vrid, interval, addresses, .. } =
+                    v3::parse(&meta, payload).unwrap().advert;
+                (vrid, Some((interval.advert(), addresses.iter().collect())))
+            }
+            Kind::Unknown => panic!("{payload:?} is no advert"),
+        };
+        Self { from, to, id, vrrp }
+    }
+
+    /// One of the words, as a line has it; `None` if this advert has none of that name.
+    fn word(&self, key: &str) -> Option<String> {
+        match (key, &self.vrrp) {
+            ("from", _) => Some(self.from.to_string()),
+            ("to", _) => Some(self.to.to_string()),
+            ("id", _) => Some(self.id.to_string()),
+            ("interval", Some((interval, _))) => Some(shown(*interval)),
+            ("addresses", Some((_, addresses))) => {
+                Some(addresses.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(","))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The keys that a line of output asks for, if it is of an advert: those after its rank and CARP's demotion.
+pub(crate) fn asked(words: &str) -> Option<Vec<String>> {
+    let words: Vec<_> = words.split_whitespace().collect();
+    let pairs = match words[..] {
+        ["advert", _, "demotion", _, ref pairs @ ..]
+        | ["advert", _, ref pairs @ ..]
+        | ["resign", ref pairs @ ..] => pairs,
+        _ => return None,
+    };
+    Some(pairs.iter().step_by(2).map(|key| (*key).to_owned()).collect())
 }
 
 /// A router as the line `router` tells of it: `NAME PROTOCOL KEY VALUE KEY VALUE …`.
@@ -192,6 +251,16 @@ impl Member {
         let destination = words.get("to").map_or(to, |to| to.parse().unwrap());
         let ttl = words.get("ttl").map_or(255, |ttl| ttl.parse().unwrap());
         RxMeta { source, destination, ttl }
+    }
+
+    /// What a line says of an advert beyond its rank: what it asks for. Where there are peers it has to say to whom
+    /// the advert goes.
+    pub(crate) fn of_advert(&self, sent: &Sent, asked: &[String]) -> String {
+        let to = "to".to_owned();
+        let forgotten = self.word("peers").is_some() && !asked.contains(&to);
+        let keys = forgotten.then_some(&to).into_iter().chain(asked);
+        let known = keys.filter_map(|key| sent.word(key).map(|value| format!(" {key} {value}")));
+        known.collect()
     }
 
     /// What it does, in words.
