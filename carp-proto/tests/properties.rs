@@ -2,12 +2,15 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use carp_proto::election::{Dialect, Input, Posture, State};
-use carp_proto::testing::Step;
 use carp_proto::testing::strategy::{any_protocol, any_setup, any_steps, any_version};
+use carp_proto::testing::{Drill, Step, Version};
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
 use support::lan::{Lan, Weather, slowest};
 use support::peers::Extra;
 use support::steps::{ORIGIN, Run, outcomes};
@@ -90,6 +93,42 @@ proptest! {
         }
         prop_assert_eq!(run.router.state(), State::Init);
         prop_assert_eq!(run.take(&Step::LinkUp(5)).effects, []);
+    }
+}
+
+/// So that the properties here are of what they seem to be of.
+#[test]
+fn the_routers_and_the_steps_that_are_drawn_are_of_every_kind() {
+    let mut runner = TestRunner::deterministic();
+    let (mut kinds, mut labels, mut heard) = (BTreeSet::new(), BTreeSet::new(), 0);
+    let mut drawn = [0; 3];
+    for _ in 0..600 {
+        let tree = (any_setup(), any_steps()).new_tree(&mut runner).expect("a router");
+        let (setup, steps) = tree.current();
+        kinds.insert(format!("{:?} {:?}", setup.vrrp, setup.extra));
+        let unusual = [
+            setup.preempt_delay != Duration::ZERO,
+            setup.announce != Setup::new().announce,
+            setup.handover.is_some(),
+        ];
+        for (drawn, unusual) in drawn.iter_mut().zip(unusual) {
+            *drawn += u32::from(unusual);
+        }
+        let mut drill = Drill::new(setup, ORIGIN);
+        for verdict in steps.iter().filter_map(|step| drill.take(step)) {
+            match verdict {
+                Ok(()) => heard += 1,
+                Err(reject) => drop(labels.insert(reject.label())),
+            }
+        }
+    }
+    let protocols = [None].into_iter().chain(Version::ALL.map(Some));
+    let every: usize = protocols.map(|vrrp| Extra::of(vrrp).len()).sum();
+    assert_eq!(kinds.len(), every, "{kinds:?}");
+    assert!(drawn.iter().all(|&number| (200..400).contains(&number)), "{drawn:?}");
+    assert!(heard > 1000, "{heard}");
+    for label in ["own-loop", "unknown-peer", "bad-authentication", "bad-checksum", "bad-length"] {
+        assert!(labels.contains(label), "{label} is not among {labels:?}");
     }
 }
 

@@ -7,9 +7,9 @@ use core::time::Duration;
 
 use proptest::prelude::*;
 
-use super::{Extra, HEARD, OWN_HOST, Said, Setup, Step, Version, ipv4_host};
+use super::{Extra, HEARD, OWN_HOST, Said, Setup, Step, Version};
 use crate::address::VirtualAddress;
-use crate::election::{Bar, Dialect, Fault, Input, LinkState};
+use crate::election::{AnnouncePlan, Bar, Dialect, Fault, Input, LinkState};
 use crate::id::{Demotion, Priority, VirtualId};
 use crate::interval::{CarpInterval, Centiseconds, Seconds};
 use crate::router::RouterConfig;
@@ -96,10 +96,13 @@ pub fn any_trailer() -> impl Strategy<Value = Trailer> + Clone {
     )
 }
 
-/// Any input. Where it has an address, that is 10.99.0.5, which is the router's own, or 10.99.0.6.
+/// Any input. The source of a link that is up is the router's [own host](OWN_HOST) or the next one, 10.99.0.5 or
+/// 10.99.0.6, `fe80::5` or `fe80::6`, whatever the router's family is.
 pub fn any_input() -> impl Strategy<Value = Input> {
-    let up = prop::sample::select(vec![OWN_HOST, OWN_HOST + 1])
-        .prop_map(|host| Input::Link(LinkState::Up { source: ipv4_host(host) }));
+    let up = (any_version(), OWN_HOST..OWN_HOST + 2).prop_map(|(version, host)| {
+        let source = version.host(host);
+        Input::Link(LinkState::Up { source })
+    });
     prop_oneof![9 => any_other_input(), 1 => up]
 }
 
@@ -157,11 +160,16 @@ pub fn any_said() -> impl Strategy<Value = Said> {
     })
 }
 
-/// One step. Half of the datagrams of any bytes have a checksum and a digest that fit.
+/// One step. The hosts that speak are those that are heard everywhere, more often than not; at times they are the
+/// router's [own](OWN_HOST), or strangers to those who do not hear all. Half of the datagrams of any bytes have a
+/// checksum and a digest that fit.
 pub fn any_step() -> impl Strategy<Value = Step> {
     let over = prop_oneof![8 => Just(0), 2 => 0..50_u64, 1 => 0..10_000_u64];
-    // Hosts that are heard everywhere.
-    let host = 7..HEARD.end() + 1;
+    let host = prop_oneof![
+        8 => HEARD.start() + 1..HEARD.end() + 1,
+        1 => Just(OWN_HOST),
+        1 => OWN_HOST - 1..HEARD.end() + 2,
+    ];
     prop_oneof![
         2 => (0..5000_u64).prop_map(|time| Step::Sleep(Duration::from_millis(time))),
         8 => over.prop_map(|over| Step::Deadline(Duration::from_millis(over))),
@@ -219,7 +227,23 @@ pub fn any_protocol() -> impl Strategy<Value = (Option<Version>, Dialect)> {
 }
 
 prop_compose! {
-    /// The parameters of any router, with the usual announcements and handover.
+    /// When to announce: from one to ten announcements at once, and times that ascend, of at most a minute.
+    pub fn any_announce_plan()(
+        burst in 1..=10_u8,
+        mut repeat in prop::collection::vec(1..60_000_u64, 0..=4),
+        refresh in prop::option::of(1_000..60_000_u64),
+    ) -> AnnouncePlan {
+        repeat.sort_unstable();
+        let mut times = repeat.into_iter().map(Duration::from_millis);
+        let repeat = [(); 4].map(|()| times.next());
+        AnnouncePlan { burst, repeat, refresh: refresh.map(Duration::from_millis) }
+    }
+}
+
+prop_compose! {
+    /// The parameters of any router. The announcements, the handover and the delay of preemption are each the usual
+    /// ones in half of them, and their times are at most a minute. What is prepared has two seconds, signatures are of
+    /// one key and required, and the router's own address and CARP's first counter are always the same.
     pub fn any_setup()(
         (vrrp, dialect) in any_protocol(),
         extra: prop::sample::Index,
@@ -227,10 +251,16 @@ prop_compose! {
         advskew in prop_oneof![7 => 0..255_u8, 1 => Just(0)],
         preempt: bool,
         prepares: bool,
+        preempt_delay in prop_oneof![3 => Just(0), 2 => 1..5_000_u64, 1 => 1..60_000_u64],
+        announce in prop_oneof![Just(AnnouncePlan::default()), any_announce_plan()],
+        handover in prop::option::of(prop_oneof![2 => 0..5_000_u64, 1 => 0..60_000_u64]),
     ) -> Setup {
         let extra: Extra = *extra.get(Extra::of(vrrp));
         let prepare = prepares.then_some(Duration::from_secs(2));
-        Setup { vrrp, extra, dialect, advbase, advskew, preempt, prepare, ..Setup::new() }.valid()
+        let preempt_delay = Duration::from_millis(preempt_delay);
+        let handover = handover.map(Duration::from_millis);
+        let ranks = Setup { vrrp, extra, dialect, advbase, advskew, preempt, ..Setup::new() };
+        Setup { preempt_delay, prepare, announce, handover, ..ranks }.valid()
     }
 }
 
