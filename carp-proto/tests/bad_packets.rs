@@ -1,7 +1,7 @@
 //! More than ten thousand bad packets, each with a name and the label that it has to get. They are made from good
 //! ones, which are the adverts of real peers in `vectors/` and those of our own routers: every bit flipped, as it is
-//! and under a checksum that fits again; every other id; every other TTL; every other length; no address; and other
-//! ends of the path, to and from where the router hears nobody.
+//! and under a checksum that fits again; every other id; every other TTL; every other length; no address; no interval
+//! in version 3; no signature; and other ends of the path, to and from where the router hears nobody.
 //!
 //! What label each gets is told by the tables here, which know the formats and not the code. All labels are among
 //! them. `malformed-ip` is here for the ends of a path that are of two families, or of another one than the router's:
@@ -16,8 +16,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr};
 
 use carp_proto::election::{Input, LinkState};
-use carp_proto::testing::{Extra, Peers, Said, Setup, Version};
-use carp_proto::wire::vrrp::{v2, v3};
+use carp_proto::testing::{Extra, OWN_HOST, Peers, Said, Setup, Version};
+use carp_proto::wire::vrrp::{trailer, v2, v3};
 use carp_proto::wire::{Kind, carp, classify, ip};
 use carp_proto::{
     Instant, Key, Priority, Reject, RouterConfig, RxMeta, VirtualAddress, VirtualRouter, Vrrp2,
@@ -35,6 +35,8 @@ struct Base {
     format: Format,
     /// Whether it hears some hosts only.
     selective: bool,
+    /// Whether it has addresses of both families, and so hears peers over both.
+    both_families: bool,
 }
 
 /// What the tables have to know of a message.
@@ -45,7 +47,31 @@ enum Format {
     V2 {
         password: bool,
     },
-    V3,
+    V3(Form),
+}
+
+/// What protects a message of version 3.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// The checksum that RFC 9568 has: it covers the ends of the path, too.
+    PseudoHeader,
+    /// One that covers the message alone.
+    Message,
+    /// A signature, which the checksum does not cover.
+    SignedIpv4,
+    /// A signature, which the checksum covers.
+    SignedIpv6,
+}
+
+impl Format {
+    fn is_signed(self) -> bool {
+        [Self::V3(Form::SignedIpv4), Self::V3(Form::SignedIpv6)].contains(&self)
+    }
+
+    /// Whether a byte of a message that is so long is one of its signature.
+    fn signs_in(self, byte: usize, len: usize) -> bool {
+        self.is_signed() && byte + trailer::LEN >= len
+    }
 }
 
 /// A bad one.
@@ -61,6 +87,7 @@ fn ten_thousand_bad_packets_have_names_and_get_their_labels() {
     let bases = bases();
     assert!(bases.len() >= 50, "{}", bases.len());
     let (mut names, mut labels) = (BTreeSet::new(), BTreeMap::<_, usize>::new());
+    let mut labels_of_v3 = BTreeSet::new();
     let mut wrong = Vec::new();
     for base in &bases {
         let accepted = verdict(base, &base.meta, &base.message);
@@ -71,6 +98,9 @@ fn ten_thousand_bad_packets_have_names_and_get_their_labels() {
                 wrong.push(format!("{name}: {found:?} instead of {label}"));
             }
             *labels.entry(label).or_default() += 1;
+            if matches!(base.format, Format::V3(_)) {
+                labels_of_v3.insert(label);
+            }
             assert!(names.insert(name.clone()), "{name} twice");
         }
     }
@@ -78,6 +108,9 @@ fn ten_thousand_bad_packets_have_names_and_get_their_labels() {
     assert!(names.len() >= 10_000, "{}", names.len());
     let labels_met: BTreeSet<_> = labels.keys().copied().collect();
     assert_eq!(labels_met, Reject::LABELS.into(), "{labels:?}");
+    for label in ["bad-authentication", "bad-interval"] {
+        assert!(labels_of_v3.contains(label), "{label} in version 3");
+    }
     println!("{} packets from {} good ones: {labels:?}", names.len(), bases.len());
 }
 
@@ -119,7 +152,19 @@ fn bad(base: &Base) -> Vec<Bad> {
     for len in (0..good.len()).chain(good.len() + 1..good.len() + 27) {
         let mut message = good.clone();
         message.resize(len, 0);
-        all.push(named(format!("{len} bytes"), message, if_of_length(base.format, len)));
+        let label = if_of_length(base.format, len, good.len());
+        all.push(named(format!("{len} bytes"), message, label));
+    }
+    if let Format::V3(_) = base.format {
+        let mut message = good.clone();
+        message[4..6].fill(0);
+        let message = mended(base.format, &base.meta, message);
+        all.push(named("no interval".to_owned(), message, "bad-interval"));
+    }
+    if base.format.is_signed() {
+        let unsigned = good[..good.len() - trailer::LEN].to_vec();
+        let message = mended(Format::V3(Form::PseudoHeader), &base.meta, unsigned);
+        all.push(named("no signature".to_owned(), message, "bad-authentication"));
     }
     if let Some(message) = without_addresses(base) {
         all.push(named("no address".to_owned(), message, "bad-address-list"));
@@ -137,7 +182,8 @@ fn without_addresses(base: &Base) -> Option<Vec<u8>> {
     let behind = match base.format {
         Format::Carp => return None,
         Format::V2 { .. } => 8,
-        Format::V3 => 0,
+        Format::V3(_) if base.format.is_signed() => trailer::LEN,
+        Format::V3(_) => 0,
     };
     message[3] = 0;
     message.drain(8..message.len() - behind);
@@ -176,6 +222,12 @@ fn other_paths(base: &Base) -> Vec<(String, RxMeta, &'static str)> {
     all.push(("from the other family".to_owned(), two_families, "malformed-ip"));
     let two_families = RxMeta { destination: other_family.destination, ..good };
     all.push(("to the other family".to_owned(), two_families, "malformed-ip"));
+    if base.both_families {
+        let loops = RxMeta { source: other_own, ..other_family };
+        all.push(("from ourselves over the other family".to_owned(), loops, "own-loop"));
+        // What comes from a peer over the other family is as good.
+        return all;
+    }
     // Over the other family the same id of CARP is the same router, to which nobody speaks there.
     let label = if base.format == Format::Carp { "unknown-peer" } else { "malformed-ip" };
     all.push(("over the other family".to_owned(), other_family, label));
@@ -197,8 +249,9 @@ fn field(format: Format, byte: usize, len: usize) -> &'static str {
         (_, 2) => "priority",
         (_, 3) => "count of addresses",
         (Format::V2 { .. }, 4) => "authentication type",
-        (Format::V2 { .. }, 5) | (Format::V3, 4 | 5) => "interval",
+        (Format::V2 { .. }, 5) | (Format::V3(_), 4 | 5) => "interval",
         (Format::V2 { .. }, byte) if byte + 8 >= len => "authentication data",
+        (Format::V3(_), byte) if format.signs_in(byte, len) => "signature",
         _ => "addresses",
     }
 }
@@ -210,12 +263,15 @@ fn if_flipped(format: Format, message: &[u8], byte: usize) -> &'static str {
         // Version 3 is VRRP's; anything else is nobody's.
         (Format::Carp, 0) if version == 3 => "foreign-protocol",
         (Format::Carp | Format::V2 { .. }, 0) if version != 2 => "bad-version",
-        (Format::V3, 0) if version != 3 => "bad-version",
+        (Format::V3(_), 0) if version != 3 => "bad-version",
         (_, 0) => "bad-type",
         (_, 1) => "unknown-id",
         // Five addresses of VRRP version 2 have the length of CARP.
         (Format::Carp, 3) if message[3] == 5 => "foreign-protocol",
         (_, 3) => "bad-length",
+        (Format::V3(Form::SignedIpv4), byte) if format.signs_in(byte, message.len()) => {
+            "bad-authentication"
+        }
         _ => "bad-checksum",
     }
 }
@@ -231,17 +287,23 @@ fn if_mended(format: Format, message: &[u8], byte: usize) -> Option<&'static str
         (Format::V2 { password: true }, byte) if byte + 8 >= message.len() => {
             Some("bad-authentication")
         }
+        (Format::V3(Form::SignedIpv4), byte) if format.signs_in(byte, message.len()) => None,
+        (Format::V3(Form::SignedIpv4 | Form::SignedIpv6), _) => Some("bad-authentication"),
         // Nothing else protects VRRP, but a priority and a list of addresses are always some.
-        (Format::V2 { .. } | Format::V3, _) => None,
+        (Format::V2 { .. } | Format::V3(Form::PseudoHeader | Form::Message), _) => None,
     }
 }
 
 /// The label of a good message that was cut, or that zeros follow.
-fn if_of_length(format: Format, len: usize) -> &'static str {
+fn if_of_length(format: Format, len: usize, good: usize) -> &'static str {
+    let unsigned = format.is_signed() && len + trailer::LEN == good;
     match (format, len) {
         (_, 0..8) | (Format::Carp, 8..36) => "too-short",
         // The header, seven addresses as authlen says, and eight bytes of authentication: VRRP version 2.
         (Format::Carp, 44) => "foreign-protocol",
+        // A whole message, of which the signature alone is missing.
+        (Format::V3(Form::SignedIpv4), _) if unsigned => "bad-authentication",
+        (Format::V3(Form::SignedIpv6), _) if unsigned => "bad-checksum",
         _ => "bad-length",
     }
 }
@@ -249,8 +311,12 @@ fn if_of_length(format: Format, len: usize) -> &'static str {
 /// The message with a checksum that fits it and its path, in the form of the good one.
 fn mended(format: Format, meta: &RxMeta, mut message: Vec<u8>) -> Vec<u8> {
     match format {
-        Format::Carp | Format::V2 { .. } => sum_v2(&mut message),
-        Format::V3 => sum_v3(meta, &mut message),
+        Format::Carp | Format::V2 { .. } | Format::V3(Form::Message) => sum_v2(&mut message),
+        Format::V3(Form::PseudoHeader | Form::SignedIpv6) => sum_v3(meta, &mut message),
+        Format::V3(Form::SignedIpv4) => {
+            let bare = message.len() - trailer::LEN;
+            sum_v3(meta, &mut message[..bare]);
+        }
     }
     message
 }
@@ -315,10 +381,10 @@ fn captured(file: &str, secret: &str) -> Vec<Base> {
             continue;
         }
         let Some((config, format)) = receiver(&meta, message, secret) else { continue };
-        let router = backup(config, meta);
+        let router = backup(VirtualRouter::new(config), own_address(meta.source));
         let name = format!("{file}, frame {}", frame.number);
-        let (message, selective) = (message.to_vec(), false);
-        bases.push(Base { name, router, meta, message, format, selective });
+        let (message, selective, both_families) = (message.to_vec(), false, false);
+        bases.push(Base { name, router, meta, message, format, selective, both_families });
     }
     assert!(!bases.is_empty(), "{file}");
     bases
@@ -356,36 +422,43 @@ fn receiver(meta: &RxMeta, message: &[u8], secret: &str) -> Option<(RouterConfig
                 list.insert(0, "fe80::1".parse().unwrap());
             }
             let config = RouterConfig::vrrp3(id(advert.vrid), list, Vrrp3::default()).unwrap();
-            Some((config, Format::V3))
+            Some((config, Format::V3(Form::PseudoHeader)))
         }
         Kind::Unknown => None,
     }
 }
 
-/// The adverts of our own routers, of every kind that is not signed and sums its messages in the usual way.
+/// The adverts of our own routers, of every kind.
 fn own() -> Vec<Base> {
-    let others = [Extra::Signatures, Extra::MessageChecksum, Extra::BothFamilies];
-    let setups = Setup::every().into_iter().filter(|setup| !others.contains(&setup.extra));
-    setups
-        .map(|setup| {
-            let said = Said { advbase: 1, advskew: 50, demotion: 0 };
-            let (meta, message) = Peers::new(setup).advert(Instant::ZERO, 9, said);
-            let format = match setup.vrrp {
-                None => Format::Carp,
-                Some(Version::V2) => Format::V2 { password: setup.extra == Extra::Password },
-                Some(Version::V3 | Version::V3Ipv6) => Format::V3,
-            };
-            let name = format!("ours, {:?} {:?} {}", setup.vrrp, setup.extra, setup.dialect);
-            let (router, selective) = (backup(setup.config(), meta), setup.extra.is_selective());
-            Base { name, router, meta, message, format, selective }
-        })
-        .collect()
+    Setup::every().into_iter().flat_map(of_setup).collect()
+}
+
+/// An advert of the peers of such a router, in each family that it has.
+fn of_setup(setup: Setup) -> Vec<Base> {
+    let said = Said { advbase: 1, advskew: 50, demotion: 0 };
+    let format = match (setup.vrrp, setup.extra) {
+        (None, _) => Format::Carp,
+        (Some(Version::V2), extra) => Format::V2 { password: extra == Extra::Password },
+        (Some(Version::V3), Extra::Signatures) => Format::V3(Form::SignedIpv4),
+        (Some(Version::V3Ipv6), Extra::Signatures) => Format::V3(Form::SignedIpv6),
+        (Some(_), Extra::MessageChecksum) => Format::V3(Form::Message),
+        (Some(_), _) => Format::V3(Form::PseudoHeader),
+    };
+    let (selective, both_families) =
+        (setup.extra.is_selective(), setup.extra == Extra::BothFamilies);
+    let router = backup(setup.router(), setup.host(OWN_HOST));
+    let mut peers = Peers::new(setup);
+    let base = |_| {
+        let (meta, message) = peers.advert(Instant::ZERO, 9, said);
+        let (Setup { vrrp, extra, dialect, .. }, router) = (setup, router.clone());
+        let name = format!("ours, {vrrp:?} {extra:?} {dialect}, from {}", meta.source);
+        Base { name, router, meta, message, format, selective, both_families }
+    };
+    (0..if both_families { 2 } else { 1 }).map(base).collect()
 }
 
 /// A running router that has another address than the sender.
-fn backup(config: RouterConfig, meta: RxMeta) -> VirtualRouter {
-    let mut router = VirtualRouter::new(config);
-    let source = own_address(meta.source);
+fn backup(mut router: VirtualRouter, source: IpAddr) -> VirtualRouter {
     router.handle(Instant::ZERO, Input::Start);
     router.handle(Instant::ZERO, Input::Link(LinkState::Up { source }));
     router
