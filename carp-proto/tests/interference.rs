@@ -4,7 +4,9 @@
 mod support;
 
 use carp_proto::Instant;
+use carp_proto::auth::HmacMode;
 use carp_proto::testing::strategy::{any_setup, any_steps};
+use carp_proto::wire::vrrp::{trailer, v3};
 use proptest::prelude::*;
 use support::peers::{Datagram, Extra, Peers, Said};
 use support::steps::{ORIGIN, Run};
@@ -55,8 +57,13 @@ impl Bad {
             }
             Self::Cut(len) => {
                 let (meta, mut message) = good();
-                message.truncate(len.index(message.len()));
-                Some((meta, message))
+                let len = len.index(message.len());
+                // What the signature alone is missing from is as good as any unsigned advert.
+                let unsigned = setup.extra == Extra::Signatures
+                    && setup.hmac_mode != HmacMode::Enforce
+                    && len + trailer::LEN == message.len();
+                message.truncate(len);
+                (!unsigned).then_some((meta, message))
             }
             Self::Wrong(wrong) => certain(*wrong, setup).then(|| wrong.datagram(setup, now)),
             Self::Resignation(wrong) => {
@@ -66,7 +73,9 @@ impl Bad {
                 let written = written(&run.router);
                 (!written.is_empty()).then(|| which.get(&written).clone())
             }
-            Self::Repeated => run.last_heard.clone().filter(|_| setup.extra == Extra::Signatures),
+            Self::Repeated => run.last_heard.clone().filter(|(meta, message)| {
+                v3::parse(meta, message).is_ok_and(|read| read.signed.is_some())
+            }),
         }
     }
 }

@@ -101,11 +101,14 @@ proptest! {
 fn the_routers_and_the_steps_that_are_drawn_are_of_every_kind() {
     let mut runner = TestRunner::deterministic();
     let (mut kinds, mut labels, mut heard) = (BTreeSet::new(), BTreeSet::new(), 0);
-    let mut drawn = [0; 3];
+    let (mut signers, mut drawn) = (BTreeSet::new(), [0; 3]);
     for _ in 0..600 {
         let tree = (any_setup(), any_steps()).new_tree(&mut runner).expect("a router");
         let (setup, steps) = tree.current();
         kinds.insert(format!("{:?} {:?}", setup.vrrp, setup.extra));
+        if setup.extra == Extra::Signatures {
+            signers.insert(format!("{:?} {}", setup.hmac_mode, setup.second_key));
+        }
         let unusual = [
             setup.preempt_delay != Duration::ZERO,
             setup.announce != Setup::new().announce,
@@ -125,6 +128,7 @@ fn the_routers_and_the_steps_that_are_drawn_are_of_every_kind() {
     let protocols = [None].into_iter().chain(Version::ALL.map(Some));
     let every: usize = protocols.map(|vrrp| Extra::of(vrrp).len()).sum();
     assert_eq!(kinds.len(), every, "{kinds:?}");
+    assert_eq!(signers.len(), 3 * 2, "modes, with one key and with two: {signers:?}");
     assert!(drawn.iter().all(|&number| (200..400).contains(&number)), "{drawn:?}");
     assert!(heard > 1000, "{heard}");
     for label in ["own-loop", "unknown-peer", "bad-authentication", "bad-checksum", "bad-length"] {

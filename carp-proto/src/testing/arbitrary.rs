@@ -135,6 +135,7 @@ arbitrary! {
             handover: some_millis(bytes)?,
             source: ipv4_host(super::OWN_HOST),
             seed: bytes.arbitrary()?,
+            ..Setup::new()
         }
         .valid()
     };

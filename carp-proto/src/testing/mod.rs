@@ -77,7 +77,8 @@ use alloc::vec::Vec;
 
 pub use self::peers::{Peers, Said, signer};
 pub use self::setup::{
-    EPOCH, Extra, HEARD, HMAC_KEY, ID, KEY, OWN_HOST, PASSWORD, Setup, Version, ipv4_host,
+    EPOCH, Extra, HEARD, HMAC_KEY, ID, KEY, OWN_HOST, PASSWORD, SECOND_HMAC_KEY, Setup, Version,
+    ipv4_host,
 };
 pub use self::step::{Drill, Step};
 use crate::wire::ip::RxMeta;

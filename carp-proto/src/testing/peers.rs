@@ -1,11 +1,10 @@
 //! What the other members of a virtual router say.
 
-use alloc::vec;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
 use super::Datagram;
-use super::setup::{EPOCH, Extra, ID, KEY, PASSWORD, Setup, Version};
+use super::setup::{EPOCH, Extra, HMAC_KEY, ID, KEY, PASSWORD, Setup, Version};
 use crate::address::VirtualAddress;
 use crate::auth::{
     AntiReplay, Authenticator, HmacAuthenticator, HmacKey, HmacMode, Key, Password, Window,
@@ -53,7 +52,7 @@ impl Peers {
             texts: setup.texts(),
             counter: 100,
             password: setup.password(),
-            hmac: setup.hmac(),
+            hmac: (setup.extra == Extra::Signatures).then(|| signer(HMAC_KEY)),
         }
     }
 
@@ -208,10 +207,16 @@ impl Peers {
 /// # Panics
 /// If the id is 0.
 #[must_use]
-pub fn signer((id, bytes): (u8, [u8; 32])) -> HmacAuthenticator {
-    let key = HmacKey::new(id, &bytes).expect("a key");
+pub fn signer(key: (u8, [u8; 32])) -> HmacAuthenticator {
+    authenticator(&[key], HmacMode::Enforce)
+}
+
+/// Signs with the last of these keys, and takes what is at most five seconds old.
+pub(super) fn authenticator(keys: &[(u8, [u8; 32])], mode: HmacMode) -> HmacAuthenticator {
+    let active = keys.last().map_or(0, |(id, _)| *id);
+    let keys = keys.iter().map(|(id, bytes)| HmacKey::new(*id, bytes).expect("a key"));
     let window = AntiReplay::Time(Window::new(5).expect("a window"));
-    HmacAuthenticator::new(vec![key], id, HmacMode::Enforce, window).expect("one key")
+    HmacAuthenticator::new(keys.collect(), active, mode, window).expect("keys that differ")
 }
 
 fn with_pseudo_header(meta: &RxMeta, message: &[u8]) -> u16 {

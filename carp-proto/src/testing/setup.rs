@@ -5,8 +5,8 @@ use core::net::IpAddr;
 use core::ops::RangeInclusive;
 use core::time::Duration;
 
-use super::peers::signer;
-use crate::auth::{HmacAuthenticator, Key, Password};
+use super::peers::authenticator;
+use crate::auth::{HmacAuthenticator, HmacMode, Key, Password};
 use crate::election::{AnnouncePlan, Dialect};
 use crate::id::{Priority, VirtualId};
 use crate::interval::{AdvBase, AdvSkew, Centiseconds, Seconds};
@@ -25,6 +25,9 @@ pub const PASSWORD: &[u8] = b"s3cr3t";
 
 /// The key of signatures and its id, where there are signatures.
 pub const HMAC_KEY: (u8, [u8; 32]) = (1, [7; 32]);
+
+/// The key that a router signs with which has [two](Setup::second_key).
+pub const SECOND_HMAC_KEY: (u8, [u8; 32]) = (2, [9; 32]);
 
 /// The last octet of the router's own address.
 pub const OWN_HOST: u8 = 5;
@@ -103,7 +106,8 @@ pub enum Extra {
     BothFamilies,
     /// Version 2: a password.
     Password,
-    /// Version 3: signatures, without which nothing is heard.
+    /// Version 3: signatures. The peers sign, with the [first key](HMAC_KEY); what the router does with signatures is
+    /// its [mode](Setup::hmac_mode).
     Signatures,
     /// Version 3 over IPv4: the peers' checksum covers the message alone.
     MessageChecksum,
@@ -161,6 +165,11 @@ pub struct Setup {
     pub source: IpAddr,
     /// CARP's first counter.
     pub seed: u64,
+    /// Where there are signatures: whether the router signs, and whether it hears those who do not.
+    pub hmac_mode: HmacMode,
+    /// Where there are signatures: whether the router knows a [second key](SECOND_HMAC_KEY) and signs with that one,
+    /// as the first member does when a key is replaced.
+    pub second_key: bool,
 }
 
 impl Default for Setup {
@@ -170,7 +179,8 @@ impl Default for Setup {
 }
 
 impl Setup {
-    /// A router of CARP at the [own host](OWN_HOST): advbase 1, advskew 100, no preemption.
+    /// A router of CARP at the [own host](OWN_HOST): advbase 1, advskew 100, no preemption. Signatures, where there are
+    /// such, are of one key and required.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -186,6 +196,8 @@ impl Setup {
             handover: None,
             source: ipv4_host(OWN_HOST),
             seed: 7,
+            hmac_mode: HmacMode::Enforce,
+            second_key: false,
         }
     }
 
@@ -324,9 +336,10 @@ impl Setup {
         (self.extra == Extra::Password).then(|| Password::new(PASSWORD).expect("a password"))
     }
 
-    /// Who signs, if anybody does.
+    /// How the router signs and verifies, if it does.
     #[must_use]
     pub fn hmac(self) -> Option<HmacAuthenticator> {
-        (self.extra == Extra::Signatures).then(|| signer(HMAC_KEY))
+        let keys: &[_] = if self.second_key { &[HMAC_KEY, SECOND_HMAC_KEY] } else { &[HMAC_KEY] };
+        (self.extra == Extra::Signatures).then(|| authenticator(keys, self.hmac_mode))
     }
 }

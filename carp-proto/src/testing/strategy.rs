@@ -9,6 +9,7 @@ use proptest::prelude::*;
 
 use super::{Extra, HEARD, OWN_HOST, Said, Setup, Step, Version};
 use crate::address::VirtualAddress;
+use crate::auth::HmacMode;
 use crate::election::{AnnouncePlan, Bar, Dialect, Fault, Input, LinkState};
 use crate::id::{Demotion, Priority, VirtualId};
 use crate::interval::{CarpInterval, Centiseconds, Seconds};
@@ -213,6 +214,11 @@ pub fn any_dialect() -> impl Strategy<Value = Dialect> + Clone {
     prop::sample::select(&Dialect::ALL[..])
 }
 
+/// What may be done with signatures.
+pub fn any_hmac_mode() -> impl Strategy<Value = HmacMode> + Clone {
+    prop::sample::select(&[HmacMode::Receive, HmacMode::Permissive, HmacMode::Enforce][..])
+}
+
 /// Any protocol of VRRP.
 pub fn any_version() -> impl Strategy<Value = Version> + Clone {
     prop::sample::select(&Version::ALL[..])
@@ -242,8 +248,8 @@ prop_compose! {
 
 prop_compose! {
     /// The parameters of any router. The announcements, the handover and the delay of preemption are each the usual
-    /// ones in half of them, and their times are at most a minute. What is prepared has two seconds, signatures are of
-    /// one key and required, and the router's own address and CARP's first counter are always the same.
+    /// ones in half of them, and their times are at most a minute. What is prepared has two seconds, and the router's own
+    /// address and CARP's first counter are always the same.
     pub fn any_setup()(
         (vrrp, dialect) in any_protocol(),
         extra: prop::sample::Index,
@@ -254,13 +260,16 @@ prop_compose! {
         preempt_delay in prop_oneof![3 => Just(0), 2 => 1..5_000_u64, 1 => 1..60_000_u64],
         announce in prop_oneof![Just(AnnouncePlan::default()), any_announce_plan()],
         handover in prop::option::of(prop_oneof![2 => 0..5_000_u64, 1 => 0..60_000_u64]),
+        hmac_mode in any_hmac_mode(),
+        second_key: bool,
     ) -> Setup {
         let extra: Extra = *extra.get(Extra::of(vrrp));
         let prepare = prepares.then_some(Duration::from_secs(2));
         let preempt_delay = Duration::from_millis(preempt_delay);
         let handover = handover.map(Duration::from_millis);
         let ranks = Setup { vrrp, extra, dialect, advbase, advskew, preempt, ..Setup::new() };
-        Setup { preempt_delay, prepare, announce, handover, ..ranks }.valid()
+        let signs = Setup { hmac_mode, second_key, ..ranks };
+        Setup { preempt_delay, prepare, announce, handover, ..signs }.valid()
     }
 }
 

@@ -1,5 +1,6 @@
 //! Everything that can be wrong with an advert, and the label under which a router rejects it.
 
+use carp_proto::auth::HmacMode;
 use carp_proto::election::Dialect;
 use carp_proto::{Instant, RxMeta};
 
@@ -137,7 +138,10 @@ impl Wrong {
             Self::OtherAddresses => (carp, "bad-authentication"),
             Self::AuthType | Self::AuthHeader => (v2, "bad-authentication"),
             Self::Key | Self::AuthBit => (authenticated, "bad-authentication"),
-            Self::Unsigned | Self::UnknownKey | Self::Stale => (signed, "bad-authentication"),
+            Self::Unsigned => {
+                (signed && setup.hmac_mode == HmacMode::Enforce, "bad-authentication")
+            }
+            Self::UnknownKey | Self::Stale => (signed, "bad-authentication"),
         };
         known.then_some(label)
     }
