@@ -107,6 +107,90 @@ fn false_takeovers_are_as_many_as_the_theory_says_where_intervals_differ() {
     assert!(json["false_takeovers"]["theory_per_million"].is_null(), "{json}");
 }
 
+/// What `carp simulate` says of two routers of VRRP version 3, where this is done at a loss of a fifth.
+fn figures_of(acts: &[(&str, &str)]) -> serde_json::Value {
+    let files = files();
+    let path = files.path().join("lossy.toml");
+    let lossy = fs::read_to_string(&path).unwrap();
+    let mut text = lossy.replace("60s", "120s").replace("loss 10% jitter 2ms", "loss 20%");
+    for (time, what) in acts {
+        text += &format!("[[at]]\ntime = \"{time}\"\ndo = \"{what}\"\n");
+    }
+    fs::write(&path, text).unwrap();
+    let arguments = ["simulate", "lossy.toml", "--runs", "200", "--json"];
+    let mut json: serde_json::Value =
+        serde_json::from_str(&out(&carp(files.path(), &arguments))).expect("JSON");
+    // The fingerprint knows of what was done, even if that changed nothing.
+    json["worst"]["hash"].take();
+    json
+}
+
+/// The false takeovers, the intervals in which they were counted, and how many the theory expects.
+fn false_ones(figures: &serde_json::Value) -> (f64, f64, f64) {
+    let of = |key: &str| figures["false_takeovers"][key].as_f64().expect("a number");
+    let (count, intervals) = (of("count"), of("intervals"));
+    (count, intervals, of("theory_per_million") * intervals / 1e6)
+}
+
+#[test]
+fn a_false_takeover_is_not_counted_from_what_was_done_to_the_backup_before() {
+    let figures = figures_of(&[("12s", "restart secondary")]);
+    assert_eq!(figures["takeover"]["count"], 0, "{figures}");
+    let (count, intervals, expected) = false_ones(&figures);
+    // From 22 s on, and the two seconds before the step.
+    assert!(intervals > 200.0 * 95.0, "{figures}");
+    assert!((count - expected).abs() < 5.0 * expected.sqrt(), "{count}, not {expected}");
+}
+
+#[test]
+fn a_takeover_is_counted_from_what_was_done_to_the_holder_or_for_the_better_one() {
+    let acts = [("12s", "restart secondary"), ("30s", "crash primary"), ("50s", "boot primary")];
+    let figures = figures_of(&acts);
+    // The one from the crash and the one back in each run, but where losses made the secondary take over just before.
+    let takeover = &figures["takeover"];
+    assert!(
+        takeover["count"].as_u64().is_some_and(|count| (380..=400).contains(&count)),
+        "{takeover}"
+    );
+    // The active-down interval of 3.61 s, and what taking an address lasts.
+    assert!(takeover["longest_ms"].as_f64().is_some_and(|longest| longest < 3_650.0), "{takeover}");
+    let (count, intervals, expected) = false_ones(&figures);
+    // From 10 s, 22 s and 60 s on.
+    assert!(intervals > 200.0 * 65.0 && intervals < 200.0 * 72.0, "{figures}");
+    assert!((count - expected).abs() < 5.0 * expected.sqrt(), "{count}, not {expected}");
+}
+
+#[test]
+fn what_changes_nothing_changes_no_figure() {
+    let before = figures_of(&[]);
+    for (time, what) in [
+        ("12s", "boot primary"),
+        ("12s", "start secondary"),
+        ("60s", "plug-in primary"),
+        ("60s", "heal"),
+        ("60s", "yield secondary"),
+    ] {
+        let after = figures_of(&[(time, what)]);
+        for key in ["takeover", "no_holder", "no_holder_a_run", "two_holders_a_run", "worst"] {
+            assert_eq!(after[key], before[key], "{what}: {key}");
+        }
+        for key in ["count", "intervals"] {
+            let of = |figures: &serde_json::Value| figures["false_takeovers"][key].clone();
+            assert_eq!(of(&after), of(&before), "{what}: {key}");
+        }
+    }
+}
+
+#[test]
+fn no_theory_is_shown_where_it_does_not_hold() {
+    for what in
+        ["weather loss 5%", "yield primary", "rerank secondary to 100", "demote primary by 9"]
+    {
+        let figures = figures_of(&[("12s", what)]);
+        assert!(figures["false_takeovers"]["theory_per_million"].is_null(), "{what}: {figures}");
+    }
+}
+
 fn write_vrrp(files: &TempDir, protocol: &str, primary: &str, secondary: &str) {
     for (name, priority, interval) in [("primary", 200, primary), ("secondary", 100, secondary)] {
         let text = format!(

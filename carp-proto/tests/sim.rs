@@ -205,6 +205,66 @@ fn datagrams_that_are_rejected_change_nothing() {
     }
 }
 
+#[test]
+fn what_was_done_is_recorded_unless_it_changes_nothing() {
+    let names = ["left", "right"];
+    // The left one serves.
+    for (what, changes) in [
+        ("boot left", false),
+        ("start left", false),
+        ("plug-in right", false),
+        ("heal", false),
+        ("allow left", false),
+        ("demote left by 0", false),
+        ("yield right", false),
+        ("in-use right", false),
+        ("remove right", false),
+        ("weather delay 0s jitter 2ms", false),
+        ("split", false),
+        ("crash right", true),
+        ("kill right", true),
+        ("restart right", true),
+        ("unplug right", true),
+        ("cut left right", true),
+        ("split left", true),
+        ("refuse right", true),
+        ("demote right by 9", true),
+        ("yield left", true),
+        ("remove left", true),
+        ("freeze right for 1s", true),
+        ("weather loss 1%", true),
+    ] {
+        let step = Step { at: Duration::from_secs(10), fault: Fault::read(what, &names).unwrap() };
+        let mut lan = scenario("").lan().unwrap();
+        lan.boot_all();
+        lan.run_until(step.at);
+        lan.apply(step.fault);
+        let recorded = if changes { vec![step] } else { vec![] };
+        assert_eq!(lan.record().steps, recorded, "{what}");
+        // What was done is done; only a restart is one again.
+        lan.apply(step.fault);
+        let again = usize::from(what == "restart right");
+        assert_eq!(lan.record().steps.len(), recorded.len() + again, "{what}");
+    }
+}
+
+#[test]
+fn who_begins_to_take_over_from_whom_is_recorded() {
+    let steps = "at 10s crash left\nat 20s boot left\nat 30s cut left right\n";
+    let scenario = scenario(steps);
+    let mut lan = scenario.lan().unwrap();
+    judge_on(&Scenario { settles: false, ..scenario }, &mut lan);
+    let claims = &lan.record().claims;
+    let claims: Vec<_> = claims.iter().map(|it| (it.host, it.heard, it.unbeaten)).collect();
+    // The first one, the one after the crash, the one that preempts, and the one that hears nobody.
+    assert_eq!(claims, [(0, 0, 0), (1, 0, 0), (0, 0b10, 0), (1, 0, 0)]);
+    // Each second advert is lost: the worse one takes over again and again from one that it could hear.
+    let lossy = Scenario { weather: Weather::read("loss 50%").unwrap(), ..self::scenario("") };
+    let mut lan = lossy.lan().unwrap();
+    judge_on(&Scenario { settles: false, ..lossy }, &mut lan);
+    assert!(lan.record().claims.iter().any(|it| (it.host, it.unbeaten) == (1, 0b01)));
+}
+
 /// What is found first in the random scenario of a seed in which the first host has this bug.
 fn caught(bug: Bug, seed: u64) -> Option<Violation> {
     let scenario = Scenario { bugs: vec![(0, bug)], ..random_scenario(seed) };

@@ -1,10 +1,12 @@
 //! `carp simulate`: the elections of configurations, thousands of times, in virtual time.
 
+mod calm;
 mod figure;
 mod file;
 mod nodes;
 mod report;
 mod shown;
+mod takeover;
 mod tally;
 
 use std::process::ExitCode;
@@ -32,7 +34,8 @@ pub(crate) fn run(arguments: &Simulate, output: &Output) -> Result<ExitCode, Fai
     }
     let plot = arguments.plot.as_deref().map(OutputFile::prepare).transpose()?;
     let save = arguments.save.as_deref().map(OutputFile::prepare).transpose()?;
-    let mut tally = Tally::new(&plan.scenario).map_err(|error| unplayable(&error))?;
+    let mut tally =
+        Tally::new(&plan.draw(arguments.seed, 0)).map_err(|error| unplayable(&error))?;
     for number in 0..arguments.runs {
         let scenario = plan.draw(arguments.seed, number);
         let mut lan = scenario.lan().map_err(|error| unplayable(&error))?;

@@ -12,8 +12,8 @@ use super::random::Chance;
 use super::record::Span;
 use super::scenario::{Scenario, ScenarioError};
 use super::trace::TraceHash;
-use crate::election::{DemotionEffect, Rank, TieBreak};
-use crate::id::{Demotion, Protocol};
+use crate::election::TieBreak;
+use crate::id::Protocol;
 
 /// The longest time after which a guard takes an address down from a daemon that hangs.
 const GUARD_LIMIT: Duration = Duration::from_secs(1);
@@ -158,7 +158,7 @@ impl Court<'_> {
 
     /// Whether two routers have equal ranks, and one of them a rule by which whoever hears the other yields: both can.
     fn may_yield_to_each_other(&self) -> bool {
-        let ranks = |host: usize| rank(self.lan, host);
+        let ranks = |host: usize| self.lan.rank(host, 0);
         let yields =
             |host: usize| self.lan.router(host, 0).config().policy().tie == TieBreak::HearerYields;
         (0..self.lan.hosts())
@@ -374,20 +374,10 @@ impl Court<'_> {
         let byte = |host: usize| lan.router(host, 0).config().policy().demotion;
         let same = (0..lan.hosts()).all(|host| byte(host) == byte(0));
         let Some(active) = lan.active(0).next().filter(|_| all_preempt && same) else { return };
-        let best = (0..lan.hosts()).map(|host| rank(lan, host)).max();
-        if best.is_some_and(|best| best > rank(lan, active)) {
+        let best = (0..lan.hosts()).map(|host| lan.rank(host, 0)).max();
+        if best.is_some_and(|best| best > lan.rank(active, 0)) {
             let text = format!("host {active} is active, and another one that preempts is better");
             self.find(Invariant::BestServes, text);
         }
     }
-}
-
-fn rank(lan: &Lan, host: usize) -> Rank {
-    let router = lan.router(host, 0);
-    let snapshot = router.snapshot(lan.now());
-    let demotion = match router.config().policy().demotion {
-        DemotionEffect::Byte => snapshot.demotion,
-        DemotionEffect::Skew | DemotionEffect::Priority => Demotion::NONE,
-    };
-    snapshot.advertised.rank(demotion)
 }

@@ -45,7 +45,7 @@ pub use ledger::Ledger;
 pub use minimise::minimise;
 pub use oracle::{Bounds, HOLD, Invariant, SUCCESSOR_SETTLES, Violation};
 pub use random::{Chance, Random};
-pub use record::{Change, Holders, Record, Span};
+pub use record::{Change, Claim, Holders, Record, Span};
 pub use scenario::{HostSpec, ReadError, Scenario, ScenarioError, Step};
 pub use spec::{Spec, SpecSpeech};
 pub(crate) use trace::Mixer;

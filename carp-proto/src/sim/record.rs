@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::host::View;
+use super::scenario::Step;
 
 /// A change of who has the addresses of a link, in the sense that somebody who asks gets an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +38,21 @@ pub struct Change {
     pub view: View,
 }
 
+/// A router that begins to take over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The time since the beginning.
+    pub at: Duration,
+    /// The host.
+    pub host: usize,
+    /// The link.
+    pub link: usize,
+    /// The other routers that say that they are active, and that it can hear: bit n is the host n.
+    pub heard: u32,
+    /// Those of them that it is not to preempt: they are not worse, or it does not preempt at all.
+    pub unbeaten: u32,
+}
+
 /// From one time to another, both since the beginning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
@@ -68,6 +84,10 @@ pub struct Record {
     pub holders: Vec<Holders>,
     /// What the routers are at.
     pub changes: Vec<Change>,
+    /// Who began to take over.
+    pub claims: Vec<Claim>,
+    /// What was done from outside, but for what changed nothing: a boot of a host that runs, and the like.
+    pub steps: Vec<Step>,
 }
 
 impl Record {

@@ -4,14 +4,13 @@
 use std::time::Duration;
 
 use carp_proto::sim::{
-    Chance, Fault, Lan, Record, Scenario, ScenarioError, Span, Step, Verdict, View, Violation,
+    Chance, Claim, Fault, Lan, Record, Scenario, ScenarioError, Span, Verdict, View, Violation,
 };
 use carp_proto::{Demotion, Protocol};
 
+use super::calm::calm;
 use super::shown::end;
-
-/// From then on false takeovers are counted: the first election is over.
-const SETTLED: Duration = Duration::from_secs(10);
+use super::takeover::takeovers;
 
 /// One run.
 #[derive(Debug)]
@@ -45,7 +44,7 @@ impl Run {
             intervals: 0,
         };
         for link in 0..lan.links() {
-            run.note_takeovers(lan, link, end);
+            run.takeovers.extend(takeovers(lan, link, end));
             let record = lan.record();
             let since = since_held(record, link, end);
             let gaps = record.times(link, since, |hosts| hosts == 0);
@@ -57,58 +56,24 @@ impl Run {
         run
     }
 
-    /// Each time that another host has the addresses than had them last: counted from the last step since then that was
-    /// about the one that had them, or else from the last that was more than weather. One for which nothing was done
-    /// has no beginning, and is not counted: a false takeover, what comes of one, a preemption after a hold.
-    fn note_takeovers(&mut self, lan: &Lan, link: usize, end: Duration) {
-        let whole = Span { from: Duration::ZERO, to: end };
-        let taken = |host: usize| {
-            let held = lan.record().times(link, whole, move |hosts| hosts >> host & 1 == 1);
-            held.into_iter().map(move |span| (span.from, host))
-        };
-        let mut taken: Vec<_> = (0..lan.hosts()).flat_map(taken).collect();
-        taken.sort_unstable();
-        let others = taken.windows(2).filter(|two| two[0].1 != two[1].1);
-        for (before, holder, after) in others.map(|two| (two[0].0, two[0].1, two[1].0)) {
-            let since: Vec<&Step> = self
-                .scenario
-                .steps
-                .iter()
-                .filter(|it| is_disturbing(&it.fault) && it.at > before && it.at <= after)
-                .collect();
-            let about_it = since.iter().rfind(|step| step.fault.host() == Some(holder));
-            self.takeovers.extend(about_it.or(since.last()).map(|step| after - step.at));
-        }
-    }
-
-    /// On the first link, from when it has settled until something else than the weather is bad: takeovers
-    /// from a router that is not worse, although it was active.
+    /// On the first link, in [calm times](calm): takeovers from a router that is not worse, although it was active and
+    /// could be heard.
     fn count_false_takeovers(&mut self, lan: &Lan, end: Duration) {
-        let disturbed = self.scenario.steps.iter().find(|step| is_disturbing(&step.fault));
-        let calm = Span { from: SETTLED, to: disturbed.map_or(end, |step| step.at) };
+        let calm = calm(lan, end);
         for host in 0..lan.hosts() {
-            for (span, view) in lan.record().views(host, 0, end) {
-                if view == View::Serving
-                    && let Some(span) = span.within(calm)
-                {
-                    let interval = lan.router(host, 0).config().standing().interval();
-                    let whole = span.length().as_nanos() / interval.as_nanos().max(1);
-                    self.intervals += u64::try_from(whole).unwrap_or(0);
-                }
+            let views = lan.record().views(host, 0, end);
+            let serving = views.iter().filter(|(_, view)| *view == View::Serving);
+            let within = |span: Span| calm.iter().filter_map(move |calm| span.within(*calm));
+            let interval = lan.router(host, 0).config().standing().interval();
+            for span in serving.flat_map(|(span, _)| within(*span)) {
+                let whole = span.length().as_nanos() / interval.as_nanos().max(1);
+                self.intervals += u64::try_from(whole).unwrap_or(0);
             }
         }
-        // One that takes over from a worse router preempts.
-        let rank = |host: usize| lan.router(host, 0).config().standing().rank(Demotion::NONE);
-        let mut views = vec![View::Off; lan.hosts()];
-        for change in lan.record().changes.iter().filter(|it| it.link == 0 && it.at < calm.to) {
-            let better = |(host, view): (usize, &View)| {
-                host != change.host && view.claims() && rank(host) >= rank(change.host)
-            };
-            let takes_over = change.view == View::TakingOver && change.at >= calm.from;
-            let is_false = takes_over && views.iter().enumerate().any(better);
-            self.false_takeovers += u64::from(is_false);
-            views[change.host] = change.view;
-        }
+        let is_calm = |at: Duration| calm.iter().any(|span| span.from <= at && at < span.to);
+        let claims = lan.record().claims.iter();
+        let is_false = |it: &&Claim| it.link == 0 && it.unbeaten != 0 && is_calm(it.at);
+        self.false_takeovers = claims.filter(is_false).count() as u64;
     }
 
     pub(super) fn without(&self) -> Duration {
@@ -122,11 +87,6 @@ pub(super) fn since_held(record: &Record, link: usize, end: Duration) -> Span {
     Span { from: held.first().map_or(end, |span| span.from), to: end }
 }
 
-/// Whether something else than bad weather may be why a router is not heard.
-const fn is_disturbing(fault: &Fault) -> bool {
-    !matches!(fault, Fault::Weather(_) | Fault::Heal)
-}
-
 /// What the theory of losses says of takeovers that nobody needs, for two hosts: docs/simulation.md.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Theory {
@@ -137,7 +97,8 @@ pub(super) struct Theory {
 }
 
 impl Theory {
-    /// For two hosts on one link, if losses are the same all the time and the backup takes the adverts in.
+    /// For two hosts on one link, if losses are the same all the time, the backup takes the adverts in, and the better
+    /// host serves in calm times, whatever is done.
     fn of(scenario: &Scenario) -> Result<Option<Self>, ScenarioError> {
         let loss = scenario.weather.loss;
         let changes = scenario.steps.iter().any(|step| matches!(step.fault, Fault::Weather(_)));
@@ -148,6 +109,10 @@ impl Theory {
         let [one, other] = [0, 1].map(|host| lan.router(host, 0).config());
         let better = one.standing().rank(Demotion::NONE) >= other.standing().rank(Demotion::NONE);
         let (active, backup) = if better { (one, other) } else { (other, one) };
+        let returns = active.preempts() && active.preempt_delay().is_zero();
+        if scenario.steps.iter().any(|step| !returns || unsettles(&step.fault)) {
+            return Ok(None);
+        }
         let interval = active.standing().interval();
         if backup.protocol() == Protocol::Vrrp2 && backup.standing().interval() != interval {
             return Ok(None);
@@ -160,6 +125,21 @@ impl Theory {
         let per_million = 1e6 * (1.0 - p) * p.powi(i32::try_from(adverts).unwrap_or(i32::MAX));
         Ok(Some(Self { adverts, per_million }))
     }
+}
+
+/// Whether another router than the better one may serve in calm times after it, or with another interval.
+const fn unsettles(fault: &Fault) -> bool {
+    matches!(
+        fault,
+        Fault::Demote { .. }
+            | Fault::Rerank { .. }
+            | Fault::Retime { .. }
+            | Fault::Prefer { .. }
+            | Fault::Yield { .. }
+            | Fault::Remove { .. }
+            | Fault::Refuse { .. }
+            | Fault::InUse { .. }
+    )
 }
 
 /// All runs.

@@ -10,6 +10,7 @@ use crate::group::Group;
 use crate::id::Demotion;
 use crate::router::RouterConfig;
 use crate::sim::host::HostModel;
+use crate::sim::scenario::Step;
 use crate::wire::ip::{RxMeta, TTL};
 
 /// The time of day at the beginning, for signatures.
@@ -41,6 +42,9 @@ impl Lan {
             return;
         }
         self.note(fault.host().unwrap_or(0), 0, What::Fault(fault));
+        if self.has_effect(&fault) {
+            self.record.steps.push(Step { at: self.elapsed(), fault });
+        }
         match fault {
             Fault::Weather(weather) => self.weather = weather,
             Fault::Cut { link, from, to } => self.links[link].deaf[from] |= 1 << to,

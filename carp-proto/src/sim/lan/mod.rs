@@ -2,6 +2,7 @@
 
 mod act;
 mod carry;
+mod effect;
 mod queue;
 mod receive;
 
@@ -17,9 +18,10 @@ use super::fault::{Fault, Weather};
 use super::host::{Host, HostPlan, Power, View};
 use super::oracle::{Invariant, Violation};
 use super::random::{Chance, Random};
-use super::record::{Change, Holders, Record};
+use super::record::{Change, Claim, Holders, Record};
 use super::trace::{Entry, Trace, What};
-use crate::election::Posture;
+use crate::election::{DemotionEffect, Posture, Rank};
+use crate::id::Demotion;
 use crate::router::VirtualRouter;
 use crate::time::Instant;
 
@@ -299,6 +301,17 @@ impl Lan {
         self.hosts[host].ports[link].posture()
     }
 
+    /// The rank that the router of a host on a link has at present, demotion included.
+    pub(super) fn rank(&self, host: usize, link: usize) -> Rank {
+        let router = self.router(host, link);
+        let snapshot = router.snapshot(self.now);
+        let demotion = match router.config().policy().demotion {
+            DemotionEffect::Byte => snapshot.demotion,
+            DemotionEffect::Skew | DemotionEffect::Priority => Demotion::NONE,
+        };
+        snapshot.advertised.rank(demotion)
+    }
+
     /// Whether the daemon of a host runs at present.
     #[must_use]
     pub fn is_running(&self, host: usize) -> bool {
@@ -387,8 +400,26 @@ impl Lan {
         let view = self.hosts[host].view(link);
         if core::mem::replace(&mut self.hosts[host].ports[link].view, view) != view {
             self.record.changes.push(Change { at: self.elapsed(), host, link, view });
+            if view == View::TakingOver {
+                self.note_claim(host, link);
+            }
         }
         self.note_holders(host, link);
+    }
+
+    fn note_claim(&mut self, host: usize, link: usize) {
+        let others = (0..self.hosts.len()).filter(|other| *other != host);
+        let heard = others
+            .filter(|other| self.view(*other, link).claims() && self.reaches(link, *other, host));
+        let own = (self.router(host, link).config().preempts(), self.rank(host, link));
+        let (mut all, mut unbeaten) = (0, 0);
+        for other in heard {
+            all |= 1 << other;
+            let beaten = own.0 && own.1 > self.rank(other, link);
+            unbeaten |= u32::from(!beaten) << other;
+        }
+        let at = self.elapsed();
+        self.record.claims.push(Claim { at, host, link, heard: all, unbeaten });
     }
 
     fn note_holders(&mut self, host: usize, link: usize) {
