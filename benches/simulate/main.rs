@@ -12,9 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use carp_proto::sim::{
-    self, Chance, Invariant, Lan, Scenario, ScenarioError, Transcript, judge, judge_on,
-};
+use carp_proto::sim::{self, Chance, Invariant, Scenario, Transcript, judge, judge_on};
 use clap::Parser;
 
 /// Seeds and the hashes of their runs.
@@ -146,9 +144,7 @@ impl Work {
     }
 
     fn play(&self, seed: u64) {
-        let scenario = sim::random_scenario(seed);
-        let mut lan = lan_of(seed, &scenario).expect("a random scenario can be played");
-        let verdict = judge_on(&scenario, &mut lan);
+        let verdict = judge(&scenario_of(seed)).expect("a random scenario can be played");
         self.played.fetch_add(1, Ordering::Relaxed);
         let millis = u64::try_from(verdict.lasted.as_millis()).unwrap_or(u64::MAX);
         self.virtual_millis.fetch_add(millis, Ordering::Relaxed);
@@ -179,11 +175,10 @@ impl Work {
 
 /// Makes a failure small, prints and saves it.
 fn show(seed: u64, arguments: &Arguments) -> Result<(), Box<dyn Error>> {
-    let scenario = sim::random_scenario(seed);
-    let Some(invariant) = found(seed, &scenario) else { return Ok(()) };
-    let fails = |it: &Scenario| found(seed, it) == Some(invariant);
-    let mut small = sim::minimise(&scenario, fails);
-    let mut lan = lan_of(seed, &small)?;
+    let scenario = scenario_of(seed);
+    let Some(invariant) = found(&scenario) else { return Ok(()) };
+    let mut small = sim::minimise(&scenario, |it| found(it) == Some(invariant));
+    let mut lan = small.lan()?;
     lan.keep_entries();
     let verdict = judge_on(&small, &mut lan);
     small.hash = Some(verdict.hash);
@@ -199,13 +194,13 @@ fn show(seed: u64, arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn found(seed: u64, scenario: &Scenario) -> Option<Invariant> {
-    let mut lan = lan_of(seed, scenario).ok()?;
-    judge_on(scenario, &mut lan).violation.map(|violation| violation.invariant)
+fn found(scenario: &Scenario) -> Option<Invariant> {
+    judge(scenario).ok()?.violation.map(|violation| violation.invariant)
 }
 
-/// The LAN of a scenario, for some seeds with datagrams among the others that every router rejects.
-fn lan_of(seed: u64, scenario: &Scenario) -> Result<Lan, ScenarioError> {
-    let lan = scenario.lan()?;
-    Ok(if seed.is_multiple_of(ONE_IN_IS_NOISY) { lan.with_noise(Chance::percent(50)) } else { lan })
+/// The random scenario of a seed, for some seeds with datagrams among the others that every router rejects.
+fn scenario_of(seed: u64) -> Scenario {
+    let noise =
+        if seed.is_multiple_of(ONE_IN_IS_NOISY) { Chance::percent(50) } else { Chance::NEVER };
+    Scenario { noise, ..sim::random_scenario(seed) }
 }

@@ -200,9 +200,37 @@ fn a_run_does_not_depend_on_the_origin_of_time() {
 fn datagrams_that_are_rejected_change_nothing() {
     for seed in SEEDS.step_by(4) {
         let scenario = random_scenario(seed);
-        let mut noisy = scenario.lan().unwrap().with_noise(Chance::percent(50));
-        assert_eq!(judge_on(&scenario, &mut noisy), judge(&scenario).unwrap(), "seed {seed}");
+        let noisy = Scenario { noise: Chance::percent(50), ..scenario.clone() };
+        assert_eq!(judge(&noisy), judge(&scenario), "seed {seed}");
     }
+}
+
+/// A router that yields at every datagram that is damaged: noise shows where both are active, as losses have it.
+#[test]
+fn a_recording_of_a_run_with_noise_is_the_same_run() {
+    let weather = Weather::read("loss 50%").unwrap();
+    let quiet = Scenario { weather, bugs: vec![(0, Bug::BelievesEverything)], ..scenario("") };
+    let noisy = Scenario { noise: Chance::per_million(525_000), ..quiet.clone() };
+    let verdict = judge(&noisy).unwrap();
+    let found = verdict.violation.as_ref().map(|violation| violation.invariant);
+    assert_eq!(found, Some(Invariant::NonInterference));
+    let text = Scenario { hash: Some(verdict.hash), ..noisy.clone() }.to_string();
+    assert!(text.contains("\nnoise 52.5%\n"), "{text}");
+    let read: Scenario = text.parse().unwrap();
+    assert_eq!((read.noise, read.hash), (noisy.noise, Some(verdict.hash)));
+    assert_eq!(judge(&read).unwrap(), verdict);
+    // Without it, it is another run, and nothing is to be found in it; so what is made small keeps it.
+    assert_eq!(judge(&quiet).unwrap().violation, None);
+    let small = minimise(&read, |it| self::found(it) == Some(Invariant::NonInterference));
+    assert_eq!(small.noise, noisy.noise);
+    assert!(!quiet.to_string().contains("noise"));
+}
+
+#[test]
+fn noise_that_is_not_needed_for_a_failure_is_left_out() {
+    let noisy = Scenario { noise: Chance::percent(50), ..scenario("at 10s crash left\n") };
+    let small = minimise(&noisy, |it| !it.steps.is_empty());
+    assert_eq!((small.noise, small.steps.len()), (Chance::NEVER, 1));
 }
 
 #[test]
@@ -267,12 +295,9 @@ fn who_begins_to_take_over_from_whom_is_recorded() {
 
 /// What is found first in the random scenario of a seed in which the first host has this bug.
 fn caught(bug: Bug, seed: u64) -> Option<Violation> {
-    let scenario = Scenario { bugs: vec![(0, bug)], ..random_scenario(seed) };
-    let mut lan = scenario.lan().unwrap();
-    if bug == Bug::BelievesEverything {
-        lan = lan.with_noise(Chance::percent(10));
-    }
-    judge_on(&scenario, &mut lan).violation
+    let noise = Chance::percent(if bug == Bug::BelievesEverything { 10 } else { 0 });
+    let scenario = Scenario { noise, bugs: vec![(0, bug)], ..random_scenario(seed) };
+    judge(&scenario).unwrap().violation
 }
 
 #[test]

@@ -40,7 +40,7 @@ pub fn judge(scenario: &Scenario) -> Result<Verdict, ScenarioError> {
 }
 
 /// Plays a scenario on its LAN, on which nothing has happened yet; so its trace can be read afterwards, and
-/// it may have noise or another origin.
+/// it may have more noise or another origin.
 pub fn judge_on(scenario: &Scenario, lan: &mut Lan) -> Verdict {
     let mut court = Court { lan, found: None, vetoed: false };
     court.play(scenario);

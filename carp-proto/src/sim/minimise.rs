@@ -141,6 +141,7 @@ fn calm_down(scenario: &mut Scenario, fails: &impl Fn(&Scenario) -> bool) {
     ] {
         attempt(scenario, fails, |it| milder(&mut it.weather));
     }
+    attempt(scenario, fails, |it| it.noise = Chance::NEVER);
     for host in 0..scenario.hosts.len() {
         for quicker in [
             |model: &mut HostModel| model.lateness = Duration::ZERO,

@@ -13,7 +13,7 @@ use super::bug::Bug;
 use super::fault::{Fault, Weather};
 use super::host::{HostModel, HostPlan};
 use super::lan::Lan;
-use super::random::Random;
+use super::random::{Chance, Random};
 use super::spec::Spec;
 use super::trace::TraceHash;
 use crate::router::{ConfigError, RouterConfig};
@@ -57,6 +57,8 @@ pub struct Scenario {
     pub until: Duration,
     /// Whether all is made well at the end, and then one host must have everything in time.
     pub settles: bool,
+    /// How often datagrams that every router rejects come with an advert: [`Lan::with_noise`].
+    pub noise: Chance,
     /// Bugs that are planted, for tests of the oracle.
     pub bugs: Vec<(usize, Bug)>,
     /// The hash that the run had when it was saved.
@@ -96,6 +98,7 @@ impl Scenario {
             steps: Vec::new(),
             until: Duration::from_secs(60),
             settles: true,
+            noise: Chance::NEVER,
             bugs: Vec::new(),
             hash: None,
         }
@@ -137,7 +140,7 @@ impl Scenario {
             plans.push(HostPlan { model, sources, routers: routers? });
         }
         check_sources(&plans)?;
-        let mut lan = Lan::new(&plans, self.weather, self.seed);
+        let mut lan = Lan::new(&plans, self.weather, self.seed).with_noise(self.noise);
         for &(host, bug) in &self.bugs {
             if host < plans.len() {
                 lan.plant(host, bug);

@@ -96,6 +96,7 @@ impl Scenario {
             "until" => self.until = words.time()?,
             "settles" => self.settles = words.flag()?,
             "weather" => self.weather = words.weather()?,
+            "noise" => self.noise = words.chance()?,
             "host" => self.hosts.push(words.host()?),
             "router" => {
                 let host = self.hosts.last_mut().ok_or("a router belongs to the host before it")?;
@@ -121,7 +122,7 @@ impl Scenario {
             }
             _ => {
                 return Err(
-                    "a line begins with seed, until, settles, weather, host, router, bug, at or hash",
+                    "a line begins with seed, until, settles, weather, noise, host, router, bug, at or hash",
                 );
             }
         }

@@ -5,6 +5,7 @@ use core::fmt;
 use super::{HostSpec, Scenario};
 use crate::sim::fault::{Exact, Weather};
 use crate::sim::host::{HostModel, LeaseModel};
+use crate::sim::random::Chance;
 use crate::sim::spec::{Spec, SpecSpeech};
 
 impl fmt::Display for Scenario {
@@ -17,6 +18,9 @@ impl fmt::Display for Scenario {
         }
         if self.weather != Weather::FAIR {
             writeln!(f, "weather {}", self.weather)?;
+        }
+        if self.noise != Chance::NEVER {
+            writeln!(f, "noise {}", self.noise)?;
         }
         for host in &self.hosts {
             write_host(f, host)?;
