@@ -13,6 +13,11 @@ pub enum Bug {
     TakesAddressesAtOnce,
     /// The router never hears an advert of a better one.
     IgnoresBetter,
+    /// A router that has been active for about a minute, which is when a hold ends, hears no advert of a better one for
+    /// some seconds.
+    IgnoresBetterAfterAMinute,
+    /// Taking the addresses lasts more than half a second longer than it should.
+    TakesAddressesLate,
     /// A backup says that it is active whenever it hears an advert.
     SpeaksAsBackup,
     /// Deadlines pass, and nobody tells the router.
@@ -43,11 +48,13 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::KeepsAddresses,
         Self::ForgetsToReport,
         Self::TakesAddressesAtOnce,
         Self::IgnoresBetter,
+        Self::IgnoresBetterAfterAMinute,
+        Self::TakesAddressesLate,
         Self::SpeaksAsBackup,
         Self::NeverWakes,
         Self::StoppedClock,

@@ -73,7 +73,7 @@ impl Court<'_> {
             self.vetoed |= matches!(step.fault, Fault::InUse { .. });
             if let Some(allowed) = gap {
                 self.lan.run_until(end);
-                self.check_gap(during, allowed, &step.fault);
+                self.check_gap(during, allowed, &format!("after {:?}", step.fault));
             }
             if self.has_found() {
                 return;
@@ -95,14 +95,17 @@ impl Court<'_> {
 /// A single fault where all is well.
 impl Court<'_> {
     /// How long nobody may have the addresses because of this, if all is well and it is about the active
-    /// router.
+    /// router, or about one that comes to take part beside it.
     fn allowed_gap(&self, bounds: &Bounds, fault: &Fault) -> Option<Duration> {
         let host = fault.host()?;
-        if self.vetoed
-            || self.may_yield_to_each_other()
-            || !self.is_calm(bounds)
-            || self.lan.active(0).next() != Some(host)
-        {
+        if self.vetoed || self.may_yield_to_each_other() {
+            return None;
+        }
+        if matches!(fault, Fault::Boot { .. } | Fault::Start { .. } | Fault::PlugIn { .. }) {
+            let comes = !bounds.groups && self.is_calm_but_for(bounds, Some(host));
+            return comes.then(|| bounds.slack());
+        }
+        if !self.is_calm_but_for(bounds, None) || self.lan.active(0).next() != Some(host) {
             return None;
         }
         let slack = bounds.slack();
@@ -166,29 +169,38 @@ impl Court<'_> {
     }
 
     /// Whether one host serves, all others wait, and everybody hears everybody; and nothing has changed for as
-    /// long as a backup waits for an advert.
-    fn is_calm(&self, bounds: &Bounds) -> bool {
+    /// long as a backup waits for an advert. One that is absent takes no part, and nothing is cut that it would
+    /// hear.
+    fn is_calm_but_for(&self, bounds: &Bounds, absent: Option<usize>) -> bool {
         let lan = &self.lan;
         let hosts = 0..lan.hosts();
+        let is_absent = |host: usize| absent == Some(host);
+        let waiting = lan.hosts() - 1 - usize::from(absent.is_some());
+        let takes_no_part = |view| matches!(view, View::Off | View::Down | View::Init);
         let changed_at = lan.record().changes.last().map_or(Duration::ZERO, |change| change.at);
         lan.weather().loss == Chance::NEVER
             && lan.elapsed() >= changed_at + bounds.patience
             && (0..lan.links()).all(|link| {
                 let count = |view| hosts.clone().filter(|it| lan.view(*it, link) == view).count();
-                let hears = |from: usize, to: usize| from == to || lan.reaches(link, from, to);
+                let hears = |from: usize, to: usize| {
+                    let part = is_absent(from) || is_absent(to);
+                    let hears = lan.reaches(link, from, to);
+                    from == to || hears || part && !lan.is_cut(link, from, to)
+                };
                 let all_hear = hosts.clone().all(|from| hosts.clone().all(|to| hears(from, to)));
-                let one = count(View::Serving) == 1 && count(View::Backup) == lan.hosts() - 1;
+                let gone = absent.is_none_or(|it| takes_no_part(lan.view(it, link)));
+                let one = count(View::Serving) == 1 && count(View::Backup) == waiting && gone;
                 let fit = hosts.clone().all(|host| !lan.refuses(host));
                 one && all_hear && fit && lan.holding(link) == 1
             })
     }
 
-    fn check_gap(&mut self, during: Span, allowed: Duration, fault: &Fault) {
+    fn check_gap(&mut self, during: Span, allowed: Duration, why: &str) {
         for link in 0..self.lan.links() {
             let gap = self.lan.record().longest(link, during, |hosts| hosts == 0);
             if gap > allowed {
                 let text = format!(
-                    "nobody has the addresses for {gap:?} after {fault:?}, which is more than {allowed:?}"
+                    "nobody has the addresses for {gap:?} {why}, which is more than {allowed:?}"
                 );
                 self.find(Invariant::BoundedGap, text);
             }
@@ -205,11 +217,13 @@ impl Court<'_> {
         let from = self.lan.elapsed();
         let was_held = self.run_and_look_for_holds(bounds.convergence()) || was_held;
         self.check_duals(&bounds, from);
+        let converged = self.lan.elapsed();
         let delay = self.preempt_delay();
         let waits = was_held || !delay.is_zero() || bounds.groups;
         if self.is_marginal(&bounds) {
             if waits {
                 self.let_holds_end(&bounds, delay);
+                self.check_while_holds_end(&bounds, from, converged);
             }
             return self.settle_marginal(&bounds);
         }
@@ -224,6 +238,7 @@ impl Court<'_> {
         }
         if waits {
             self.let_holds_end(&bounds, delay);
+            self.check_while_holds_end(&bounds, from, converged);
             self.check_settled();
         }
         self.check_best();
@@ -244,6 +259,16 @@ impl Court<'_> {
         let hosts = u32::try_from(self.lan.hosts()).unwrap_or(u32::MAX);
         let rounds = if bounds.groups { hosts } else { 1 };
         self.lan.run((bounds.hold() + delay + bounds.convergence()) * rounds);
+    }
+
+    /// What preempts while holds and delays end does so where all is well, and so leaves two active and nobody with the
+    /// addresses for no longer than anything else.
+    fn check_while_holds_end(&mut self, bounds: &Bounds, from: Duration, converged: Duration) {
+        self.check_duals(bounds, from);
+        if !bounds.groups && !self.vetoed && !self.may_yield_to_each_other() {
+            let during = Span { from: converged, to: self.lan.elapsed() };
+            self.check_gap(during, bounds.slack(), "although all is well");
+        }
     }
 
     /// Where a late advert is a missed one, the worse router rises again and again, and goes again when it hears the

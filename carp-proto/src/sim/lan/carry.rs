@@ -13,6 +13,9 @@ use crate::sim::fault::Weather;
 use crate::sim::oracle::Invariant;
 use crate::wire::ip::{RxMeta, TTL};
 
+/// What [`Bug::TakesAddressesLate`] adds: more than an election takes, and less than a router waits for its addresses.
+const LATE: Duration = Duration::from_millis(600);
+
 /// An [`Action`] without its bytes, which are in the scratch buffer.
 #[derive(Clone, Copy)]
 enum Effect {
@@ -262,8 +265,11 @@ impl Lan {
 
     /// One job after the other.
     fn queue_job(&mut self, host: usize, link: usize, time: Duration, job: Job) {
-        let time = self.random.up_to(time);
+        let mut time = self.random.up_to(time);
         let worker = &mut self.hosts[host];
+        if matches!(job, Job::Acquire { .. }) && worker.has(Bug::TakesAddressesLate) {
+            time += LATE;
+        }
         let done_at = worker.busy_until.max(self.now) + time;
         worker.busy_until = done_at;
         worker.ports[link].ledger.pending += 1;

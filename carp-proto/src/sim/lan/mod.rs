@@ -372,9 +372,14 @@ impl Lan {
     /// Whether host `to` hears what host `from` sends on a link.
     #[must_use]
     pub fn reaches(&self, link: usize, from: usize, to: usize) -> bool {
-        let apart = (self.sides >> from ^ self.sides >> to) & 1 == 1;
         let plugged = |host: usize| self.hosts[host].ports[link].plugged;
-        !apart && self.links[link].deaf[from] >> to & 1 == 0 && plugged(from) && plugged(to)
+        !self.is_cut(link, from, to) && plugged(from) && plugged(to)
+    }
+
+    /// Whether the link does not carry what host `from` sends to host `to`, wherever they are plugged in.
+    pub(in crate::sim) fn is_cut(&self, link: usize, from: usize, to: usize) -> bool {
+        let apart = (self.sides >> from ^ self.sides >> to) & 1 == 1;
+        apart || self.links[link].deaf[from] >> to & 1 == 1
     }
 }
 

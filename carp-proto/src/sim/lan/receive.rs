@@ -1,5 +1,6 @@
 //! What comes to a host: datagrams, deadlines, and word of its addresses.
 
+use core::ops::Range;
 use core::time::Duration;
 
 use super::queue::{Happening, Job};
@@ -16,6 +17,10 @@ const INBOX: usize = 256;
 
 /// `EPERM`, what a kernel that refuses addresses says.
 const REFUSED: i32 = 1;
+
+/// How long a router has been active while [`Bug::IgnoresBetterAfterAMinute`] is at work: a hold of 60 s ends meanwhile,
+/// and the better router has preempted before it is over.
+const A_MINUTE: Range<Duration> = Duration::from_secs(55)..Duration::from_secs(66);
 
 impl Lan {
     pub(super) fn happen(&mut self, host: usize, happening: Happening) {
@@ -151,6 +156,12 @@ impl Lan {
         let ours = self.hosts[host].ports[link].router.advertised();
         if self.hosts[host].has(Bug::IgnoresBetter) {
             return is_better(theirs, ours);
+        }
+        if self.hosts[host].has(Bug::IgnoresBetterAfterAMinute) {
+            let snapshot = self.hosts[host].ports[link].router.snapshot(self.now);
+            let is_active_for = self.now.saturating_since(snapshot.since);
+            let is_at_it = snapshot.state == State::Active && A_MINUTE.contains(&is_active_for);
+            return is_at_it && is_better(theirs, ours);
         }
         if self.hosts[host].has(Bug::IgnoresResignations) {
             return resigns(self.post.read(slot).1);
