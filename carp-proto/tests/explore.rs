@@ -18,6 +18,23 @@ fn models(routers: usize, depth: u32) -> Vec<(String, Model)> {
     models
 }
 
+/// The routers of a model, of which these preempt.
+fn preempting(model: &Model, preempt: &[bool]) -> Model {
+    let routers = model.routers.iter().zip(preempt);
+    let routers = routers.map(|(router, preempt)| router.clone().with_preempt(*preempt)).collect();
+    Model { routers, ..model.clone() }
+}
+
+/// Who of two routers preempts, where not both do. The first one is the better one.
+const NOT_BOTH: [[bool; 2]; 3] = [[false, false], [true, false], [false, true]];
+
+/// Two routers in every protocol and in every dialect.
+fn pairs(depth: u32) -> Vec<(String, Model)> {
+    let others = [Dialect::FreeBsd, Dialect::Ucarp];
+    let others = others.map(|it| (format!("CARP {it}"), Model::carp(it, &[0, 100], depth)));
+    models(2, depth).into_iter().chain(others).collect()
+}
+
 fn explored(name: &str, model: &Model) -> Report {
     let report = explore(model);
     let routers = model.routers.len();
@@ -47,6 +64,21 @@ fn two_routers_of_the_other_dialects_are_safe_and_converge_whatever_happens() {
         let model = Model::carp(dialect, &[0, 100], 7);
         let model = Model { budget: SOME, converge_one_in: 8, ..model };
         assert!(explored(&format!("CARP {dialect}"), &model).states > 100);
+    }
+}
+
+/// Without preemption, CARP's default, the worse one goes on when the better one comes back.
+#[test]
+fn two_routers_of_which_not_both_preempt_are_safe_and_converge_whatever_happens() {
+    for preempt in NOT_BOTH {
+        for (name, model) in pairs(5) {
+            let model = preempting(&model, &preempt);
+            let model = Model { budget: SOME, converge_one_in: 8, ..model };
+            let settled = Model { settled: true, ..model.clone() };
+            for model in [model, settled] {
+                assert!(explored(&format!("{name}, preempt {preempt:?}"), &model).states > 100);
+            }
+        }
     }
 }
 
@@ -98,6 +130,13 @@ fn a_state_is_known_again_at_another_time() {
     }
 }
 
+/// How many states there are where not both of two routers preempt, from where one serves.
+const STATES: [[usize; 6]; 3] = [
+    [1798, 1797, 1528, 1528, 1797, 1798],
+    [1805, 1804, 1528, 1528, 1804, 1805],
+    [1798, 1797, 1528, 1528, 1797, 1798],
+];
+
 /// What tells states apart forgets nothing: a change of the election that makes other states writes the new numbers
 /// here. A number that falls by itself says that two states have been taken for one.
 #[test]
@@ -109,6 +148,12 @@ fn the_states_of_these_models_are_as_many_as_they_were() {
     assert_eq!(states(models(2, 5), SOME), [2002, 1988, 1943, 1981]);
     let budget = Budget { losses: 1, crashes: 1, ..Budget::NONE };
     assert_eq!(states(models(3, 7), budget), [392; 4]);
+    for (preempt, expected) in NOT_BOTH.into_iter().zip(STATES) {
+        let pairs = pairs(5).into_iter();
+        let pairs = pairs
+            .map(|(name, model)| (name, Model { settled: true, ..preempting(&model, &preempt) }));
+        assert_eq!(states(pairs.collect(), SOME), expected, "preempt {preempt:?}");
+    }
 }
 
 /// Each on a shortest path, whose length is given. Only the two that do no harm in any one state are looked for in what
@@ -175,5 +220,19 @@ fn deeper() {
     let budget = Budget { orders: 1, slow: 1, losses: 1, crashes: 1, ..Budget::NONE };
     for (name, model) in models(3, 10) {
         explored_whole(&name, &Model { budget, settled: true, converge_one_in: 64, ..model });
+    }
+    for preempt in NOT_BOTH {
+        for (name, model) in pairs(9) {
+            let model = preempting(&model, &preempt);
+            let model = Model { budget: SOME, converge_one_in: 16, ..model };
+            let settled = Model { settled: true, depth: 8, ..model.clone() };
+            let name = format!("{name}, preempt {preempt:?}");
+            [model, settled].iter().for_each(|model| explored_whole(&name, model));
+        }
+    }
+    for (name, model) in models(3, 7) {
+        let model = preempting(&model, &[false; 3]);
+        let model = Model { budget, settled: true, converge_one_in: 64, ..model };
+        explored_whole(&format!("{name}, without preemption"), &model);
     }
 }
