@@ -147,6 +147,19 @@ impl Wait {
             }
         }
     }
+
+    /// Whether a hold for this reason is told on meanwhile: a peer that is silent lifts nothing, and one that was
+    /// restarted serves nothing for a moment.
+    #[must_use]
+    pub const fn keeps(self, hold: HoldReason) -> bool {
+        match self {
+            Self::PeerSilent => true,
+            Self::PeerNotActive | Self::PeerWithoutEpoch | Self::PeerLooks | Self::PeerToRenew => {
+                hold.is_of_trees()
+            }
+            Self::NotElected | Self::PeerWithoutShare => false,
+        }
+    }
 }
 
 /// What to do now. `heard` is who the adverts of the active router come from, at present.

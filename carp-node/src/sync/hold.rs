@@ -4,8 +4,6 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::decide::Wait;
-
 /// Why a share is held. The label is for programs, the message for people.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hold {
@@ -20,19 +18,6 @@ impl Hold {
     #[must_use]
     pub fn new(reason: HoldReason, what: impl fmt::Display) -> Self {
         Self { reason, message: format!("{what}; {}", reason.remedy()) }
-    }
-
-    /// Whether it is told on while this is waited for: a peer that is silent lifts nothing, and one that was restarted
-    /// serves nothing for a moment.
-    #[must_use]
-    pub const fn outlasts(&self, wait: Wait) -> bool {
-        match wait {
-            Wait::PeerSilent => true,
-            Wait::PeerNotActive | Wait::PeerWithoutEpoch | Wait::PeerLooks | Wait::PeerToRenew => {
-                self.reason.is_of_trees()
-            }
-            Wait::NotElected | Wait::PeerWithoutShare => false,
-        }
     }
 
     /// What holds a share in which this database is.
@@ -267,18 +252,5 @@ mod tests {
             assert!(hold.message.ends_with(reason.remedy()), "{hold:?}");
             assert!(!hold.message.ends_with('.'), "{hold:?}");
         }
-    }
-
-    #[test]
-    fn a_peer_that_is_restarted_lifts_nothing_that_is_about_the_trees() {
-        let hold = |reason| Hold::new(reason, "something is wrong");
-        let outlasts = |reason, wait| hold(reason).outlasts(wait);
-        for reason in HoldReason::ALL {
-            assert!(outlasts(reason, Wait::PeerSilent), "{reason:?}");
-            assert!(!outlasts(reason, Wait::PeerWithoutShare), "{reason:?}");
-            assert_eq!(outlasts(reason, Wait::PeerNotActive), reason.is_of_trees(), "{reason:?}");
-        }
-        assert!(HoldReason::Diverged.is_of_trees());
-        assert!(!HoldReason::ThirdRouter.is_of_trees());
     }
 }

@@ -67,7 +67,7 @@ fn troubles(lan: &Lan, end: Duration) -> Vec<Span> {
 }
 
 /// Whether something else than bad weather may be why a router is not heard.
-pub(super) const fn is_disturbing(fault: &Fault) -> bool {
+const fn is_disturbing(fault: &Fault) -> bool {
     !matches!(fault, Fault::Weather(_))
 }
 

@@ -16,7 +16,7 @@ pub(super) fn takeovers(lan: &Lan, link: usize, end: Duration) -> Vec<Duration> 
     for change in lan.record().holders.iter().filter(|it| it.link == link && it.at <= end) {
         let gained = change.hosts & !before;
         before = change.hosts;
-        let host = usize::try_from(gained.trailing_zeros()).unwrap_or(usize::MAX);
+        let host = first(gained);
         if let Some(old) = holder.filter(|old| gained != 0 && old.host != host) {
             let claims = &lan.record().claims;
             let of =
@@ -28,12 +28,17 @@ pub(super) fn takeovers(lan: &Lan, link: usize, end: Duration) -> Vec<Duration> 
             }
         }
         if change.hosts.count_ones() == 1 {
-            let host = usize::try_from(change.hosts.trailing_zeros()).unwrap_or(usize::MAX);
+            let host = first(change.hosts);
             holder =
                 holder.filter(|it| it.host == host).or(Some(Holder { host, since: change.at }));
         }
     }
     takeovers
+}
+
+/// The first of these hosts; bit n is the host n.
+fn first(hosts: u32) -> usize {
+    usize::try_from(hosts.trailing_zeros()).unwrap_or(usize::MAX)
 }
 
 /// Who has the addresses, or had them last.

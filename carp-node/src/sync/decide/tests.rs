@@ -348,3 +348,14 @@ fn the_operator_and_a_damaged_memory_hold_before_everything_else() {
         assert_eq!(reason(&decided("a", &damaged, peer, None)), HoldReason::StateDamaged);
     }
 }
+
+#[test]
+fn a_peer_that_is_restarted_lifts_no_hold_that_is_about_the_trees() {
+    for reason in HoldReason::ALL {
+        assert!(Wait::PeerSilent.keeps(reason), "{reason:?}");
+        assert!(!Wait::PeerWithoutShare.keeps(reason), "{reason:?}");
+        assert_eq!(Wait::PeerNotActive.keeps(reason), reason.is_of_trees(), "{reason:?}");
+    }
+    assert!(HoldReason::Diverged.is_of_trees());
+    assert!(!HoldReason::ThirdRouter.is_of_trees());
+}

@@ -89,7 +89,7 @@ impl Engine {
         match &decision {
             Decision::Hold(hold) => share.held_before = Some(hold.clone()),
             Decision::Wait(wait) => {
-                share.held_before = share.held_before.take().filter(|hold| hold.outlasts(*wait));
+                share.held_before = share.held_before.take().filter(|hold| wait.keeps(hold.reason));
             }
             _ => share.held_before = None,
         }

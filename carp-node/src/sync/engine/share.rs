@@ -158,7 +158,7 @@ impl Share {
             .or_else(|| self.clock_set.as_ref().map(|set| set.text.clone()))
     }
 
-    /// What is served although nobody knows where it comes from, because no other node could be asked.
+    /// That it is served although nobody knows where it comes from.
     fn forgotten(&self) -> Option<String> {
         let served = matches!(self.decision, Some(Decision::Serve(_)));
         let damage =

@@ -275,10 +275,7 @@ impl RescueSet {
 
     fn replace(&self, name: &str, content: &impl Serialize) -> io::Result<()> {
         let temporary = self.path.join(format!("{name}.new"));
-        match fs::remove_file(&temporary) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        remove_if_there(&temporary)?;
         write_new(&temporary, |file| {
             serde_json::to_writer_pretty(file, content).map_err(io::Error::from)
         })?;
@@ -297,10 +294,7 @@ impl RescueSet {
     /// keeps its directory, and that is no error.
     fn remove_if_empty(&self) -> io::Result<Option<Summary>> {
         // Of a tree that was given up, the pass keeps the marker as well.
-        match fs::remove_file(self.files().join(MARKER)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            Ok(()) | Err(_) => {}
-        }
+        remove_if_there(&self.files().join(MARKER))?;
         remove_empty(&self.files())?;
         if self.files().exists() {
             let what = format!("{} has files, and does not say of which pass", self.path.display());
@@ -310,6 +304,13 @@ impl RescueSet {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             Ok(()) | Err(_) => Ok(None),
         }
+    }
+}
+
+fn remove_if_there(file: &Path) -> io::Result<()> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        outcome => outcome,
     }
 }
 
